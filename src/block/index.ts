@@ -1,0 +1,1 @@
+export { type BlockDevice, BlockError, type BlockErrorCode, type CallOptions } from "./device.ts";

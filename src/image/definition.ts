@@ -1,5 +1,7 @@
 /** `defineAppliance`: what an appliance is made of, as one typed value. */
 
+import { checkDefinition } from "./definition-check.ts";
+
 /** A file of the image, from text, bytes, or a file beside the definition. */
 export interface FileDefinition {
   /** Contents as they are, or a file of the host, named relative to the definition's folder. */
@@ -71,7 +73,12 @@ export interface ApplianceDefinition {
   readonly node?: boolean;
   /** TypeScript programs that are bundled into one file each: path in the image → entry module. */
   readonly programs?: Readonly<Record<string, { readonly entry: string }>>;
-  /** Path in the image (no leading slash) → file. */
+  /**
+   * A folder, relative to the definition, whose files lie in it as they do in the image; a
+   * `README.md` at its top stays out. An executable file has mode 0o755, any other 0o644.
+   */
+  readonly filesFrom?: string;
+  /** Path in the image (no leading slash) → file; wins over `filesFrom`. */
   readonly files?: Readonly<Record<string, FileDefinition>>;
   /** Paths that stay out, as globs over canonical paths, beside the built-in filters. */
   readonly excludeFiles?: readonly string[];
@@ -94,5 +101,6 @@ export interface ApplianceDefinition {
  * @throws ImageError `definition` that names the first field that makes no sense.
  */
 export function defineAppliance<const D extends ApplianceDefinition>(definition: D): D {
+  checkDefinition(definition, `of ${definition.name}`);
   return definition;
 }

@@ -1,0 +1,32 @@
+/** What every appliance of ours says the same way. */
+
+/**
+ * Dependencies that only maintainer scripts use, or that nothing on an appliance calls; typed
+ * finishing replaces the scripts.
+ */
+export const scriptOnly = {
+  adduser: "accounts come from sysusers.d",
+  debconf: "no maintainer script runs",
+  "init-system-helpers": "units are enabled by the definition",
+} as const;
+
+/** Login records: nobody reads them on a machine that forgets everything. */
+export const withoutAwk = { mawk: "nothing on the appliance is written in awk" } as const;
+
+/**
+ * Kernel parameters of a system that lives in memory and keeps its hands off every disk.
+ * `initramfs_options`: let the root take most of the memory, not the default half.
+ */
+export const memoryRoot = [
+  "initramfs_options=size=90%",
+  "systemd.machine_id=firmware",
+  "systemd.firstboot=no",
+  "systemd.condition_needs_update=no",
+  "systemd.gpt_auto=no",
+  "systemd.swap=no",
+  "noresume",
+  "fsck.mode=skip",
+] as const;
+
+/** Both kinds of screen; the last one is where `/dev/console` goes. */
+export const consoles = ["console=ttyS0,115200n8", "console=tty0"] as const;

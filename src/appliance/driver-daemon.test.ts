@@ -1,0 +1,254 @@
+/** The daemon on a machine that is made of values, with the model of configfs. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { emptyBootMemory } from "./boot-medium.ts";
+import { defaultConfig } from "./config.ts";
+import { ConfigfsModel } from "./configfs-model.ts";
+import { Daemon } from "./driver-daemon.ts";
+import type { BlockFacts } from "./facts.ts";
+import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
+import { boxPorts } from "./nvmet.ts";
+import type { State } from "./state.ts";
+import { rememberExports } from "./state.ts";
+import type { DaemonSetup, World } from "./world.ts";
+
+class Machine implements World {
+  readonly disks = new Map<string, BlockFacts>();
+  readonly model: ConfigfsModel;
+  readonly states: State[] = [];
+  readonly logged: string[] = [];
+  locked: readonly string[] = [];
+  prepared: Error | null = null;
+  readonly target;
+
+  constructor(disks: readonly BlockFacts[], model = new ConfigfsModel()) {
+    this.model = model;
+    for (const facts of disks) {
+      this.disks.set(facts.name, facts);
+    }
+    this.target = {
+      prepare: async () => {
+        if (this.prepared !== null) {
+          throw this.prepared;
+        }
+      },
+      read: () => model.read(),
+      refresh: () => model.read(),
+      calls: model,
+    };
+  }
+
+  listDisks(): readonly string[] {
+    return [...this.disks.keys()];
+  }
+  readFacts(name: string): BlockFacts | null {
+    return this.disks.get(name) ?? null;
+  }
+  publish(state: State): void {
+    this.states.push(state);
+  }
+  saveBootMemory(): void {}
+  lockDisks(disks: ReadonlyMap<string, number | null>): void {
+    this.locked = [...disks.keys()];
+  }
+  kernelMessages(): readonly string[] {
+    return ["nvmet: said something"];
+  }
+  monotonicMs(): number {
+    return 5000;
+  }
+  now(): Date {
+    return new Date("2026-11-23T09:00:00Z");
+  }
+  log = (event: string): void => {
+    this.logged.push(event);
+  };
+
+  /** Disk name → kind of its state. */
+  get shown(): Record<string, string> {
+    const rows = this.states.at(-1)?.disks ?? [];
+    return Object.fromEntries(rows.map(({ disk, state }) => [disk.name, state.kind]));
+  }
+}
+
+const setup: DaemonSetup = {
+  version: "0",
+  box: "1a2b3c4d",
+  configuration: { config: defaultConfig, problems: [] },
+  ports: boxPorts({ ipv6: true }),
+  bootClues: { partitionUuid: "5f0c1b4e-9d6f-4f51-8f7c-0a1b2c3d4e5f", firmwarePath: null },
+  hasEfiVariables: true,
+  bootMemory: emptyBootMemory,
+  exports: new Map(),
+};
+
+/** Runs `scenario` with a daemon that has looked at the machine once. */
+async function withDaemon(
+  machine: Machine,
+  scenario: (daemon: Daemon) => Promise<void>,
+  change: Partial<DaemonSetup> = {},
+): Promise<void> {
+  const daemon = new Daemon({ ...setup, ...change }, machine);
+  try {
+    daemon.rescan();
+    await daemon.idle();
+    await scenario(daemon);
+  } finally {
+    await daemon.stop(false);
+  }
+}
+
+function announce(daemon: Daemon, facts: BlockFacts, action: string): Promise<void> {
+  daemon.handle({
+    source: "kernel",
+    atMs: 4990,
+    action,
+    devicePath: facts.devicePath,
+    properties: { DEVTYPE: "disk" },
+  });
+  return daemon.idle();
+}
+
+test("Daemon exports what is there and keeps the boot medium back", async () => {
+  const machine = new Machine([nvmeFacts, stickFacts, virtioFacts]);
+  await withDaemon(machine, async () => {
+    assert.deepEqual(machine.shown, {
+      nvme0n1: "exported",
+      sdb: "not exported",
+      vda: "exported",
+    });
+    assert.deepEqual(machine.locked, ["nvme0n1", "vda"]);
+    assert.equal(machine.states.at(-1)?.bootMedium, "probably sdb");
+  });
+});
+
+test("Daemon exports a disk that is plugged in, and says how long that took", async () => {
+  const machine = new Machine([nvmeFacts]);
+  await withDaemon(machine, async (daemon) => {
+    machine.disks.set("vda", virtioFacts);
+    await announce(daemon, virtioFacts, "add");
+    const row = machine.states.at(-1)?.disks.find(({ disk }) => disk.name === "vda");
+    assert.equal(row?.state.kind === "exported" && row.state.tookMs, 10);
+  });
+});
+
+test("Daemon removes a disk that is pulled out and leaves the others alone", async () => {
+  const machine = new Machine([nvmeFacts, virtioFacts]);
+  await withDaemon(machine, async (daemon) => {
+    const calls = machine.model.calls;
+    machine.disks.delete("vda");
+    await announce(daemon, virtioFacts, "remove");
+    assert.deepEqual(machine.shown, { nvme0n1: "exported" });
+    assert.equal(machine.model.subsystems.size, 1);
+    assert.equal(machine.model.calls - calls, 5, "disable, two rmdir, two unlink");
+    assert.deepEqual(machine.locked, ["nvme0n1"]);
+  });
+});
+
+test("Daemon opens the device anew when a like disk took the name between two events", async () => {
+  const machine = new Machine([nvmeFacts]);
+  await withDaemon(machine, async (daemon) => {
+    const calls = machine.model.calls;
+    machine.disks.set("nvme0n1", { ...nvmeFacts, diskSequence: 99 });
+    await announce(daemon, nvmeFacts, "add");
+    assert.equal(machine.model.calls - calls, 2, "disable and enable");
+    assert.deepEqual(machine.shown, { nvme0n1: "exported" });
+  });
+});
+
+test("Daemon tells the kernel of a new size once", async () => {
+  const machine = new Machine([virtioFacts]);
+  await withDaemon(machine, async (daemon) => {
+    const calls = machine.model.calls;
+    machine.disks.set("vda", { ...virtioFacts, sectors512: 4_194_304 });
+    await announce(daemon, virtioFacts, "change");
+    await announce(daemon, virtioFacts, "change");
+    assert.equal(machine.model.calls - calls, 1);
+    assert.equal(machine.states.at(-1)?.disks[0]?.disk.sizeBytes, 2_147_483_648);
+  });
+});
+
+test("Daemon exports a card reader when a card is put in", async () => {
+  const empty = sampleFacts({ sectors512: 0, udev: { ID_PATH: "reader" } });
+  const machine = new Machine([empty]);
+  await withDaemon(machine, async (daemon) => {
+    assert.deepEqual(machine.shown, { sda: "not exported" });
+    machine.disks.set("sda", { ...empty, sectors512: 2048, diskSequence: 10 });
+    await announce(daemon, empty, "change");
+    assert.deepEqual(machine.shown, { sda: "exported" });
+    machine.disks.set("sda", { ...empty, diskSequence: 11 });
+    await announce(daemon, empty, "change");
+    assert.deepEqual(machine.shown, { sda: "not exported" });
+    assert.equal(machine.model.subsystems.size, 0);
+  });
+});
+
+test("Daemon shows a disk that does not open as failing, and is patient with it", async () => {
+  const machine = new Machine([nvmeFacts, virtioFacts]);
+  machine.model.openable = new Set(["/dev/nvme0n1"]);
+  await withDaemon(machine, async (daemon) => {
+    assert.deepEqual(machine.shown, { nvme0n1: "exported", vda: "failing" });
+    assert.deepEqual(machine.states.at(-1)?.kernelMessages, ["nvmet: said something"]);
+    const calls = machine.model.calls;
+    await announce(daemon, virtioFacts, "change");
+    assert.equal(machine.model.calls, calls);
+    machine.model.openable = null;
+    machine.disks.set("vda", { ...virtioFacts, sectors512: 4_194_304 });
+    await announce(daemon, virtioFacts, "change");
+    assert.deepEqual(machine.shown, { nvme0n1: "exported", vda: "exported" });
+  });
+});
+
+test("Daemon adopts what an earlier run left in the kernel without a single call", async () => {
+  const first = new Machine([nvmeFacts, virtioFacts]);
+  await withDaemon(first, async () => {});
+  const exports = rememberExports(JSON.stringify(first.states.at(-1)));
+  const calls = first.model.calls;
+  const second = new Machine([nvmeFacts, virtioFacts], first.model);
+  await withDaemon(
+    second,
+    async () => {
+      assert.equal(first.model.calls, calls);
+      assert.deepEqual(second.states.at(-1)?.disks, first.states.at(-1)?.disks);
+    },
+    { exports },
+  );
+  const forgetful = new Machine([nvmeFacts, virtioFacts], first.model);
+  await withDaemon(forgetful, async () => assert.equal(first.model.calls, calls));
+  assert.equal(forgetful.logged.filter((event) => event === "adopted").length, 2);
+});
+
+test("Daemon takes everything down when it is stopped for good", async () => {
+  const machine = new Machine([nvmeFacts, virtioFacts]);
+  const daemon = new Daemon(setup, machine);
+  daemon.rescan();
+  await daemon.idle();
+  await daemon.stop(true);
+  assert.deepEqual(machine.model.read(), { ports: [], subsystems: [] });
+  assert.deepEqual(machine.locked, []);
+});
+
+test("Daemon exports 32 disks in one round", async () => {
+  const disks = Array.from({ length: 32 }, (_, i) => ({
+    ...virtioFacts,
+    name: `vd${String.fromCharCode(97 + (i % 26))}${i}`,
+    diskSequence: 100 + i,
+    udev: { ID_PATH: `pci-${i}` },
+  }));
+  const machine = new Machine(disks);
+  await withDaemon(machine, async () => {
+    const kinds = Object.values(machine.shown);
+    assert.equal(kinds.length, 32);
+    assert.ok(kinds.every((kind) => kind === "exported"));
+    assert.equal(machine.states.length, 1);
+  });
+});
+
+test("Daemon says what is missing when the kernel has no target", async () => {
+  const machine = new Machine([nvmeFacts]);
+  machine.prepared = new Error("no nvmet");
+  await withDaemon(machine, async () => {
+    assert.deepEqual(machine.states.at(-1)?.problems, ["no nvmet"]);
+    assert.deepEqual(machine.shown, { nvme0n1: "failing" });
+  });
+});

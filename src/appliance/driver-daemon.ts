@@ -1,0 +1,393 @@
+/**
+ * The daemon: events mark disks as changed, and one loop brings what the kernel exports in line
+ * with what is there. It is driven by levels, not edges: an event only says where to look, so
+ * one that comes late, twice or not at all does no harm.
+ */
+import { applyPlan, type GroupResult } from "./apply.ts";
+import type { BootMemory } from "./boot-medium.ts";
+import type { BlockFacts } from "./facts.ts";
+import { nqnPrefix } from "./identity.ts";
+import type { Address } from "./network.ts";
+import { type Found, servicePort, type Wanted } from "./nvmet.ts";
+import { planExports, planTeardown } from "./plan.ts";
+import {
+  describeBootMedium,
+  describeFailure,
+  heldNames,
+  reportDisks,
+  servedNqns,
+} from "./report.ts";
+import { Retries } from "./retries.ts";
+import type { DiskRow, ExportMemory, State } from "./state.ts";
+import { type Stock, takeStock } from "./stock.ts";
+import { diskOfEvent, type Uevent } from "./uevents.ts";
+import type { DaemonSetup, World } from "./world.ts";
+
+/** How long udev may take to describe the partitions of a disk. */
+const partitionWaitMs = 3000;
+/** How long after the kernel's start the boot medium may turn up beside others like it. */
+const bootMediumWaitMs = 60_000;
+/** Between attempts to make the kernel's target usable. */
+const targetRetryMs = 5000;
+/** A change of configfs that takes longer is told on the screen. */
+const slowChangeMs = 5000;
+
+/** Exports disks until it is stopped. */
+export class Daemon {
+  readonly #setup: DaemonSetup;
+  readonly #world: World;
+  readonly #startedAt: string;
+  readonly #bootedAt: string;
+  readonly #facts = new Map<string, BlockFacts>();
+  readonly #dirty = new Set<string>();
+  /** When the kernel announced a disk last, and when its present incarnation was first seen. */
+  readonly #announcedMs = new Map<string, number>();
+  readonly #firstSeenMs = new Map<string, number>();
+  readonly #partitionTimers = new Map<string, NodeJS.Timeout>();
+  readonly #waitedEnough = new Set<string>();
+  readonly #retries = new Retries();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #exports: Map<string, ExportMemory>;
+  readonly #problems = new Map<string, string>();
+  #bootMemory: BootMemory;
+  #addresses: readonly Address[] = [];
+  #found: Found | null = null;
+  #stock: Stock | null = null;
+  /** As of the end of the last round; null before the first. */
+  #rows: readonly DiskRow[] | null = null;
+  #remarks: readonly string[] = [];
+  #published = "";
+  #rescanWanted = true;
+  #roundWanted = false;
+  #running: Promise<void> | null = null;
+  #stopped = false;
+
+  constructor(setup: DaemonSetup, world: World) {
+    this.#setup = setup;
+    this.#world = world;
+    this.#bootMemory = setup.bootMemory;
+    this.#exports = new Map(setup.exports);
+    const now = world.now().getTime();
+    this.#startedAt = new Date(now).toISOString();
+    this.#bootedAt = new Date(now - world.monotonicMs()).toISOString();
+    this.#after(Math.max(0, bootMediumWaitMs - world.monotonicMs()), () => {});
+  }
+
+  /** Looks at every disk anew. */
+  rescan(): void {
+    this.#rescanWanted = true;
+    this.#wake();
+  }
+
+  /** Looks at the disk that an event is about. */
+  handle(event: Uevent): void {
+    const name = diskOfEvent(event);
+    if (name !== null) {
+      if (event.source === "kernel" && event.properties.DEVTYPE === "disk") {
+        this.#announcedMs.set(name, event.atMs);
+      }
+      this.#dirty.add(name);
+      this.#wake();
+    }
+  }
+
+  setAddresses(addresses: readonly Address[]): void {
+    this.#addresses = addresses;
+    this.#report();
+  }
+
+  /** Shows a sentence under `topic`, or takes it away. */
+  setProblem(topic: string, text: string | null): void {
+    if (text === null) {
+      if (!this.#problems.delete(topic)) {
+        return;
+      }
+    } else if (this.#problems.get(topic) !== text) {
+      this.#problems.set(topic, text);
+      this.#world.log("problem", { topic, text });
+    }
+    this.#report();
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    while (this.#running !== null) {
+      await this.#running;
+    }
+  }
+
+  /** Ends the work; with `teardown` nothing of ours stays in the kernel. */
+  async stop(teardown: boolean): Promise<void> {
+    this.#stopped = true;
+    for (const timer of [...this.#timers, ...this.#partitionTimers.values()]) {
+      clearTimeout(timer);
+    }
+    await this.idle();
+    if (!teardown || this.#found === null) {
+      return;
+    }
+    const { target } = this.#world;
+    const plan = planTeardown(target.read(), this.#wanted([]));
+    for (const result of await applyPlan(target.calls, plan)) {
+      this.#logResult(result);
+    }
+    this.#world.lockDisks(new Map());
+    this.#world.log("torn-down", { groups: plan.groups.length });
+  }
+
+  #wake(): void {
+    this.#roundWanted = true;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = null;
+    });
+  }
+
+  async #run(): Promise<void> {
+    // One turn of the event loop, so that a burst of events makes one round.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.#roundWanted && !this.#stopped) {
+      this.#roundWanted = false;
+      this.#look();
+      this.#judge();
+      if (await this.#prepare()) {
+        await this.#reconcile();
+      }
+      this.#rows = this.#listRows();
+      this.#report();
+    }
+  }
+
+  /** Reads what has changed on the machine. */
+  #look(): void {
+    if (this.#rescanWanted) {
+      this.#rescanWanted = false;
+      for (const name of [...this.#world.listDisks(), ...this.#facts.keys()]) {
+        this.#dirty.add(name);
+      }
+    }
+    for (const name of this.#dirty) {
+      const facts = this.#world.readFacts(name);
+      const before = this.#facts.get(name);
+      if (JSON.stringify(facts) !== JSON.stringify(before ?? null)) {
+        this.#retries.clear(name);
+      }
+      if (facts === null || facts.diskSequence !== before?.diskSequence) {
+        this.#forget(name);
+      }
+      if (facts === null) {
+        this.#facts.delete(name);
+        this.#announcedMs.delete(name);
+      } else {
+        this.#facts.set(name, facts);
+        if (!this.#firstSeenMs.has(name)) {
+          const now = this.#world.monotonicMs();
+          this.#firstSeenMs.set(name, this.#announcedMs.get(name) ?? now);
+        }
+      }
+    }
+    this.#dirty.clear();
+  }
+
+  /** Another disk or medium is behind the name now, or none. */
+  #forget(name: string): void {
+    this.#firstSeenMs.delete(name);
+    this.#waitedEnough.delete(name);
+    clearTimeout(this.#partitionTimers.get(name));
+    this.#partitionTimers.delete(name);
+  }
+
+  #judge(): void {
+    const { configuration, box, bootClues } = this.#setup;
+    this.#stock = takeStock({
+      facts: [...this.#facts.values()],
+      config: configuration.config,
+      box,
+      bootClues,
+      bootMemory: this.#bootMemory,
+      bootTimeIsUp: this.#world.monotonicMs() >= bootMediumWaitMs,
+      waitedEnough: this.#waitedEnough,
+      held: this.#found === null ? new Map() : heldNames(this.#found),
+      exports: this.#exports,
+      blocked: this.#retries.blocked(),
+    });
+    if (JSON.stringify(this.#stock.bootMemory) !== JSON.stringify(this.#bootMemory)) {
+      this.#bootMemory = this.#stock.bootMemory;
+      this.#world.saveBootMemory(this.#bootMemory);
+    }
+    for (const name of this.#stock.waiting) {
+      if (!this.#partitionTimers.has(name)) {
+        const timer = setTimeout(() => {
+          this.#waitedEnough.add(name);
+          this.#wake();
+        }, partitionWaitMs);
+        this.#partitionTimers.set(name, timer);
+      }
+    }
+  }
+
+  /** Makes the target usable, once; false when it is not. */
+  async #prepare(): Promise<boolean> {
+    if (this.#found !== null) {
+      return true;
+    }
+    try {
+      await this.#world.target.prepare();
+      this.#found = this.#world.target.read();
+      this.setProblem("target", null);
+      this.#judge();
+      return true;
+    } catch (error) {
+      this.setProblem("target", error instanceof Error ? error.message : String(error));
+      this.#after(targetRetryMs, () => {});
+      return false;
+    }
+  }
+
+  async #reconcile(): Promise<void> {
+    const { target } = this.#world;
+    const plan = planExports(this.#wanted(this.#stock!.wanted), this.#found!);
+    this.#remarks = plan.remarks;
+    if (plan.groups.length > 0) {
+      const slow = setTimeout(() => {
+        this.setProblem("slow", "The kernel takes long: a disk does not finish what it was asked.");
+      }, slowChangeMs);
+      const results = await applyPlan(target.calls, plan, (result) => this.#logResult(result));
+      clearTimeout(slow);
+      this.setProblem("slow", null);
+      this.#found = target.refresh(this.#found!, new Set(plan.groups.map((one) => one.subject)));
+      this.#learn(results);
+      const partial = results.filter(({ intent, failure }) => intent !== "export" && failure);
+      this.#remarks = [...this.#remarks, ...partial.map(describeFailure)];
+    }
+    this.#adopt();
+    const locked = this.#stock!.disks.filter(({ verdict }) => verdict.kind === "export");
+    const pairs = locked.map(({ disk }) => [disk.name, disk.diskSequence] as const);
+    const blocked = this.#retries.blocked();
+    this.#world.lockDisks(new Map(pairs.filter(([name]) => !blocked.has(name))));
+  }
+
+  /** Notes which exports failed, and which namespaces were opened or measured anew. */
+  #learn(results: readonly GroupResult[]): void {
+    for (const result of results) {
+      const judged = this.#stock!.disks.find(
+        ({ verdict }) => verdict.kind === "export" && verdict.names.nqn === result.subject,
+      );
+      if (judged === undefined || result.intent === "remove") {
+        this.#exports.delete(result.subject);
+      } else if (result.intent === "export") {
+        const wanted = this.#stock!.wanted.find(({ nqn }) => nqn === result.subject);
+        const resized = wanted?.resize === true && !wanted.reopen;
+        const known = this.#exports.get(result.subject);
+        this.#exports.delete(result.subject);
+        const { name, diskSequence, sizeBytes } = judged.disk;
+        if (result.failure !== null) {
+          this.#fail(name, diskSequence, describeFailure(result));
+        } else if (resized && known !== undefined) {
+          this.#exports.set(result.subject, { ...known, sizeBytes });
+          this.#world.log("resized", { disk: name, sizeBytes });
+        } else {
+          this.#remember(result.subject, name, diskSequence, sizeBytes, this.#took(name));
+        }
+      } else if (result.failure !== null && !servedNqns(this.#found!).has(result.subject)) {
+        this.#fail(judged.disk.name, judged.disk.diskSequence, describeFailure(result));
+      }
+    }
+  }
+
+  /** What an earlier run left in the kernel and needed no step is ours from now on. */
+  #adopt(): void {
+    const served = servedNqns(this.#found!);
+    for (const { disk, verdict } of this.#stock!.disks) {
+      if (verdict.kind === "export" && served.has(verdict.names.nqn)) {
+        this.#retries.clear(disk.name);
+        if (!this.#exports.has(verdict.names.nqn)) {
+          const { name, diskSequence, sizeBytes } = disk;
+          this.#remember(verdict.names.nqn, name, diskSequence, sizeBytes, null);
+        }
+      }
+    }
+  }
+
+  #remember(
+    nqn: string,
+    name: string,
+    diskSequence: number | null,
+    sizeBytes: number,
+    tookMs: number | null,
+  ): void {
+    const since = this.#world.now().toISOString();
+    this.#exports.set(nqn, { name, diskSequence, sizeBytes, since, tookMs });
+    this.#world.log(tookMs === null ? "adopted" : "exported", { disk: name, nqn, tookMs });
+  }
+
+  #took(name: string): number {
+    const now = this.#world.monotonicMs();
+    return Math.round(now - (this.#firstSeenMs.get(name) ?? now));
+  }
+
+  #fail(name: string, sequence: number | null, error: string): void {
+    const againMs = this.#retries.fail(name, sequence, error);
+    this.#world.log("failed", { disk: name, error, againMs });
+    if (againMs !== null) {
+      this.#after(againMs, () => this.#retries.makeDue(name));
+    }
+  }
+
+  #after(delayMs: number, action: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      action();
+      this.#wake();
+    }, delayMs);
+    this.#timers.add(timer);
+  }
+
+  #logResult(result: GroupResult): void {
+    if (result.failure !== null) {
+      this.#world.log("problem", { topic: result.subject, text: describeFailure(result) });
+    } else if (result.intent === "remove") {
+      this.#world.log("removed", { subject: result.subject });
+    } else if (result.intent === "port") {
+      this.#world.log("port-ready", { subject: result.subject });
+    }
+  }
+
+  #wanted(exports: Wanted["exports"]): Wanted {
+    const { configuration, box, ports } = this.#setup;
+    return { ports, exports, nqnPrefix: nqnPrefix(configuration.config.nqnBase, box) };
+  }
+
+  #listRows(): readonly DiskRow[] {
+    const served = this.#found === null ? new Set<string>() : servedNqns(this.#found);
+    return reportDisks(this.#stock!.disks, served, this.#exports, this.#retries.errors());
+  }
+
+  /** Publishes the state if it says anything new. */
+  #report(): void {
+    const disks = this.#rows;
+    if (disks === null || this.#stopped) {
+      return;
+    }
+    const { version, box, bootClues, hasEfiVariables, configuration } = this.#setup;
+    const failing = disks.some(({ state }) => state.kind === "failing");
+    const state: State = {
+      format: 1,
+      box,
+      version,
+      access: "open",
+      servicePort,
+      addresses: this.#addresses,
+      disks,
+      bootMedium: describeBootMedium(bootClues, this.#bootMemory, disks, hasEfiVariables),
+      problems: [...configuration.problems, ...this.#problems.values(), ...this.#remarks],
+      kernelMessages: failing ? this.#world.kernelMessages() : [],
+      startedAt: this.#startedAt,
+      bootedAt: this.#bootedAt,
+    };
+    const text = JSON.stringify(state);
+    if (text !== this.#published) {
+      this.#published = text;
+      this.#world.publish(state);
+    }
+  }
+}

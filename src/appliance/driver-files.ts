@@ -1,0 +1,88 @@
+/** Small files below the root: what the daemon is told, and what it leaves for its next run. */
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { BootClues } from "./boot-medium.ts";
+import { ApplianceError } from "./error.ts";
+import { parseBootCurrent, parseBootOption, parseTextVariable } from "./firmware-path.ts";
+
+const efiVariables = "sys/firmware/efi/efivars";
+/** Vendor ids of boot loader interface variables and of the firmware's own. */
+const loaderVendor = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+const globalVendor = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
+
+/** The text of a file below the root, or null when it cannot be read. */
+export function readOptional(root: string, path: string): string | null {
+  try {
+    return readFileSync(join(root, path), "utf8");
+  } catch {
+    return null;
+  }
+}
+
+/** What boot loader and firmware left in EFI variables. */
+export function readBootClues(root: string): BootClues {
+  const read = (name: string): Uint8Array | null => {
+    try {
+      return readFileSync(join(root, efiVariables, name));
+    } catch {
+      return null;
+    }
+  };
+  const partition = read(`LoaderDevicePartUUID-${loaderVendor}`);
+  const current = read(`BootCurrent-${globalVendor}`);
+  const number = current === null ? null : parseBootCurrent(current);
+  const option = number === null ? null : read(`Boot${number}-${globalVendor}`);
+  const uuid = partition === null ? "" : parseTextVariable(partition).toLowerCase();
+  return {
+    partitionUuid: uuid === "" ? null : uuid,
+    firmwarePath: option === null ? null : parseBootOption(option),
+  };
+}
+
+/** Whether EFI variables can be read at all; an empty directory is not mounted. */
+export function hasEfiVariables(root: string): boolean {
+  try {
+    return readdirSync(join(root, efiVariables)).length > 0;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the kernel speaks IPv6. */
+export function hasIpv6(root: string): boolean {
+  return readOptional(root, "proc/sys/net/ipv6/bindv6only") !== null;
+}
+
+/** Replaces files of one directory in such a way that a reader never sees half of one. */
+export class JsonDirectory {
+  readonly #path: string;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /**
+   * Writes after all earlier writes have ended.
+   * @throws ApplianceError `state` when the directory takes no file
+   */
+  write(name: string, value: unknown): Promise<void> {
+    const text = `${JSON.stringify(value, null, 1)}\n`;
+    const done = this.#last.then(() => this.#replace(name, text));
+    this.#last = done.catch(() => {});
+    return done;
+  }
+
+  async #replace(name: string, text: string): Promise<void> {
+    const path = join(this.#path, name);
+    try {
+      await mkdir(this.#path, { recursive: true });
+      await writeFile(`${path}.new`, text);
+      await rename(`${path}.new`, path);
+    } catch (error) {
+      const message = `Cannot write ${path}; the next start will not know what this one did.`;
+      throw new ApplianceError("state", message, { path }, { cause: error });
+    }
+  }
+}

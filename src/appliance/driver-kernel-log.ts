@@ -1,0 +1,52 @@
+/** The kernel's own words on why an export failed: lines of /dev/kmsg about the target. */
+import { constants, openSync, readSync } from "node:fs";
+import { join } from "node:path";
+import { parseKernelRecord } from "./kernel-log.ts";
+
+const recordBytesMax = 8192;
+const keptMax = 20;
+
+/** Reads the kernel's log when it is asked to; it costs nothing in between. */
+export class KernelLog {
+  readonly #fd: number | null;
+  readonly #kept: string[] = [];
+
+  constructor(root: string) {
+    this.#fd = openLog(join(root, "dev/kmsg"));
+  }
+
+  /** The newest lines about the target since the machine booted, oldest first. */
+  read(): readonly string[] {
+    const buffer = new Uint8Array(recordBytesMax);
+    while (this.#fd !== null) {
+      const record = readRecord(this.#fd, buffer);
+      if (record === null) {
+        break;
+      }
+      const line = parseKernelRecord(record);
+      if (line !== null) {
+        this.#kept.push(line);
+      }
+    }
+    this.#kept.splice(0, Math.max(0, this.#kept.length - keptMax));
+    return [...this.#kept];
+  }
+}
+
+function openLog(path: string): number | null {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch {
+    return null;
+  }
+}
+
+/** One record, an empty text for one that was overwritten meanwhile, null at the end. */
+function readRecord(fd: number, buffer: Uint8Array): string | null {
+  try {
+    const length = readSync(fd, buffer);
+    return length === 0 ? null : new TextDecoder().decode(buffer.subarray(0, length));
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPIPE" ? "" : null;
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * The program of the box: joins the daemon to the machine. `--list-devices` prints what would be
+ * exported and ends; `--root DIRECTORY` takes /sys, /run, /dev, /proc and /etc from elsewhere.
+ */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { parseBootMemory } from "./boot-medium.ts";
+import { type ParsedConfig, parseConfig } from "./config.ts";
+import { configfsCalls, nvmetDirectory, readFound, refreshFound } from "./driver-configfs.ts";
+import { Daemon } from "./driver-daemon.ts";
+import {
+  hasEfiVariables,
+  hasIpv6,
+  JsonDirectory,
+  readBootClues,
+  readOptional,
+} from "./driver-files.ts";
+import { KernelLog } from "./driver-kernel-log.ts";
+import { DiskLocks } from "./driver-lock.ts";
+import { watchAddresses } from "./driver-network.ts";
+import { listBlockDevices, readBlockFacts } from "./driver-sysfs.ts";
+import { askStopReason, Notifier } from "./driver-systemd.ts";
+import { mountEfiVariables, prepareTarget } from "./driver-target.ts";
+import { Terminals } from "./driver-terminal.ts";
+import { watchBlockDevices } from "./driver-udev.ts";
+import { boxId } from "./identity.ts";
+import { formatLogLine, type Log } from "./log.ts";
+import { boxPorts } from "./nvmet.ts";
+import { formatSize } from "./screen.ts";
+import { rememberExports, type State } from "./state.ts";
+import { takeStock } from "./stock.ts";
+import type { DaemonSetup, World } from "./world.ts";
+
+const bootMemoryFile = "boot-medium.json";
+const stateFile = "state.json";
+const runDirectory = "run/diskomator";
+
+const log: Log = (event, fields) => {
+  process.stdout.write(`${formatLogLine(event, fields)}\n`);
+};
+
+function readSetup(root: string): DaemonSetup {
+  const release = readOptional(root, "etc/os-release") ?? "";
+  const machineId = readOptional(root, "etc/machine-id")?.trim() ?? "";
+  const bootId = readOptional(root, "proc/sys/kernel/random/boot_id") ?? "";
+  const configuration = readConfiguration(root, machineId !== "");
+  return {
+    version: /^IMAGE_VERSION="?([^"\n]*)/m.exec(release)?.[1] ?? "development",
+    box: boxId(machineId || bootId),
+    configuration,
+    ports: boxPorts({ ipv6: hasIpv6(root) }),
+    bootClues: readBootClues(root),
+    hasEfiVariables: hasEfiVariables(root),
+    bootMemory: parseBootMemory(readOptional(root, join(runDirectory, bootMemoryFile)) ?? ""),
+    exports: rememberExports(readOptional(root, join(runDirectory, stateFile)) ?? ""),
+  };
+}
+
+function readConfiguration(root: string, hasMachineId: boolean): ParsedConfig {
+  const json = readOptional(root, "etc/diskomator/config.json");
+  const parsed = parseConfig(json, readOptional(root, "proc/cmdline") ?? "");
+  const problem = "The machine has no id: names of box and disks change at every boot.";
+  return hasMachineId ? parsed : { ...parsed, problems: [...parsed.problems, problem] };
+}
+
+function listDevices(root: string, setup: DaemonSetup): void {
+  const { disks } = takeStock({
+    facts: listBlockDevices(root)
+      .map((name) => readBlockFacts(root, name))
+      .filter((facts) => facts !== null),
+    config: setup.configuration.config,
+    box: setup.box,
+    bootClues: setup.bootClues,
+    bootMemory: setup.bootMemory,
+    bootTimeIsUp: true,
+    waitedEnough: new Set(),
+    held: new Map(),
+    exports: new Map(),
+    blocked: new Set(),
+  });
+  for (const { disk, verdict } of disks) {
+    const what = verdict.kind === "export" ? verdict.names.nqn : `- ${verdict.reason.text}`;
+    const size = formatSize(disk.sizeBytes).padStart(8);
+    process.stdout.write(`${disk.name.padEnd(10)} ${size}  ${what}\n`);
+  }
+}
+
+/** Everything that shows or keeps a state. */
+function createPublisher(root: string, notifier: Notifier, files: JsonDirectory) {
+  const terminals = new Terminals(root);
+  let ready = false;
+  return (state: State): void => {
+    terminals.show(state);
+    files.write(stateFile, state).catch((error: unknown) => {
+      log("problem", { topic: "state", text: String(error) });
+    });
+    const exported = state.disks.filter((row) => row.state.kind === "exported").length;
+    const status = `--status=${exported} of ${state.disks.length} disks exported`;
+    notifier.send(...(ready ? [] : ["--ready"]), status);
+    ready = true;
+  };
+}
+
+function createWorld(
+  root: string,
+  notifier: Notifier,
+  lockTold: (name: string, locked: boolean) => void,
+): World {
+  const directory = nvmetDirectory(root);
+  const files = new JsonDirectory(join(root, runDirectory));
+  const locks = new DiskLocks(root);
+  const kernelLog = new KernelLog(root);
+  let locking = Promise.resolve();
+  return {
+    listDisks: () => listBlockDevices(root),
+    readFacts: (name) => readBlockFacts(root, name),
+    target: {
+      prepare: () => prepareTarget(root),
+      read: () => readFound(directory),
+      refresh: (found, nqns) => refreshFound(directory, found, nqns),
+      calls: configfsCalls(directory),
+    },
+    publish: createPublisher(root, notifier, files),
+    saveBootMemory: (memory) => {
+      files.write(bootMemoryFile, memory).catch((error: unknown) => {
+        log("problem", { topic: "state", text: String(error) });
+      });
+    },
+    lockDisks: (disks) => {
+      locking = locking.then(() => locks.settle(disks, lockTold));
+    },
+    kernelMessages: () => kernelLog.read(),
+    monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
+    now: () => new Date(),
+    log,
+  };
+}
+
+function run(root: string, setup: DaemonSetup): void {
+  const notifier = new Notifier(process.env.NOTIFY_SOCKET !== undefined);
+  const companions = new AbortController();
+  const world = createWorld(root, notifier, (name, locked) => {
+    const problem = `${name} is exported while another program on this box uses it.`;
+    daemon.setProblem(`lock ${name}`, locked ? null : problem);
+  });
+  const daemon = new Daemon(setup, world);
+  log("started", { version: setup.version, box: setup.box });
+  daemon.rescan();
+  watchBlockDevices(
+    {
+      event: (event) => daemon.handle(event),
+      listening: () => {
+        daemon.setProblem("udev", null);
+        daemon.rescan();
+      },
+      died: (message) => daemon.setProblem("udev", message),
+    },
+    companions.signal,
+  );
+  watchAddresses(
+    (addresses) => daemon.setAddresses(addresses),
+    (message) => daemon.setProblem("network", message),
+    companions.signal,
+  );
+  let stopping = false;
+  const stop = async (): Promise<void> => {
+    if (stopping) {
+      return;
+    }
+    stopping = true;
+    const reason = await askStopReason();
+    log("stopping", { reason });
+    notifier.send("--stopping");
+    companions.abort();
+    await daemon.stop(reason === "stop");
+    process.exit(0);
+  };
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    process.on(name, () => void stop());
+  }
+}
+
+const { values } = parseArgs({
+  options: {
+    root: { type: "string", default: "/" },
+    "list-devices": { type: "boolean", default: false },
+  },
+});
+await mountEfiVariables(values.root);
+const setup = readSetup(values.root);
+if (values["list-devices"]) {
+  listDevices(values.root, setup);
+} else {
+  run(values.root, setup);
+}

@@ -1,0 +1,125 @@
+/**
+ * The terminals that show the state: the first virtual terminal, cleared at each change, and
+ * the consoles on serial lines, where a changed state follows below the last one.
+ */
+import { closeSync, constants, openSync, readFileSync, write } from "node:fs";
+import { basename, join } from "node:path";
+import { isatty, WriteStream } from "node:tty";
+import { renderScreen } from "./screen.ts";
+import type { State } from "./state.ts";
+
+/** Never blank the screen, hide the cursor (console_codes(4)). */
+const prepare = "\x1b[9;0]\x1b[?25l";
+const clear = "\x1b[H\x1b[2J\x1b[3J";
+/** Between attempts on a line that takes no more for now, and how often. */
+const retryDelayMs = 100;
+const retriesMax = 50;
+/** A serial line is slow: changes that follow each other closely are shown as one. */
+const serialDelayMs = 1000;
+const serialColumns = 80;
+
+/** Shows states on all terminals of the box. */
+export class Terminals {
+  readonly #draws: ((state: State) => void)[];
+
+  /** @param root where /sys and /dev are; terminals that cannot be opened are left out */
+  constructor(root: string) {
+    this.#draws = terminalNames(root)
+      .map((name) => {
+        const path = join(root, "dev", name);
+        return name === "tty1" ? openVirtual(path) : openSerial(path);
+      })
+      .filter((draw) => draw !== null);
+  }
+
+  /** Draws at once or soon; never throws. */
+  show(state: State): void {
+    for (const draw of this.#draws) {
+      draw(state);
+    }
+  }
+}
+
+/** `tty1` and the consoles that the kernel writes to, without its aliases for virtual ones. */
+function terminalNames(root: string): string[] {
+  let consoles: string[] = [];
+  try {
+    const text = readFileSync(join(root, "sys/class/tty/console/active"), "utf8");
+    consoles = text
+      .trim()
+      .split(/\s+/)
+      .map((name) => basename(name));
+  } catch {
+    // A machine without a console has tty1 at most.
+  }
+  return ["tty1", ...consoles.filter((name) => name !== "" && !/^tty\d+$/.test(name))];
+}
+
+function openTerminal(path: string): number | null {
+  try {
+    const flags = constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK;
+    return openSync(path, flags);
+  } catch {
+    return null;
+  }
+}
+
+function openVirtual(path: string): ((state: State) => void) | null {
+  const fd = openTerminal(path);
+  if (fd === null) {
+    return null;
+  }
+  if (!isatty(fd)) {
+    closeSync(fd);
+    return null;
+  }
+  const stream = new WriteStream(fd);
+  stream.on("error", () => {});
+  stream.write(prepare);
+  return (state) => {
+    const [columns, rows] = stream.getWindowSize();
+    const size = { columns: columns || 80, rows: rows || 25, colour: true };
+    stream.write(`${clear}${renderScreen(state, size)}`);
+  };
+}
+
+function openSerial(path: string): ((state: State) => void) | null {
+  const fd = openTerminal(path);
+  if (fd === null) {
+    return null;
+  }
+  let shown = "";
+  let newest: State | null = null;
+  return (state) => {
+    if (newest !== null) {
+      newest = state;
+      return;
+    }
+    newest = state;
+    setTimeout(() => {
+      const size = { columns: serialColumns, rows: null, colour: false };
+      const text = newest === null ? "" : renderScreen(newest, size);
+      newest = null;
+      if (text !== shown) {
+        shown = text;
+        writeAll(fd, Buffer.from(`\n${text}`), retriesMax);
+      }
+    }, serialDelayMs).unref();
+  };
+}
+
+/** Writes to a line that may be full; gives up on one that nobody empties. */
+function writeAll(fd: number, data: Uint8Array, retries: number): void {
+  write(fd, data, (error, written) => {
+    const rest = error === null ? data.subarray(written) : data;
+    if (rest.length === 0 || retries === 0 || (error !== null && error.code !== "EAGAIN")) {
+      return;
+    }
+    const next = (): void => writeAll(fd, rest, retries - 1);
+    if (error === null) {
+      next();
+    } else {
+      setTimeout(next, retryDelayMs).unref();
+    }
+  });
+}

@@ -1,0 +1,29 @@
+/** What the daemon writes to the journal: events of a closed list, with their facts. */
+
+/** Everything that is logged. */
+export type LogEvent =
+  | "started"
+  | "adopted"
+  | "exported"
+  | "resized"
+  | "removed"
+  | "failed"
+  | "port-ready"
+  | "problem"
+  | "stopping"
+  | "torn-down";
+
+/** Values of a log line. */
+export type LogFields = Readonly<Record<string, string | number | null>>;
+
+/** Where log lines go. */
+export type Log = (event: LogEvent, fields: LogFields) => void;
+
+/** One line: the event and its fields as `name=value`, quoted where a blank would split them. */
+export function formatLogLine(event: LogEvent, fields: LogFields): string {
+  const words = Object.entries(fields).map(([name, value]) => {
+    const text = String(value ?? "-");
+    return `${name}=${/[\s"=]/.test(text) || text === "" ? JSON.stringify(text) : text}`;
+  });
+  return [event, ...words].join(" ");
+}

@@ -1,0 +1,149 @@
+import assert from "node:assert/strict";
+import { mkdtemp, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import {
+  type BlockDevice,
+  BlockError,
+  type BlockErrorCode,
+  blockDeviceContract,
+  FileDisk,
+  faultyDisk,
+  type MakeDisk,
+  MemoryDisk,
+} from "./index.ts";
+
+const folder = await mkdtemp(join(tmpdir(), "diskomator-block-"));
+after(() => rm(folder, { recursive: true }));
+let files = 0;
+const newPath = () => join(folder, `disk-${files++}`);
+const code = (wanted: BlockErrorCode) => (error: unknown) =>
+  error instanceof BlockError && error.code === wanted;
+
+const makers: Record<string, MakeDisk> = {
+  MemoryDisk: async (wanted) => new MemoryDisk(wanted),
+  FileDisk: async ({ contents, readOnly, blockSizeBytes }) => {
+    const path = newPath();
+    await writeFile(path, contents);
+    return FileDisk.open(path, { readOnly, blockSizeBytes });
+  },
+  "faultyDisk without faults": async (wanted) => faultyDisk(new MemoryDisk(wanted)),
+  "faultyDisk that is slow": async (wanted) =>
+    faultyDisk(new MemoryDisk(wanted), { kind: "slow", until: () => Promise.resolve() }),
+};
+
+for (const [name, make] of Object.entries(makers)) {
+  for (const { title, run } of blockDeviceContract) test(`${name} ${title}`, () => run(make));
+}
+
+test("MemoryDisk holds both ends of a disk of 8 TiB", async () => {
+  const sizeBytes = 8 * 2 ** 40;
+  await using disk = new MemoryDisk({ sizeBytes, blockSizeBytes: 4096 });
+  const data = new Uint8Array(4096).fill(7);
+  await disk.write(sizeBytes - 4096, data);
+  const found = new Uint8Array(8192).fill(1);
+  await disk.read(sizeBytes - 8192, found);
+  assert.deepEqual(found.subarray(4096), data);
+  assert.ok(found.subarray(0, 4096).every((byte) => byte === 0));
+});
+
+test("MemoryDisk refuses sizes that are not in whole blocks, and contents that do not fit", () => {
+  assert.throws(() => new MemoryDisk({ sizeBytes: 513 }), RangeError);
+  assert.throws(() => new MemoryDisk({ sizeBytes: 512, blockSizeBytes: 256 }), RangeError);
+  assert.throws(() => new MemoryDisk({ sizeBytes: 1536, blockSizeBytes: 768 }), RangeError);
+  assert.throws(
+    () => new MemoryDisk({ sizeBytes: 512, contents: new Uint8Array(513) }),
+    RangeError,
+  );
+});
+
+test("FileDisk.open makes a sparse file, and zeros do not fill it", async () => {
+  const path = newPath();
+  await using disk = await FileDisk.open(path, { createBytes: 2 ** 30 });
+  await disk.write(2 ** 29, new Uint8Array(4096).fill(1));
+  await disk.writeZeroes(2 ** 29 - 2 ** 22, 2 ** 23);
+  const found = new Uint8Array(4096).fill(2);
+  await disk.read(2 ** 29, found);
+  assert.ok(found.every((byte) => byte === 0));
+  const { size, blocks } = await stat(path);
+  assert.equal(size, 2 ** 30);
+  assert.ok(blocks * 512 < 2 ** 22, `${blocks} blocks of 512 bytes are allocated`);
+});
+
+test("FileDisk.open names what is wrong with the path", async () => {
+  await assert.rejects(FileDisk.open(newPath()), code("gone"));
+  await assert.rejects(FileDisk.open(folder, { readOnly: true }), code("medium"));
+  const odd = newPath();
+  await writeFile(odd, new Uint8Array(1000));
+  await assert.rejects(FileDisk.open(odd), code("range"));
+  await truncate(odd, 1024);
+  await assert.rejects(FileDisk.open(odd, { createBytes: 512 }), code("medium"));
+  await assert.rejects(FileDisk.open(odd, { blockSizeBytes: 4096 }), code("range"));
+});
+
+test("FileDisk.read reports a file that became shorter", async () => {
+  const path = newPath();
+  await writeFile(path, new Uint8Array(4096));
+  await using disk = await FileDisk.open(path);
+  await truncate(path, 1024);
+  await assert.rejects(disk.read(512, new Uint8Array(1024)), code("medium"));
+});
+
+const block = (value: number) => new Uint8Array(512).fill(value);
+const newDisk = () => new MemoryDisk({ sizeBytes: 8 * 512 });
+
+async function blocksOf(disk: BlockDevice): Promise<number[]> {
+  const all = new Uint8Array(disk.sizeBytes);
+  await disk.read(0, all);
+  return Array.from({ length: disk.sizeBytes / 512 }, (_, lba) => all[lba * 512]!);
+}
+
+test("faultyDisk fails only the calls that touch the faulty blocks, as often as told", async () => {
+  const disk = faultyDisk(newDisk(), {
+    kind: "fail",
+    code: "medium",
+    on: ["write"],
+    firstLba: 2,
+    lastLba: 3,
+    times: 2,
+  });
+  await disk.write(0, new Uint8Array(1024));
+  await disk.write(2048, new Uint8Array(1024));
+  await disk.read(1024, new Uint8Array(1024));
+  await assert.rejects(disk.write(512, new Uint8Array(1024)), code("medium"));
+  await assert.rejects(disk.write(1536, block(1)), code("medium"));
+  await disk.write(1536, block(1));
+  assert.deepEqual(await blocksOf(disk), [0, 0, 0, 1, 0, 0, 0, 0]);
+});
+
+test("faultyDisk moves what comes before the faulty block when it is short", async () => {
+  const inner = newDisk();
+  const disk = faultyDisk(inner, { kind: "short", firstLba: 3, lastLba: 3 });
+  await assert.rejects(disk.write(512, new Uint8Array(2048).fill(9)), code("medium"));
+  assert.deepEqual(await blocksOf(inner), [0, 9, 9, 0, 0, 0, 0, 0]);
+  await assert.rejects(disk.writeZeroes(1024, 1024), code("medium"));
+  assert.deepEqual(await blocksOf(inner), [0, 9, 0, 0, 0, 0, 0, 0]);
+});
+
+test("faultyDisk stays gone until it heals", async () => {
+  const disk = faultyDisk(newDisk());
+  await disk.flush();
+  disk.inject({ kind: "gone", on: ["flush"] });
+  await disk.write(0, block(1));
+  await assert.rejects(disk.flush(), code("gone"));
+  await assert.rejects(disk.read(0, block(0)), code("gone"));
+  disk.heal();
+  assert.deepEqual(await blocksOf(disk), [1, 0, 0, 0, 0, 0, 0, 0]);
+});
+
+test("faultyDisk goes on when the slow call may", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const disk = faultyDisk(newDisk(), { kind: "slow", until: () => promise, times: 1 });
+  const order: string[] = [];
+  const slow = disk.write(0, block(1)).then(() => order.push("slow"));
+  await disk.write(512, block(2)).then(() => order.push("quick"));
+  resolve();
+  await slow;
+  assert.deepEqual(order, ["quick", "slow"]);
+});

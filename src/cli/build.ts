@@ -1,0 +1,192 @@
+/** `diskomator build`: makes the EFI file and what goes with it. */
+
+import { readdir, readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import {
+  type BuildEvent,
+  type BuildReport,
+  buildAppliance,
+  type Compression,
+  formatReport,
+  type UpdateRule,
+} from "../image/index.ts";
+import { type Command, readOptions } from "./command.ts";
+import { printJson, printLine, progressLine, tell } from "./console.ts";
+import { exitCodes, UsageError } from "./exit.ts";
+
+const help = `Usage: diskomator build [APPLIANCE] [OPTIONS]
+
+Builds an appliance (default: diskomator) from its definition and lock file, and writes
+APPLIANCE.efi, .raw, .manifest.json, .spdx.json and .SHA256SUMS.
+
+  APPLIANCE              a name from appliances/, or the path of a definition
+  --out DIR              where the outputs go (default: out)
+  --update[=if-gone]     resolve the lock file anew; if-gone: only when the mirror has dropped
+                         a version that it names
+  --mirror URL           Debian mirror (default: the one in this machine's apt configuration)
+  --security-mirror URL  mirror of the security archive
+  --ignore-valid-until   accept an index whose Valid-Until has passed
+  --compression fast|small
+  --ssh-key FILE         public key that may log in as root; may be repeated
+                         (default: every ~/.ssh/*.pub)
+  --no-ssh-keys          nobody can log in
+  --debug-shell          a root shell on the ninth console (Alt-F9)
+  --cache DIR            where downloads and segments are kept
+  --threads N            how many threads work
+  --json                 JSON lines; the last one is the result
+
+Example: diskomator build --ssh-key ~/.ssh/id_ed25519.pub --out /tmp/stick`;
+
+/** Options that `start` shares. */
+export interface BuildRequest {
+  readonly appliance: string;
+  readonly out: string;
+  readonly update: UpdateRule;
+  readonly compression: Compression;
+  readonly sshKeys: readonly string[];
+  readonly cache?: string;
+  readonly mirror?: string;
+  readonly securityMirror?: string;
+  readonly ignoreValidUntil?: boolean;
+  readonly debugShell?: boolean;
+  readonly threads?: number;
+  readonly signal: AbortSignal;
+  readonly onEvent?: (event: BuildEvent) => void;
+}
+
+/** The command. */
+export const build: Command = {
+  summary: "make an image",
+  help,
+  async run({ args, signal }) {
+    const { values, positionals } = readOptions(
+      args.map((arg) => (arg === "--update" ? "--update=always" : arg)),
+      {
+        out: { type: "string", default: "out" },
+        update: { type: "string", default: "never" },
+        mirror: { type: "string" },
+        "security-mirror": { type: "string" },
+        "ignore-valid-until": { type: "boolean", default: false },
+        compression: { type: "string", default: "small" },
+        "ssh-key": { type: "string", multiple: true },
+        "no-ssh-keys": { type: "boolean", default: false },
+        "debug-shell": { type: "boolean", default: false },
+        cache: { type: "string" },
+        threads: { type: "string" },
+        json: { type: "boolean", default: false },
+      },
+      1,
+    );
+    const sshKeys = values["no-ssh-keys"] ? [] : await readSshKeys(values["ssh-key"]);
+    const report = await runBuild({
+      appliance: positionals[0] ?? "diskomator",
+      out: values.out,
+      update: oneOf("--update", values.update, ["never", "always", "if-gone"]),
+      compression: oneOf("--compression", values.compression, ["fast", "small"]),
+      sshKeys,
+      ignoreValidUntil: values["ignore-valid-until"],
+      debugShell: values["debug-shell"],
+      ...(values.cache ? { cache: values.cache } : {}),
+      ...(values.mirror ? { mirror: values.mirror } : {}),
+      ...(values["security-mirror"] ? { securityMirror: values["security-mirror"] } : {}),
+      ...(values.threads ? { threads: wholeNumber("--threads", values.threads) } : {}),
+      signal,
+      onEvent: values.json ? (event) => printJson({ ...event }) : showEvent,
+    });
+    progressLine.clear();
+    if (values.json) printJson({ event: "result", ...report });
+    else for (const line of formatReport(report)) printLine(line);
+    return exitCodes.ok;
+  },
+};
+
+/** Builds with the paths and clocks of this process. */
+export async function runBuild(request: BuildRequest): Promise<BuildReport> {
+  const { mirror, securityMirror, threads } = request;
+  return await buildAppliance({
+    definitionPath: definitionPathOf(request.appliance),
+    outDirectory: resolve(request.out),
+    cacheDirectory: request.cache ?? defaultCacheDirectory(),
+    update: request.update,
+    compression: request.compression,
+    mirrors: { ...(mirror ? { mirror } : {}), ...(securityMirror ? { securityMirror } : {}) },
+    ignoreValidUntil: request.ignoreValidUntil ?? false,
+    debugShell: request.debugShell ?? false,
+    authorizedKeys: request.sshKeys,
+    ...(threads ? { threads } : {}),
+    now: new Date(),
+    clock: () => performance.now(),
+    signal: request.signal,
+    ...(request.onEvent ? { onEvent: request.onEvent } : {}),
+  });
+}
+
+/** Shows one event of a build to a person. */
+export function showEvent(event: BuildEvent): void {
+  switch (event.event) {
+    case "phase":
+      progressLine.show(`${event.phase} ...`);
+      break;
+    case "progress": {
+      const percent = Math.floor((100 * event.doneBytes) / Math.max(1, event.totalBytes));
+      progressLine.show(`fetch ${percent} % (${event.doneFiles} of ${event.totalFiles} packages)`);
+      break;
+    }
+    case "lock-moved":
+      tell(`The lock file moves: ${event.because}`);
+      for (const line of event.lines) tell(`  ${line}`);
+      break;
+    case "note":
+      if (process.env.DISKOMATOR_DEBUG) tell(`note (${event.code}): ${event.message}`);
+      break;
+  }
+}
+
+/** The user's public keys, one line each: the files given, else all of `~/.ssh`. */
+export async function readSshKeys(files: readonly string[] | undefined): Promise<string[]> {
+  const folder = join(homedir(), ".ssh");
+  const found = async () => {
+    const names = await readdir(folder).catch(() => []);
+    return names.filter((name) => name.endsWith(".pub")).map((name) => join(folder, name));
+  };
+  const paths = files ?? (await found());
+  const texts = await Promise.all(
+    paths.toSorted().map(async (path) => {
+      try {
+        return await readFile(path, "utf8");
+      } catch {
+        throw new UsageError(`Cannot read the public key ${path}.`);
+      }
+    }),
+  );
+  return texts.flatMap((text) => text.split("\n")).filter((line) => /^(ssh-|ecdsa-|sk-)/.test(line));
+}
+
+/** A definition by its name or its path. */
+export function definitionPathOf(appliance: string): string {
+  return /[/.]/.test(appliance)
+    ? resolve(appliance)
+    : join(import.meta.dirname, "../../appliances", `${appliance}.ts`);
+}
+
+/** Where downloads and segments are kept unless told. */
+export function defaultCacheDirectory(): string {
+  const base = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  return join(base, "diskomator");
+}
+
+function oneOf<const T extends string>(option: string, value: string, all: readonly T[]): T {
+  const found = all.find((candidate) => candidate === value);
+  if (found === undefined) {
+    throw new UsageError(`${option} takes ${all.join(", ")}, not "${value}".`);
+  }
+  return found;
+}
+
+function wholeNumber(option: string, value: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(value)) {
+    throw new UsageError(`${option} takes a whole number from 1 on, not "${value}".`);
+  }
+  return Number(value);
+}

@@ -1,0 +1,39 @@
+/** What a command is, and how its options are read. */
+
+import { type ParseArgsOptionsConfig, parseArgs } from "node:util";
+import { type ExitCode, UsageError } from "./exit.ts";
+
+/** What a command finds around it. */
+export interface CommandContext {
+  /** Arguments after the command's name. */
+  readonly args: readonly string[];
+  /** Aborted by Ctrl-C and by SIGTERM. */
+  readonly signal: AbortSignal;
+}
+
+/** One command of the command line; `help` starts with a usage line and holds an example. */
+export interface Command {
+  readonly summary: string;
+  readonly help: string;
+  run(context: CommandContext): Promise<ExitCode>;
+}
+
+/**
+ * Reads options strictly.
+ * @throws UsageError that names the option or argument that is not known.
+ */
+export function readOptions<const T extends ParseArgsOptionsConfig>(
+  args: readonly string[],
+  options: T,
+  positionalsMax: number,
+) {
+  try {
+    const parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+    const extra = parsed.positionals[positionalsMax];
+    if (extra !== undefined) throw new UsageError(`There is no place for the argument "${extra}".`);
+    return parsed;
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,40 @@
+export { DiskError, type DiskErrorCode } from "./error.ts";
+export {
+  arrangeExtents,
+  assembleExtents,
+  type Extent,
+  shiftExtents,
+  writeExtents,
+} from "./extent.ts";
+export type { FatBoot } from "./fat/boot.ts";
+export type { FatEntry } from "./fat/directory.ts";
+export type { FatGeometry } from "./fat/geometry.ts";
+export {
+  type FatDamage,
+  type FatDamageReason,
+  type FatOutcome,
+  type FatReadOptions,
+  type FatVolume,
+  openFat,
+} from "./fat/read.ts";
+export type { FatDirectory, FatFile, FatNode } from "./fat/tree.ts";
+export { type FatPlan, fatSize, planFat, type WantedFat } from "./fat/write.ts";
+export {
+  alignmentBytes,
+  encodeGpt,
+  type Gpt,
+  type GptAttributes,
+  type GptExtents,
+  type GptPartition,
+  gptDiskSize,
+  noAttributes,
+  partitionTypes,
+  planGpt,
+  type SectorSize,
+  type WantedGpt,
+  type WantedPartition,
+} from "./gpt.ts";
+export type { GptCopy, GptDamage, GptDamageReason } from "./gpt-decode.ts";
+export { type GptReport, inspectGpt } from "./gpt-inspect.ts";
+export { guid, guidFromHash, zeroGuid } from "./guid.ts";
+export { decodeMbr, encodeProtectiveMbr, type Mbr, type MbrPartition } from "./mbr.ts";

@@ -1,0 +1,34 @@
+/** Which key may speak for which archive. */
+import { type PublicKey, readKey } from "openpgp";
+
+/** The archives that images are made from; lock files name them so. */
+export type ArchiveName = "debian" | "debian-security";
+
+/** A key whose signatures mean something, and the archive that it may sign. */
+export interface TrustedKey {
+  /** For messages: `trixie-automatic`. */
+  readonly label: string;
+  readonly archive: ArchiveName;
+  readonly key: PublicKey;
+}
+
+/** The key files that ship beside this module, in `keys/`. */
+export const archiveKeyFiles: readonly {
+  readonly label: string;
+  readonly archive: ArchiveName;
+}[] = [
+  { label: "trixie-automatic", archive: "debian" },
+  { label: "trixie-stable", archive: "debian" },
+  { label: "trixie-security-automatic", archive: "debian-security" },
+  { label: "bookworm-automatic", archive: "debian" },
+  { label: "bookworm-security-automatic", archive: "debian-security" },
+];
+
+/** Makes a key from its armored text; rejects when the text is none. */
+export async function trustedKey(
+  label: string,
+  archive: ArchiveName,
+  armored: string,
+): Promise<TrustedKey> {
+  return { label, archive, key: await readKey({ armoredKey: armored }) };
+}

@@ -1,0 +1,147 @@
+/** From segments to the EFI file and the disk image, as values. */
+
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { paddingOf } from "../../bytes/index.ts";
+import type { ApplianceDefinition } from "../definition.ts";
+import { ImageError } from "../error.ts";
+import type { Finished } from "../finish/index.ts";
+import type { Lock } from "../lock.ts";
+import { planRaw, type RawPlan } from "../raw/index.ts";
+import { makeSegment, readCpio, type Segment } from "../segment/index.ts";
+import { buildUki, type Uki } from "../uki/index.ts";
+import { readDeb, readTar } from "../unpack/index.ts";
+import { type SegmentResult, vmlinuzPath } from "../workers/index.ts";
+import { firstEntries, stampEntries } from "./complete.ts";
+import type { ImageSegments } from "./driver-segments.ts";
+import { type BuildOptions, codecsOf } from "./options.ts";
+import { type PackageRoles, stubPackage } from "./plan.ts";
+
+/** One segment as it lies in the initrd. */
+export interface PlacedSegment {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly unpackedBytes: number;
+  readonly sha256: string;
+}
+
+/** The finished image, not yet on disk. */
+export interface AssembledImage {
+  readonly uki: Uki;
+  readonly raw: RawPlan;
+  readonly segments: readonly PlacedSegment[];
+  /** Hash of everything that the image is made of; also the stamp's content. */
+  readonly buildId: string;
+}
+
+const stubPath = "usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+
+/** Puts an image together; large parts stay in the buffers they were read into. */
+export async function assembleImage(input: {
+  readonly definition: ApplianceDefinition;
+  readonly lock: Lock;
+  readonly segments: ImageSegments;
+  readonly finished: Finished;
+  /** The package with the EFI stub. */
+  readonly stub: Uint8Array;
+  readonly roles: PackageRoles;
+  readonly options: BuildOptions;
+}): Promise<AssembledImage> {
+  const { definition, lock, segments, finished, options } = input;
+  const { epochSeconds } = lock;
+  const codec = codecsOf[options.compression].packages;
+  const config = makeSegment(finished.entries, codec);
+  const ordered = orderOf(segments);
+  const named = [
+    placeSegment("first", makeSegment(firstEntries(epochSeconds), codec)),
+    ...(await Promise.all(
+      ordered.map(async ([name, segment]) => placeResult(name, segment, await readFile(segment.path))),
+    )),
+    placeSegment("config", config),
+  ];
+  const buildId = createHash("sha256")
+    .update(named.map(({ name, sha256 }) => `${name} ${sha256}\n`).join(""))
+    .update(definition.kernelCommandLine.join(" "))
+    .digest("hex");
+  const stamp = placeSegment("stamp", makeSegment(stampEntries(buildId, epochSeconds), codec));
+  const all = [...named, stamp];
+
+  const vmlinuz = await readFile(segments.kernel.vmlinuz.path);
+  const uki = buildUki({
+    stub: findStub(input.stub),
+    sections: {
+      osrel: finished.osRelease,
+      cmdline: definition.kernelCommandLine.join(" "),
+      linux: kernelOf(vmlinuz),
+      initrd: concatenate(all),
+      ucode: await readFile(segments.kernel.microcode.path),
+    },
+  });
+  const raw = planRaw({ efi: uki, epochSeconds, seed: buildId });
+  return { uki, raw, segments: all, buildId };
+}
+
+type Placed = PlacedSegment & { readonly bytes: Uint8Array; readonly isStored: boolean };
+
+/**
+ * What systemd needs comes first, so that a root that is too small for the whole image still comes
+ * up far enough to say so; what is large comes last.
+ */
+function orderOf(segments: ImageSegments): (readonly [string, SegmentResult])[] {
+  return [
+    ...segments.userland.map(({ locked, segment }) => [locked.name, segment] as const),
+    ...(segments.node ? [["node", segments.node] as const] : []),
+    ["firmware", segments.kernel.firmware],
+    ["modules", segments.kernel.modules],
+  ];
+}
+
+function placeResult(name: string, segment: SegmentResult, bytes: Uint8Array): Placed {
+  const { sizeBytes, sha256, codec, listing } = segment;
+  const unpackedBytes = listing.entries.reduce((sum, entry) => sum + entry.sizeBytes, 0);
+  return { name, sizeBytes, unpackedBytes, sha256, bytes, isStored: codec.kind === "store" };
+}
+
+function placeSegment(name: string, { bytes, listing, codec }: Segment): Placed {
+  return {
+    name,
+    bytes,
+    sizeBytes: bytes.length,
+    unpackedBytes: listing.entries.reduce((sum, entry) => sum + entry.sizeBytes, 0),
+    sha256: createHash("sha256").update(bytes).digest("hex"),
+    isStored: codec.kind === "store",
+  };
+}
+
+/** The initrd as chunks: NULs bring each uncompressed archive, and the end, to a multiple of 4. */
+function concatenate(segments: readonly Placed[]): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  const push = (bytes: Uint8Array) => {
+    if (bytes.length > 0) chunks.push(bytes);
+    length += bytes.length;
+  };
+  for (const { bytes, isStored } of segments) {
+    if (isStored) push(new Uint8Array(paddingOf(length, 4)));
+    push(bytes);
+  }
+  push(new Uint8Array(paddingOf(length, 4)));
+  return chunks;
+}
+
+function findStub(deb: Uint8Array): Uint8Array {
+  for (const entry of readTar(readDeb(deb, stubPackage).data(), stubPackage)) {
+    if (entry.type === "file" && entry.path.replace(/^\.?\//, "") === stubPath) return entry.data;
+  }
+  throw new ImageError("uki", `Cannot find ${stubPath} in the package ${stubPackage}.`, {
+    package: stubPackage,
+    path: stubPath,
+  });
+}
+
+function kernelOf(archive: Uint8Array): Uint8Array {
+  const { entries } = readCpio(archive, "the cached kernel");
+  const found = entries.find(({ path }) => path === vmlinuzPath);
+  if (found?.type !== "file") throw new Error(`the kernel's segment holds ${vmlinuzPath}`);
+  return found.data;
+}

@@ -1,0 +1,81 @@
+/**
+ * The proof that an image was unpacked whole. When memory is short the kernel writes one line,
+ * drops the rest of the archive and boots on; so the first segment carries a unit that says so in
+ * plain words, and the last file of the last segment is the stamp that keeps it from running.
+ */
+
+import type { Entry } from "../entry.ts";
+
+/** The last file of an image. */
+export const stampPath = "usr/lib/diskomator/complete";
+
+const unit = "diskomator-incomplete.service";
+
+const unitText = `[Unit]
+Description=Report that the image was not unpacked completely
+DefaultDependencies=no
+Before=sysinit.target
+ConditionPathExists=!/${stampPath}
+
+[Service]
+Type=oneshot
+StandardOutput=tty
+TTYPath=/dev/console
+ExecStart=/usr/bin/printf '\\n\\033[1;31m%%s\\n%%s\\n%%s\\033[0m\\n\\n' \\
+  'This machine has too little memory for this image: it was not unpacked completely.' \\
+  'Nothing is exported, and no disk was touched. More memory, or a smaller image, will do.' \\
+  'The machine powers off in five minutes.'
+ExecStart=/usr/bin/sleep 300
+TimeoutStartSec=infinity
+SuccessAction=poweroff-force
+FailureAction=poweroff-force
+`;
+
+/** What the very first segment holds: enough to come up and say what is wrong. */
+export function firstEntries(mtimeSeconds: number): Entry[] {
+  const base = { uid: 0, gid: 0, mtimeSeconds };
+  const directory = (path: string): Entry => ({ ...base, type: "directory", path, mode: 0o755 });
+  const link = (path: string, target: string): Entry => ({
+    ...base,
+    type: "symlink",
+    path,
+    mode: 0o777,
+    target,
+  });
+  return [
+    link("bin", "usr/bin"),
+    directory("etc"),
+    directory("etc/systemd"),
+    directory("etc/systemd/system"),
+    directory("etc/systemd/system/sysinit.target.wants"),
+    link(`etc/systemd/system/sysinit.target.wants/${unit}`, `/usr/lib/systemd/system/${unit}`),
+    link("init", "usr/lib/systemd/systemd"),
+    link("lib", "usr/lib"),
+    link("lib64", "usr/lib64"),
+    link("sbin", "usr/sbin"),
+    directory("usr"),
+    directory("usr/bin"),
+    directory("usr/lib"),
+    directory("usr/lib/systemd"),
+    directory("usr/lib/systemd/system"),
+    {
+      ...base,
+      type: "file",
+      path: `usr/lib/systemd/system/${unit}`,
+      mode: 0o644,
+      data: Buffer.from(unitText),
+    },
+    directory("usr/lib64"),
+    directory("usr/sbin"),
+  ];
+}
+
+/** The stamp, with its folders; `buildId` tells which image it is of. */
+export function stampEntries(buildId: string, mtimeSeconds: number): Entry[] {
+  const base = { uid: 0, gid: 0, mtimeSeconds };
+  const folders = ["usr", "usr/lib", "usr/lib/diskomator"].map(
+    (path): Entry => ({ ...base, type: "directory", path, mode: 0o755 }),
+  );
+  const data = Buffer.from(`${buildId}\n`);
+  return [...folders, { ...base, type: "file", path: stampPath, mode: 0o644, data }];
+}

@@ -1,0 +1,198 @@
+/**
+ * A build from definition to files: lock → packages → segments → finishing → UKI → disk image.
+ * Everything that can be remembered is in the cache by what it was made of.
+ */
+
+import { readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import type { Transport } from "../fetch/index.ts";
+import { fetchNpm, fetchPackages, npmCommand } from "../fetch/index.ts";
+import type { Mirrors } from "../apt/index.ts";
+import type { ApplianceDefinition } from "../definition.ts";
+import { ImageError } from "../error.ts";
+import type { Lock } from "../lock.ts";
+import { openWorkerPool } from "../workers/index.ts";
+import { assembleImage } from "./assemble.ts";
+import { builderId } from "./driver-builder-id.ts";
+import { loadDefinition, readDefinitionFiles } from "./driver-definition.ts";
+import { applyLocalPackages } from "./driver-local.ts";
+import {
+  describeMove,
+  lockPathOf,
+  openMirrors,
+  readLock,
+  resolveLock,
+  writeLock,
+} from "./driver-lock.ts";
+import { writeOutputs } from "./driver-outputs.ts";
+import { bundlePrograms } from "./driver-programs.ts";
+import { makeSegments } from "./driver-segments.ts";
+import { finishImage } from "./finish.ts";
+import type { BuildOptions, BuildPhase } from "./options.ts";
+import { assignRoles } from "./plan.ts";
+import type { BuildReport } from "./report.ts";
+
+/** A lock and all that it names, on this machine. */
+interface Supplies {
+  readonly lock: Lock;
+  /** Package name → downloaded .deb. */
+  readonly packages: ReadonlyMap<string, string>;
+  /** The tarball of Node.js, when the definition wants it. */
+  readonly node: string | undefined;
+}
+
+/**
+ * Builds an appliance and writes its outputs.
+ * @throws ImageError; see its codes. Outputs of an earlier build are replaced one by one, each
+ * whole, and only once everything has been made.
+ */
+export async function buildAppliance(options: BuildOptions): Promise<BuildReport> {
+  const times = new PhaseTimes(options);
+  const definition = withOptions(await loadDefinition(options.definitionPath), options);
+  const lockPath = lockPathOf(options.definitionPath);
+  const previous = await readLock(lockPath);
+
+  const supplies = await obtain(definition, previous, options, times);
+  times.enter("segments");
+  const { pinned, local } = await applyLocalPackages(
+    definition,
+    options.definitionPath,
+    supplies.lock,
+    supplies.packages,
+  );
+  const roles = assignRoles(definition, pinned.packages);
+  const cacheDirectory = join(options.cacheDirectory, "segments", await builderId());
+  await using pool = openWorkerPool({
+    ...(options.threads ? { threads: options.threads } : {}),
+    log: (event, fields) =>
+      options.onEvent?.({ event: "note", code: event, message: `Made again: ${fields.path}` }),
+  });
+  const [segments, files, programs, stub] = await Promise.all([
+    makeSegments({ ...supplies, definition, roles, lock: pinned, local }, cacheDirectory, pool, options),
+    readDefinitionFiles(definition, options.definitionPath),
+    bundlePrograms(definition, options.definitionPath),
+    readFile(supplies.packages.get(roles.stub.name)!),
+  ]);
+
+  times.enter("finish");
+  const finished = finishImage({
+    definition,
+    segments,
+    files: new Map([...programs, ...files]),
+    ids: supplies.lock.ids,
+    epochSeconds: supplies.lock.epochSeconds,
+  });
+  const lock: Lock = { ...supplies.lock, ids: finished.ids };
+  times.enter("assemble");
+  const image = await assembleImage({ definition, lock, segments, finished, stub, roles, options });
+  times.enter("write");
+  const report = await writeOutputs({ definition, lock, roles, segments, finished, image, options });
+  if (previous === undefined || supplies.lock !== previous) await writeLock(lockPath, lock);
+  for (const note of finished.notes) {
+    options.onEvent?.({ event: "note", code: note.code, message: note.message });
+  }
+  return { ...report, lockPath: basename(lockPath), phases: times.end() };
+}
+
+/** What options add to a definition. */
+function withOptions(definition: ApplianceDefinition, options: BuildOptions): ApplianceDefinition {
+  const keys = [...(definition.authorizedKeys ?? []), ...(options.authorizedKeys ?? [])];
+  return {
+    ...definition,
+    authorizedKeys: [...new Set(keys)],
+    enable: options.debugShell ? [...definition.enable, "debug-shell.service"] : definition.enable,
+    ...(options.debugShell ? { rootShell: "debug" as const } : {}),
+  };
+}
+
+/** The lock, made anew where the options say so, and everything that it names. */
+async function obtain(
+  definition: ApplianceDefinition,
+  previous: Lock | undefined,
+  options: BuildOptions,
+  times: PhaseTimes,
+): Promise<Supplies> {
+  await using stack = new AsyncDisposableStack();
+  const access = await openMirrors(options);
+  stack.use(access.transport);
+  const resolve = async (because: string) => {
+    times.enter("resolve");
+    const next = await resolveLock(definition, previous, access, options);
+    const lines = describeMove(previous, next);
+    options.onEvent?.({ event: "lock-moved", lines, because });
+    return next;
+  };
+  if (previous === undefined && options.update === "never") {
+    throw new ImageError(
+      "lock",
+      `Cannot build ${definition.name}: it has no lock file. Make one with build --update.`,
+      { definition: options.definitionPath },
+    );
+  }
+  let lock =
+    previous === undefined || options.update === "always"
+      ? await resolve("as asked")
+      : previous;
+  times.enter("fetch");
+  try {
+    return await fetchAll(lock, access, options);
+  } catch (error) {
+    const isGone = error instanceof ImageError && error.code === "gone";
+    if (!isGone || options.update !== "if-gone") throw error;
+    lock = await resolve(error.message);
+    times.enter("fetch");
+    return await fetchAll(lock, access, options);
+  }
+}
+
+async function fetchAll(
+  lock: Lock,
+  access: { readonly mirrors: Mirrors; readonly transport: Transport },
+  options: BuildOptions,
+): Promise<Supplies> {
+  const { cacheDirectory, signal } = options;
+  const own = signal ? { signal } : {};
+  const [packages, ...npm] = await Promise.all([
+    fetchPackages(lock.packages, {
+      ...access,
+      ...own,
+      cacheDirectory,
+      onProgress: (progress) => options.onEvent?.({ event: "progress", ...progress }),
+    }),
+    ...lock.npm.map((locked) =>
+      fetchNpm(locked, { npm: npmCommand(process.env), cacheDirectory, ...own }),
+    ),
+  ]);
+  return { lock, packages, node: npm[0] };
+}
+
+/** How long each phase takes. */
+class PhaseTimes {
+  readonly #options: BuildOptions;
+  readonly #spent = new Map<BuildPhase, number>();
+  #current: { readonly phase: BuildPhase; readonly since: number } | undefined;
+
+  constructor(options: BuildOptions) {
+    this.#options = options;
+  }
+
+  enter(phase: BuildPhase): void {
+    this.#leave();
+    this.#current = { phase, since: this.#options.clock() };
+    this.#options.onEvent?.({ event: "phase", phase });
+  }
+
+  /** Milliseconds by phase. */
+  end(): Readonly<Record<string, number>> {
+    this.#leave();
+    return Object.fromEntries(this.#spent);
+  }
+
+  #leave(): void {
+    if (this.#current === undefined) return;
+    const { phase, since } = this.#current;
+    const spentMs = this.#options.clock() - since;
+    this.#spent.set(phase, (this.#spent.get(phase) ?? 0) + spentMs);
+    this.#current = undefined;
+  }
+}

@@ -1,0 +1,174 @@
+/** Writes what a build made: the EFI file, the disk image, manifest, bill of materials, sums. */
+
+import { createHash } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { ApplianceDefinition } from "../definition.ts";
+import { ImageError } from "../error.ts";
+import type { Finished } from "../finish/index.ts";
+import type { Lock } from "../lock.ts";
+import { type PlannedFile, writePlanned } from "../raw/index.ts";
+import { type Component, licencesOf, makeSbom } from "../report/index.ts";
+import type { AssembledImage } from "./assemble.ts";
+import type { ImageSegments } from "./driver-segments.ts";
+import type { BuildOptions } from "./options.ts";
+import type { PackageRoles } from "./plan.ts";
+import type { BuildReport, Manifest, Output } from "./report.ts";
+
+interface OutputRequest {
+  readonly definition: ApplianceDefinition;
+  readonly lock: Lock;
+  readonly roles: PackageRoles;
+  readonly segments: ImageSegments;
+  readonly finished: Finished;
+  readonly image: AssembledImage;
+  readonly options: BuildOptions;
+}
+
+/** Writes all outputs, each whole or not at all. */
+export async function writeOutputs(
+  request: OutputRequest,
+): Promise<Pick<BuildReport, "manifest" | "outDirectory">> {
+  const { definition, image, options } = request;
+  const { outDirectory, signal } = options;
+  await mkdir(outDirectory, { recursive: true }).catch((cause) => {
+    throw new ImageError("io", `Cannot make the folder ${outDirectory}.`, {}, { cause });
+  });
+  const write = async (name: string, file: PlannedFile): Promise<Output> => {
+    await writePlanned(join(outDirectory, name), file, signal ? { signal } : {});
+    return { file: name, sizeBytes: file.sizeBytes, sha256: hashPlanned(file) };
+  };
+  const { name } = definition;
+  const large = await Promise.all([
+    write(`${name}.efi`, plannedFromChunks(image.uki.chunks)),
+    write(`${name}.raw`, image.raw),
+  ]);
+  const manifest = makeManifest(request, large);
+  const [efi] = large;
+  const sbom = makeSbom({
+    name,
+    version: definition.version,
+    file: efi!.file,
+    sha256: efi!.sha256,
+    epochSeconds: request.lock.epochSeconds,
+    components: componentsOf(request),
+  });
+  const texts = await Promise.all([
+    write(`${name}.manifest.json`, plannedFromText(`${JSON.stringify(manifest, null, 2)}\n`)),
+    write(`${name}.spdx.json`, plannedFromText(`${JSON.stringify(sbom, null, 2)}\n`)),
+  ]);
+  const sums = [...large, ...texts].map(({ file, sha256 }) => `${sha256}  ${file}\n`).join("");
+  await write(`${name}.SHA256SUMS`, plannedFromText(sums));
+  return { manifest, outDirectory };
+}
+
+function makeManifest(request: OutputRequest, outputs: readonly Output[]): Manifest {
+  const { definition, lock, segments, image } = request;
+  const { report, release } = segments.kernel;
+  return {
+    format: 1,
+    appliance: definition.name,
+    version: definition.version,
+    architecture: definition.architecture,
+    buildId: image.buildId,
+    kernelRelease: release,
+    kernelCommandLine: definition.kernelCommandLine.join(" "),
+    epochSeconds: lock.epochSeconds,
+    packages: segments.userland.map(({ locked, segment }) => ({
+      name: locked.name,
+      version: locked.version,
+      architecture: locked.architecture,
+      sha256: locked.sha256,
+      packedBytes: segment.sizeBytes,
+      unpackedBytes: segment.listing.entries.reduce((sum, entry) => sum + entry.sizeBytes, 0),
+    })),
+    segments: image.segments.map(({ name, sizeBytes, unpackedBytes, sha256 }) => ({
+      name,
+      sizeBytes,
+      unpackedBytes,
+      sha256,
+    })),
+    modules: report.modules.map(({ path }) => path),
+    modulesBytes: report.modulePackedBytes,
+    firmwareBytes: report.firmwareBytes,
+    firmwareMissing: report.firmwareMissing.map(({ module, name }) => ({ module, name })),
+    authorizedKeys: (definition.authorizedKeys ?? []).map(
+      (key) => key.split(/\s+/).slice(2).join(" ") || "a key without a comment",
+    ),
+    outputs,
+  };
+}
+
+/** What the image holds, for the bill of materials; the kernel and firmware packages too. */
+function componentsOf({ definition, lock, roles, segments }: OutputRequest): Component[] {
+  const distro = definition.release;
+  const controls = new Map(
+    segments.userland.map(({ locked, segment }) => [locked.name, segment.listing]),
+  );
+  const debian = [...roles.userland, roles.kernel, roles.stub, ...roles.firmware, ...roles.microcode];
+  const packages = debian.map((locked): Component => {
+    const listing = controls.get(locked.name);
+    const copyright = listing?.captured[`usr/share/doc/${locked.name}/copyright`];
+    const homepage = listing?.control.Homepage;
+    return {
+      name: locked.name,
+      version: locked.version,
+      purl:
+        `pkg:deb/debian/${encodeURIComponent(locked.name)}@${encodeURIComponent(locked.version)}` +
+        `?arch=${locked.architecture}&distro=${distro}`,
+      checksum: { algorithm: "SHA256", hex: locked.sha256 },
+      supplier: "Debian",
+      ...(homepage ? { homepage } : {}),
+      licences: copyright && "text" in copyright ? licencesOf(copyright.text, locked.name) : [],
+    };
+  });
+  const npm = lock.npm.map(
+    ({ name, version, integrity }): Component => ({
+      name,
+      version,
+      purl: `pkg:npm/${name}@${version}`,
+      checksum: {
+        algorithm: "SHA512",
+        hex: Buffer.from(integrity.replace(/^sha512-/, ""), "base64").toString("hex"),
+      },
+      licences: [{ id: "MIT" }],
+    }),
+  );
+  return [...packages, ...npm].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function plannedFromChunks(chunks: readonly Uint8Array[]): PlannedFile {
+  let offsetBytes = 0;
+  const extents = chunks.map((bytes) => {
+    const extent = { offsetBytes, bytes };
+    offsetBytes += bytes.length;
+    return extent;
+  });
+  return { extents, sizeBytes: offsetBytes };
+}
+
+function plannedFromText(text: string): PlannedFile {
+  return plannedFromChunks([Buffer.from(text)]);
+}
+
+/** SHA-256 of the file as it reads, holes as zeros. */
+function hashPlanned({ extents, sizeBytes }: PlannedFile): string {
+  const hash = createHash("sha256");
+  const zeros = new Uint8Array(1024 * 1024);
+  let at = 0;
+  const skipTo = (offsetBytes: number) => {
+    for (; at < offsetBytes; at += zeros.length) {
+      const length = Math.min(zeros.length, offsetBytes - at);
+      hash.update(zeros.subarray(0, length));
+      if (length < zeros.length) break;
+    }
+    at = offsetBytes;
+  };
+  for (const { offsetBytes, bytes } of extents) {
+    skipTo(offsetBytes);
+    hash.update(bytes);
+    at = offsetBytes + bytes.length;
+  }
+  skipTo(sizeBytes);
+  return hash.digest("hex");
+}

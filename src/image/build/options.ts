@@ -1,0 +1,62 @@
+/** What a build is told, beside the definition. */
+
+import type { MirrorOptions } from "../apt/index.ts";
+import type { FetchProgress } from "../fetch/index.ts";
+import type { Codec } from "../segment/index.ts";
+
+/** When the lock file is made anew: never, always, or when a mirror dropped what it names. */
+export type UpdateRule = "never" | "always" | "if-gone";
+
+/** `fast` meets the time budget with room to spare, `small` the size budget. */
+export type Compression = "fast" | "small";
+
+/** How each kind of content is compressed. Modules are `.ko.xz` already. */
+export const codecsOf: Readonly<
+  Record<Compression, Readonly<Record<"packages" | "node" | "modules" | "firmware", Codec>>>
+> = {
+  fast: {
+    packages: { kind: "zstd", level: 3 },
+    node: { kind: "zstd", level: 3 },
+    modules: { kind: "store" },
+    firmware: { kind: "zstd", level: 3 },
+  },
+  small: {
+    packages: { kind: "zstd", level: 15 },
+    node: { kind: "zstd", level: 15 },
+    modules: { kind: "store" },
+    firmware: { kind: "zstd", level: 15 },
+  },
+};
+
+/** The phases that a build reports. */
+export type BuildPhase = "resolve" | "fetch" | "segments" | "finish" | "assemble" | "write";
+
+/** What happens during a build that a person may want to know. */
+export type BuildEvent =
+  | { readonly event: "phase"; readonly phase: BuildPhase }
+  | ({ readonly event: "progress" } & FetchProgress)
+  | { readonly event: "lock-moved"; readonly lines: readonly string[]; readonly because: string }
+  | { readonly event: "note"; readonly code: string; readonly message: string };
+
+/** Everything that a build is told. */
+export interface BuildOptions {
+  /** The module whose default export is the definition. */
+  readonly definitionPath: string;
+  readonly outDirectory: string;
+  readonly cacheDirectory: string;
+  readonly update: UpdateRule;
+  readonly compression: Compression;
+  readonly mirrors?: MirrorOptions;
+  readonly ignoreValidUntil?: boolean;
+  /** A root shell on the ninth console, as the original has it. */
+  readonly debugShell?: boolean;
+  /** Public keys, one line each, that may log in as root beside those of the definition. */
+  readonly authorizedKeys?: readonly string[];
+  /** How many threads work; as many as there are cores unless told. */
+  readonly threads?: number;
+  readonly now: Date;
+  /** Milliseconds from any origin, for the times in the report. */
+  readonly clock: () => number;
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: BuildEvent) => void;
+}

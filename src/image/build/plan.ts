@@ -1,0 +1,79 @@
+/** Which package of a lock plays which part in an image. */
+
+import type { ApplianceDefinition } from "../definition.ts";
+import { ImageError } from "../error.ts";
+import type { LockedPackage } from "../lock.ts";
+
+/** The packages of a lock by what the build does with them. */
+export interface PackageRoles {
+  /** Unpacked into segments of their own, in this order. */
+  readonly userland: readonly LockedPackage[];
+  /** The package with `vmlinuz` and the modules. */
+  readonly kernel: LockedPackage;
+  readonly firmware: readonly LockedPackage[];
+  readonly microcode: readonly LockedPackage[];
+  /** The package with the EFI stub; it does not go into the image. */
+  readonly stub: LockedPackage;
+}
+
+/** The package that has `linuxx64.efi.stub`. */
+export const stubPackage = "systemd-boot-efi";
+
+/** Everything that the definition asks the resolver for, sorted. */
+export function wantedPackages(definition: ApplianceDefinition): string[] {
+  const { kernel } = definition;
+  return [
+    ...new Set([
+      ...definition.packages,
+      stubPackage,
+      kernel.package,
+      ...(kernel.firmwarePackages ?? []),
+      ...(kernel.microcodePackages ?? []),
+    ]),
+  ].sort();
+}
+
+/**
+ * Gives each locked package its part.
+ * @throws ImageError `lock` when the lock does not fit the definition.
+ */
+export function assignRoles(
+  definition: ApplianceDefinition,
+  packages: readonly LockedPackage[],
+): PackageRoles {
+  const byName = new Map(packages.map((locked) => [locked.name, locked]));
+  for (const name of wantedPackages(definition)) {
+    if (!byName.has(name)) {
+      throw new ImageError(
+        "lock",
+        `Cannot build ${definition.name}: the lock file has no package "${name}", which the ` +
+          "definition asks for. Run build --update.",
+        { package: name },
+      );
+    }
+  }
+  const firmware = new Set(definition.kernel.firmwarePackages ?? []);
+  const microcode = new Set(definition.kernel.microcodePackages ?? []);
+  const kernels = packages.filter(
+    ({ name }) => /^linux-image-\d/.test(name) && !name.endsWith("-dbg"),
+  );
+  const [kernel] = kernels;
+  if (kernel === undefined || kernels.length > 1) {
+    throw new ImageError(
+      "lock",
+      `Cannot build ${definition.name}: the lock file has ${kernels.length} kernels ` +
+        `(${kernels.map(({ name }) => name).join(", ")}), and one is wanted. Run build --update.`,
+      { kernels: kernels.map(({ name }) => name) },
+    );
+  }
+  const apart = new Set([kernel.name, definition.kernel.package, stubPackage]);
+  return {
+    kernel,
+    stub: byName.get(stubPackage)!,
+    firmware: packages.filter(({ name }) => firmware.has(name)),
+    microcode: packages.filter(({ name }) => microcode.has(name)),
+    userland: packages.filter(
+      ({ name }) => !apart.has(name) && !firmware.has(name) && !microcode.has(name),
+    ),
+  };
+}

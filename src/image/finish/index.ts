@@ -1,0 +1,24 @@
+/** The door of finishing: names only. */
+
+export { dropPaths } from "./drops.ts";
+export { finishTree } from "./finish.ts";
+export {
+  capturePatterns,
+  type ExtraFile,
+  type Finished,
+  type FinishInput,
+  type ListedNode,
+  type Listing,
+  type Note,
+  type NoteCode,
+  type Ownership,
+} from "./input.ts";
+export { defaultMasks } from "./masks.ts";
+export { type PostinstMode, postinstModes } from "./modes.ts";
+export {
+  changedScripts,
+  reviewedScripts,
+  reviewScripts,
+  type ScriptText,
+} from "./scripts.ts";
+export { kernelParameters } from "./stamps.ts";

@@ -1,0 +1,85 @@
+/** The SSH server: root by key only, a host key made at every boot. */
+
+import type { Listing } from "./input.ts";
+import { directory, file, type Piece } from "./piece.ts";
+
+/** Unit that makes the host key; enabled wherever sshd is in the image. */
+export const hostKeyUnit = "diskomator-hostkeys.service";
+
+const hostKey = "/run/ssh/ssh_host_ed25519_key";
+
+/** Whether the image has an SSH server. */
+export function hasSshServer(listing: Listing): boolean {
+  return listing.has("usr/sbin/sshd");
+}
+
+/**
+ * Server configuration, root's keys, and the host key unit; nothing without sshd.
+ *
+ * Debian's ssh.service makes /run/sshd itself (RuntimeDirectory=); its key generator waits for a
+ * first boot, which an image with a machine-id never has.
+ */
+export function sshFiles(listing: Listing, authorizedKeys: readonly string[]): Piece[] {
+  if (!hasSshServer(listing)) {
+    return [];
+  }
+  const keys = authorizedKeys.map((key) => `${key.trim()}\n`).join("");
+  return [
+    file("etc/ssh/sshd_config", serverConfiguration(hasPam(listing))),
+    directory("etc/ssh/sshd_config.d"),
+    directory("etc/ssh/authorized_keys.d"),
+    file("etc/ssh/authorized_keys.d/root", keys, { mode: 0o600 }),
+    file(`usr/lib/systemd/system/${hostKeyUnit}`, hostKeyUnitText),
+  ];
+}
+
+/** PAM opens the session with logind where pam_systemd is installed; it never authenticates. */
+function hasPam(listing: Listing): boolean {
+  const hasModule = [...listing.keys()].some((path) => path.endsWith("/security/pam_unix.so"));
+  return hasModule && listing.has("etc/pam.d/sshd");
+}
+
+/** sshd takes the first value of each keyword, so what is included cannot weaken this. */
+function serverConfiguration(pam: boolean): string {
+  return `# Root by key only; no password, no way around it.
+PermitRootLogin prohibit-password
+AuthenticationMethods publickey
+PubkeyAuthentication yes
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+HostbasedAuthentication no
+GSSAPIAuthentication no
+PermitEmptyPasswords no
+AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u
+AuthorizedKeysCommand none
+HostKey ${hostKey}
+UsePAM ${pam ? "yes" : "no"}
+UseDNS no
+X11Forwarding no
+AllowAgentForwarding no
+PermitUserEnvironment no
+PrintMotd no
+Subsystem sftp internal-sftp
+
+# Subsystems of the appliance.
+Include /etc/ssh/sshd_config.d/*.conf
+`;
+}
+
+const hostKeyUnitText = `[Unit]
+Description=Make the SSH host key of this boot
+Before=ssh.service sshd@.service
+ConditionPathExists=!${hostKey}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+RuntimeDirectory=ssh
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
+UMask=0077
+ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -C "" -f ${hostKey}
+
+[Install]
+RequiredBy=ssh.service
+`;

@@ -1,0 +1,120 @@
+/** Writes a planned file: sparse, in large steps, and whole or not at all. */
+
+import { randomUUID } from "node:crypto";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { Extent } from "../../disk/index.ts";
+import { ImageError } from "../error.ts";
+
+/** A file as extents in order; what no extent covers becomes a hole, which reads as zeros. */
+export interface PlannedFile {
+  readonly extents: readonly Extent[];
+  readonly sizeBytes: number;
+}
+
+/** A file that is nothing but these buffers, one after the other. */
+export function plannedFile(chunks: readonly Uint8Array[]): PlannedFile {
+  let sizeBytes = 0;
+  const extents = chunks.map((bytes): Extent => {
+    const offsetBytes = sizeBytes;
+    sizeBytes += bytes.byteLength;
+    return { offsetBytes, bytes };
+  });
+  return { extents, sizeBytes };
+}
+
+/**
+ * How many buffers and bytes one call of the operating system takes. 4 MiB wrote an image of
+ * 114 MiB in 0.11 to 0.18 s into ext4, steps of 32 and 128 MiB took 0.15 to 0.4 s.
+ */
+const buffersMax = 1024;
+const stepBytes = 4 * 1024 * 1024;
+
+/**
+ * Writes `file` beside `path` and renames it there: `path` never has a part of it.
+ * @throws ImageError `disk-full` or `io`, with the cause; the signal's reason when aborted.
+ */
+export async function writePlanned(
+  path: string,
+  file: PlannedFile,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
+  try {
+    const handle = await open(temporary, "wx", 0o666);
+    try {
+      await handle.truncate(file.sizeBytes);
+      for (const { offsetBytes, buffers } of gather(file.extents)) {
+        signal?.throwIfAborted();
+        await writeAll(handle, offsetBytes, buffers);
+      }
+    } finally {
+      await handle.close();
+    }
+    signal?.throwIfAborted();
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw asImageError(path, file.sizeBytes, error);
+  }
+}
+
+/** Joins extents that follow each other without a gap into steps; large ones are cut. */
+function* gather(extents: readonly Extent[]): Generator<{
+  offsetBytes: number;
+  buffers: Uint8Array[];
+}> {
+  let step = { offsetBytes: 0, buffers: [] as Uint8Array[] };
+  let end = 0;
+  let length = 0;
+  for (const extent of extents) {
+    for (let at = 0; at < extent.bytes.byteLength; at += stepBytes) {
+      const piece = extent.bytes.subarray(at, at + stepBytes);
+      const offsetBytes = extent.offsetBytes + at;
+      const isNext = offsetBytes === end && step.buffers.length < buffersMax;
+      if (!isNext || length + piece.byteLength > stepBytes) {
+        if (step.buffers.length > 0) yield step;
+        step = { offsetBytes, buffers: [] };
+        length = 0;
+      }
+      step.buffers.push(piece);
+      length += piece.byteLength;
+      end = offsetBytes + piece.byteLength;
+    }
+  }
+  if (step.buffers.length > 0) yield step;
+}
+
+/** The system may take less than it is given, a nearly full disk does. */
+async function writeAll(
+  handle: FileHandle,
+  offsetBytes: number,
+  buffers: readonly Uint8Array[],
+): Promise<void> {
+  let left = [...buffers];
+  for (let at = offsetBytes; left.length > 0; ) {
+    const { bytesWritten } = await handle.writev(left, at);
+    at += bytesWritten;
+    let skip = bytesWritten;
+    left = left.flatMap((buffer) => {
+      const taken = Math.min(skip, buffer.byteLength);
+      skip -= taken;
+      return taken === buffer.byteLength ? [] : [buffer.subarray(taken)];
+    });
+  }
+}
+
+const fullCodes = ["ENOSPC", "EDQUOT"];
+
+function asImageError(path: string, sizeBytes: number, error: unknown): unknown {
+  if (!(error instanceof Error) || !("syscall" in error)) return error;
+  const { code = "" } = error as NodeJS.ErrnoException;
+  const isFull = fullCodes.includes(code);
+  const advice = isFull ? "Free some space there" : "Check the folder";
+  return new ImageError(
+    isFull ? "disk-full" : "io",
+    `Cannot write ${path} of ${sizeBytes} bytes: ${error.message}. ${advice}.`,
+    { path, sizeBytes, systemCode: code },
+    { cause: error },
+  );
+}

@@ -1,0 +1,18 @@
+export { type Json, segmentKey } from "./cache-key.ts";
+export { type CpioContents, readCpio, writeCpio } from "./cpio.ts";
+export {
+  type CachedSegment,
+  SegmentCache,
+  type SegmentEvent,
+  type SegmentLog,
+} from "./driver-cache.ts";
+export {
+  type Codec,
+  type Concatenation,
+  concatenateSegments,
+  type ListedEntry,
+  type ListingFacts,
+  makeSegment,
+  type Segment,
+  type SegmentListing,
+} from "./segment.ts";

@@ -1,0 +1,47 @@
+/** Decompression of .xz files whose blocks are spread over the workers. */
+
+import { decompress, isXz, readXzBlocks, type XzBlock, xzFileOfBlock } from "../unpack/index.ts";
+import type { WorkerPool } from "./driver-pool.ts";
+import type { Task } from "./task.ts";
+
+/** A whole .xz file. */
+export interface XzFileInput {
+  readonly file: Uint8Array;
+  /** Names the file in messages. */
+  readonly source: string;
+}
+
+/** Decompresses one .xz file; the result is moved, not copied. */
+export const xzFile: Task<XzFileInput, Uint8Array<ArrayBuffer>> = async ({ file, source }) => {
+  // The decoder's own memory cannot change threads, hence the copy.
+  const value = new Uint8Array(decompress(file, source));
+  return { value, transfer: [value.buffer] };
+};
+
+/**
+ * The same as `decompress`, with the blocks of an .xz file side by side in the workers of `pool`;
+ * anything else, and a file of one block, is decompressed here.
+ * @throws ImageError `package` as `decompress` does.
+ */
+export async function decompressInWorkers(
+  file: Uint8Array,
+  source: string,
+  pool: WorkerPool,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<Uint8Array> {
+  const blocks = isXz(file) ? readXzBlocks(file, source) : [];
+  if (blocks.length < 2) return decompress(file, source);
+  const inflate = (block: XzBlock) => {
+    const alone = xzFileOfBlock(file, block);
+    const weight = block.outputBytes;
+    const transfer = [alone.buffer];
+    return pool.run("xzFile", { file: alone, source }, { ...options, weight, transfer });
+  };
+  const whole = new Uint8Array(blocks.reduce((sum, { outputBytes }) => sum + outputBytes, 0));
+  let offset = 0;
+  for (const part of await Promise.all(blocks.map(inflate))) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}

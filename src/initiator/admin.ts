@@ -1,0 +1,252 @@
+/**
+ * An admin queue and what is done through it: bringing the controller up, its properties, Identify
+ * data, log pages, features, and shutting it down. NVMe Base 2.0 §3.5 and §3.6, §5.
+ */
+
+import type { CallOptions } from "../block/index.ts";
+import {
+  adminCapsuleBytesMax,
+  anyController,
+  asyncEventConfiguration,
+  type Cap,
+  type Csts,
+  cap,
+  cc,
+  cns,
+  command,
+  csts,
+  decodeProperty,
+  dword,
+  dwordOf,
+  encodeProperty,
+  feature,
+  type IdentifyController,
+  identifyBytes,
+  identifyController,
+  numberOfQueues,
+  property,
+  shn,
+  shst,
+  u64OfDwords,
+} from "../nvme/index.ts";
+import { Channel, type ChannelContext } from "./channel.ts";
+import { InitiatorError } from "./error.ts";
+import type { QueueConfig } from "./queue.ts";
+import type { Dial } from "./transport.ts";
+
+/** Entries of an admin queue, as in Linux. */
+export const adminEntries = 32;
+/** How long a shutdown may take before the connection is closed all the same. */
+const shutdownTimeoutMs = 5000;
+/** Log pages are read in pieces of this; every MDTS allows it. */
+const logPieceBytes = 4096;
+
+/** What a host says of itself, and what it asks for, the same for each queue. */
+export type HostConfig = Pick<
+  QueueConfig,
+  "subnqn" | "hostnqn" | "hostid" | "digests" | "connectTimeoutMs"
+>;
+
+/** An enabled controller, seen through its admin queue. */
+export class Admin {
+  readonly channel: Channel;
+  readonly #context: ChannelContext;
+  readonly #tickMs: { now: number };
+  #cap: Cap | undefined;
+  #identify: IdentifyController | undefined;
+
+  private constructor(channel: Channel, context: ChannelContext, tickMs: { now: number }) {
+    this.channel = channel;
+    this.#context = context;
+    this.#tickMs = tickMs;
+  }
+
+  /**
+   * Connects the admin queue, enables the controller and identifies it.
+   * @param katoMs Keep Alive Timeout, 0 for none.
+   * @throws InitiatorError, or the signal's reason; the connection is closed then.
+   */
+  static async open(
+    dial: Dial,
+    host: HostConfig,
+    katoMs: number,
+    context: ChannelContext,
+    options: CallOptions = {},
+  ): Promise<Admin> {
+    const tickMs = { now: 0 };
+    const config: QueueConfig = {
+      ...host,
+      qid: 0,
+      entries: adminEntries,
+      cntlid: anyController,
+      katoMs,
+      capsuleDataBytesMax: adminCapsuleBytesMax,
+    };
+    const watched: ChannelContext = {
+      ...context,
+      onTick: (nowMs) => {
+        tickMs.now = nowMs;
+        context.onTick?.(nowMs);
+      },
+    };
+    const channel = await Channel.open(dial, config, watched, options);
+    const admin = new Admin(channel, context, tickMs);
+    try {
+      await admin.#enable(options);
+      return admin;
+    } catch (error) {
+      await channel.close();
+      throw error;
+    }
+  }
+
+  /** CAP, as read when the controller was brought up. */
+  get cap(): Cap {
+    if (!this.#cap) throw new TypeError("An Admin has been opened before it is used.");
+    return this.#cap;
+  }
+
+  /** Identify Controller, as read when the controller was brought up. */
+  get controller(): IdentifyController {
+    if (!this.#identify) throw new TypeError("An Admin has been opened before it is used.");
+    return this.#identify;
+  }
+
+  /** Longest data of one command by MDTS, in bytes; Infinity where there is no limit. */
+  get transferBytesMax(): number {
+    const { mdts } = this.controller;
+    return mdts === 0 ? Number.POSITIVE_INFINITY : 2 ** (mdts + 12 + this.cap.features.mpsmin);
+  }
+
+  /** The 4096 bytes that Identify returns for `structure` (CNS). */
+  async identify(structure: number, nsid: number, options: CallOptions = {}): Promise<Uint8Array> {
+    const target = new Uint8Array(identifyBytes);
+    const identify = command("identify", { cns: structure, nsid });
+    await this.channel.execute(identify, { ...options, transfer: { kind: "in", target } });
+    return target;
+  }
+
+  /** `lengthBytes` (a multiple of 4) of log page `lid` from `offsetBytes` on. */
+  async logPage(
+    lid: number,
+    offsetBytes: number,
+    lengthBytes: number,
+    options: CallOptions & { readonly retainEvent?: boolean } = {},
+  ): Promise<Uint8Array> {
+    const page = new Uint8Array(lengthBytes);
+    for (let at = 0; at < lengthBytes; at += logPieceBytes) {
+      const target = page.subarray(at, Math.min(at + logPieceBytes, lengthBytes));
+      const isLast = at + logPieceBytes >= lengthBytes;
+      const get = command("getLogPage", {
+        nsid: 0xffffffff,
+        lid,
+        numd: target.length / 4,
+        lpo: BigInt(offsetBytes + at),
+        specific: { lsp: 0, rae: options.retainEvent === true || !isLast },
+      });
+      await this.channel.execute(get, { ...options, transfer: { kind: "in", target } });
+    }
+    return page;
+  }
+
+  /** Asks for `wanted` I/O queues; returns how many the controller grants, at least 1. */
+  async grantQueues(wanted: number, options: CallOptions = {}): Promise<number> {
+    const cdw11 = dwordOf(numberOfQueues.encode({ nsq: wanted, ncq: wanted }));
+    const set = command("setFeatures", { fid: feature.numberOfQueues, cdw11 });
+    const { dw0 } = await this.channel.execute(set, options);
+    const granted = numberOfQueues.decode(dword(dw0));
+    return Math.min(wanted, granted.nsq, granted.ncq);
+  }
+
+  /** Asks to be told of namespace and discovery changes, as far as the controller can. */
+  async enableEvents(options: CallOptions = {}): Promise<void> {
+    const able = asyncEventConfiguration.decode(dword(this.controller.oaes)).bits;
+    if (!able.namespaceAttribute && !able.discoveryLog) return;
+    const none = asyncEventConfiguration.decode(new Uint8Array(4)).bits;
+    const { namespaceAttribute, discoveryLog } = able;
+    const wanted = { bits: { ...none, namespaceAttribute, discoveryLog } };
+    const cdw11 = dwordOf(asyncEventConfiguration.encode(wanted));
+    const set = command("setFeatures", { fid: feature.asyncEventConfiguration, cdw11 });
+    await this.channel.execute(set, options);
+  }
+
+  /** Tells the controller that the host leaves (CC.SHN) and waits until it is ready for that. */
+  async shutDown(options: CallOptions = {}): Promise<void> {
+    await this.#setProperty(property.cc, this.#configuration(true, shn.normal), options);
+    await this.#waitFor((status) => status.shst === shst.complete, shutdownTimeoutMs, options);
+  }
+
+  async #enable(options: CallOptions): Promise<void> {
+    this.#cap = decodeProperty(cap, await this.#getProperty(property.cap, options));
+    await this.#setProperty(property.cc, this.#configuration(true, shn.none), options);
+    const timeoutMs = Math.max(this.#cap.to * 500, 1000);
+    await this.#waitFor((status) => status.rdy, timeoutMs, options);
+    const raw = await this.identify(cns.controller, 0, options);
+    this.#identify = identifyController.decode(raw);
+    this.#check(this.#identify);
+  }
+
+  /** What a host must not go on without; the same checks as the Linux host's. */
+  #check(identify: IdentifyController): void {
+    const { cntlid } = this.channel;
+    if (identify.cntlid !== cntlid) {
+      this.#refuse(`CNTLID ${identify.cntlid} in Identify Controller, ${cntlid} in Connect`);
+    }
+    if (identify.sgls.support === 0) this.#refuse("no SGL support (SGLS) in Identify Controller");
+  }
+
+  #refuse(what: string): never {
+    const { peer } = this.#context;
+    const message = `Cannot use the controller at ${peer}: it reports ${what}.`;
+    throw new InitiatorError("protocol", message, { peer });
+  }
+
+  #configuration(en: boolean, notification: number): bigint {
+    const { features } = this.cap;
+    // Bit 0 of CAP.CSS is the NVM command set; a controller without it offers sets by CC.CSS 110b.
+    const css = features.css % 2 === 1 ? 0 : 6;
+    const bits = { en, css, mps: features.mpsmin, ams: 0, shn: notification, iosqes: 6, iocqes: 4 };
+    return encodeProperty(cc, { bits: { ...bits, crime: false } });
+  }
+
+  async #waitFor(
+    isReached: (status: Csts) => boolean,
+    timeoutMs: number,
+    options: CallOptions,
+  ): Promise<void> {
+    let endMs = Number.POSITIVE_INFINITY;
+    for (;;) {
+      const { bits } = decodeProperty(csts, await this.#getProperty(property.csts, options));
+      if (isReached(bits)) return;
+      const { peer } = this.#context;
+      if (bits.cfs) {
+        const message = `The controller at ${peer} reports a fatal status (CSTS.CFS).`;
+        throw new InitiatorError("protocol", message, { peer, csts: bits });
+      }
+      await this.channel.ticked(options);
+      if (endMs === Number.POSITIVE_INFINITY) endMs = this.#tickMs.now + timeoutMs;
+      if (this.#tickMs.now >= endMs) {
+        const message = `The controller at ${peer} did not get ready within ${timeoutMs} ms.`;
+        throw new InitiatorError("timeout", message, { peer, csts: bits });
+      }
+    }
+  }
+
+  async #getProperty(
+    { ofst, sizeBytes }: { readonly ofst: number; readonly sizeBytes: number },
+    options: CallOptions,
+  ): Promise<bigint> {
+    const get = command("propertyGet", { ofst, attrib: { size: sizeBytes === 8 ? 1 : 0 } });
+    const { dw0, dw1 } = await this.channel.execute(get, options);
+    return u64OfDwords(dw0, sizeBytes === 8 ? dw1 : 0);
+  }
+
+  async #setProperty(
+    { ofst, sizeBytes }: { readonly ofst: number; readonly sizeBytes: number },
+    value: bigint,
+    options: CallOptions,
+  ): Promise<void> {
+    const attrib = { size: sizeBytes === 8 ? 1 : 0 };
+    await this.channel.execute(command("propertySet", { ofst, attrib, value }), options);
+  }
+}

@@ -1,0 +1,122 @@
+/** The transport over a TCP socket: the only file of this part that does I/O or reads a clock. */
+
+import { connect, type Socket } from "node:net";
+import { performance } from "node:perf_hooks";
+import { InitiatorError, type InitiatorErrorCode } from "./error.ts";
+import type { Dial, Transport, TransportHandlers } from "./transport.ts";
+
+/** How often time is told. */
+const tickMs = 250;
+/** How much is read at a time, into one buffer that is used again and again. */
+const receiveBytes = 256 * 1024;
+/** How long what is left to send may take after the end was asked for. */
+const lingerMs = 1000;
+
+/** Where a controller listens. */
+export interface Address {
+  /** Name or address. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Opens TCP connections to `address`, each within `timeoutMs`. */
+export function dialTcp(address: Address, timeoutMs: number): Dial {
+  const { host, port } = address;
+  const peer = `${host}:${port}`;
+  return async (handlers, { signal }) => {
+    signal?.throwIfAborted();
+    const opened = Promise.withResolvers<Transport>();
+    const socket = connect({
+      host,
+      port,
+      noDelay: true,
+      keepAlive: true,
+      onread: {
+        buffer: Buffer.allocUnsafeSlow(receiveBytes),
+        callback: (length, buffer) => {
+          handlers.bytes(buffer.subarray(0, length));
+          return true;
+        },
+      },
+    });
+    const failed = (error: Error) => opened.reject(connectError(peer, error));
+    const late = setTimeout(() => {
+      const message = `Cannot connect to ${peer}: no answer within ${timeoutMs} ms.`;
+      opened.reject(new InitiatorError("timeout", message, { peer }));
+    }, timeoutMs);
+    const aborted = () => opened.reject(signal?.reason);
+    socket.once("error", failed);
+    socket.once("connect", () => opened.resolve(new SocketTransport(socket, handlers)));
+    signal?.addEventListener("abort", aborted, { once: true });
+    try {
+      return await opened.promise;
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    } finally {
+      clearTimeout(late);
+      socket.off("error", failed);
+      socket.on("error", () => {});
+      signal?.removeEventListener("abort", aborted);
+    }
+  };
+}
+
+class SocketTransport implements Transport {
+  readonly #socket: Socket;
+  #linger: NodeJS.Timeout | undefined;
+
+  constructor(socket: Socket, handlers: TransportHandlers) {
+    this.#socket = socket;
+    let cause: Error | undefined;
+    const ticker = setInterval(() => handlers.tick(performance.now()), tickMs);
+    ticker.unref();
+    socket.on("drain", () => handlers.writable());
+    socket.once("error", (error) => {
+      cause = error;
+    });
+    socket.once("end", () => this.end());
+    socket.once("close", () => {
+      clearInterval(ticker);
+      clearTimeout(this.#linger);
+      handlers.ended(cause);
+    });
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  send(chunks: readonly Uint8Array[]): void {
+    this.#socket.cork();
+    for (const chunk of chunks) this.#socket.write(chunk);
+    this.#socket.uncork();
+  }
+
+  end(): void {
+    if (this.#linger) return;
+    this.#linger = setTimeout(() => this.#socket.destroy(), lingerMs);
+    this.#socket.destroySoon();
+  }
+
+  nowMs(): number {
+    return performance.now();
+  }
+}
+
+const codes: Readonly<Record<string, InitiatorErrorCode>> = {
+  ECONNREFUSED: "connect-refused",
+  ETIMEDOUT: "timeout",
+};
+
+function connectError(peer: string, cause: Error & { readonly code?: string }): InitiatorError {
+  const code = codes[cause.code ?? ""] ?? "unreachable";
+  const why = code === "connect-refused" ? "nothing listens there" : cause.message;
+  const next = "Check the address, and that the controller is up and serves NVMe/TCP.";
+  return new InitiatorError(
+    code,
+    `Cannot connect to ${peer}: ${why}. ${next}`,
+    { peer },
+    { cause },
+  );
+}

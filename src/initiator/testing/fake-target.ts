@@ -1,0 +1,366 @@
+/**
+ * A scripted controller for tests: enough of the protocol for a host to connect, identify, read,
+ * write and leave, and hooks to misbehave. A test double, made of the encoders of `nvme`.
+ */
+
+import {
+  appendCapsuleResp,
+  appendData,
+  appendR2t,
+  asyncEvent,
+  type Command,
+  type Completion,
+  cap,
+  cc,
+  cns,
+  type Digests,
+  decodeCommand,
+  decodeProperty,
+  discoveryLogEntry,
+  discoveryLogHeader,
+  dwordOf,
+  encodeIcResp,
+  encodeNamespaceDescriptors,
+  encodeNamespaceList,
+  encodeProperty,
+  encodeStatus,
+  identifyController,
+  identifyNamespace,
+  initialFraming,
+  logPage,
+  numberOfQueues,
+  type Pdu,
+  type PduFault,
+  PduStream,
+  property,
+  type SendFraming,
+  type StatusName,
+  statusOf,
+} from "../../nvme/index.ts";
+import type { FarEnd, NearEnd } from "./memory-pipe.ts";
+
+/** A command as a hook sees it. */
+export interface FakeCall {
+  readonly cid: number;
+  readonly command: Command;
+  readonly lengthBytes: number;
+  readonly queue: FakeQueue;
+}
+
+/** How a fake target behaves. */
+export interface FakeOptions {
+  readonly sizeBytes?: number;
+  readonly blockSizeBytes?: number;
+  /** CPDA in bytes. */
+  readonly cpda?: number;
+  readonly maxh2cdata?: number;
+  /** Longest R2T. */
+  readonly r2tBytes?: number;
+  /** Longest C2HData. */
+  readonly c2hBytes?: number;
+  /** End reads by the SUCCESS flag, without a response. */
+  readonly usesSuccess?: boolean;
+  readonly ioccsz?: number;
+  readonly mdts?: number;
+  readonly hasWriteZeroes?: boolean;
+  readonly isReadOnly?: boolean;
+  /** What ICResp says in place of what it was asked for. */
+  readonly digests?: Digests;
+  /** How often CSTS is read before RDY shows. */
+  readonly readyAfter?: number;
+  readonly discovery?: readonly Partial<Parameters<typeof discoveryLogEntry.encode>[0]>[];
+  /** Sees each command first; true when it has dealt with it. */
+  readonly hook?: (call: FakeCall) => boolean;
+}
+
+/** The state behind all connections of one fake target. */
+export class FakeTarget {
+  readonly options: FakeOptions;
+  readonly disk: Uint8Array;
+  readonly blockSizeBytes: number;
+  readonly queues: FakeQueue[] = [];
+  /** Names of the commands that came, in order. */
+  readonly seen: string[] = [];
+  /** Termination requests that came from the host. */
+  readonly terminations: { readonly fes: number; readonly fei: number }[] = [];
+  genctr = 1n;
+  enabled = false;
+  isShutDown = false;
+  readsUntilReady: number;
+
+  constructor(options: FakeOptions = {}) {
+    this.options = options;
+    this.blockSizeBytes = options.blockSizeBytes ?? 512;
+    this.disk = new Uint8Array(options.sizeBytes ?? 1024 * 1024);
+    this.readsUntilReady = options.readyAfter ?? 0;
+  }
+
+  /** Takes a connection; give this to a MemoryPipe. */
+  readonly accept = (near: NearEnd): FarEnd => {
+    const queue = new FakeQueue(this, near);
+    this.queues.push(queue);
+    return queue;
+  };
+}
+
+/** One connection of a fake target. */
+export class FakeQueue implements FarEnd {
+  readonly #target: FakeTarget;
+  readonly #near: NearEnd;
+  readonly #stream = new PduStream("controller", {
+    header: (pdu) => this.#header(pdu),
+    data: (slice, offset) => this.#received?.set(slice, offset),
+    end: (digestMatches) => this.#dataEnd(digestMatches),
+  });
+  /** How this side frames what it sends; public so that hooks can send by themselves. */
+  framing: SendFraming = { hdgst: false, ddgst: false, alignmentBytes: 4 };
+  /** Commands that wait for an event. */
+  readonly pendingEvents: number[] = [];
+  qid = 0;
+  #received: Uint8Array | undefined;
+  #afterData: (() => void) | undefined;
+  readonly #transfers = new Map<number, { cid: number; command: Command; data: Uint8Array }>();
+
+  constructor(target: FakeTarget, near: NearEnd) {
+    this.#target = target;
+    this.#near = near;
+  }
+
+  receive(chunk: Uint8Array): void {
+    const fault = this.#stream.push(chunk);
+    if (fault) throw new Error(`The host broke the protocol: ${fault.detail}`);
+  }
+
+  ended(): void {}
+
+  /** Sends buffers as they are. */
+  send(chunks: readonly Uint8Array[]): void {
+    this.#near.send(Buffer.concat(chunks));
+  }
+
+  cut(): void {
+    this.#near.cut();
+  }
+
+  /** Sends a response. */
+  respond(cid: number, values: Partial<Completion> = {}): void {
+    const out: Uint8Array[] = [];
+    const base = { dw0: 0, dw1: 0, sqhd: 0, sqid: this.qid, cid, status: 0 };
+    appendCapsuleResp(out, this.framing, { ...base, ...values });
+    this.send(out);
+  }
+
+  fail(cid: number, name: StatusName, dnr = true): void {
+    this.respond(cid, { status: encodeStatus(statusOf(name, { dnr })) });
+  }
+
+  /** Sends data for a read, in pieces, and its end. */
+  sendData(cid: number, data: Uint8Array): void {
+    const { c2hBytes = data.length, usesSuccess = false } = this.#target.options;
+    const out: Uint8Array[] = [];
+    for (let datao = 0; datao < data.length; datao += c2hBytes) {
+      const piece = data.subarray(datao, Math.min(datao + c2hBytes, data.length));
+      const last = datao + piece.length === data.length;
+      const header = { cccid: cid, ttag: 0, datao, last, success: last && usesSuccess };
+      appendData(out, this.framing, "C2HData", header, piece);
+    }
+    this.send(out);
+    if (!usesSuccess) this.respond(cid);
+  }
+
+  /** Asks for the data of a write that a hook kept back, and then runs it. */
+  fetch(cid: number, command: Command, lengthBytes: number): void {
+    this.#transfers.set(cid, { cid, command, data: new Uint8Array(lengthBytes) });
+    this.#requestData(cid, 0);
+  }
+
+  /** Completes a waiting Asynchronous Event Request. */
+  raiseEvent(aet: number, info: number, lid: number): void {
+    const cid = this.pendingEvents.shift();
+    if (cid === undefined) throw new Error("no event request is waiting");
+    this.respond(cid, { dw0: dwordOf(asyncEvent.encode({ type: { aet }, info, lid })) });
+  }
+
+  #header(pdu: Pdu): PduFault | undefined {
+    if (pdu.type === "ICReq") this.#initialize(pdu);
+    else if (pdu.type === "CapsuleCmd") this.#capsule(pdu);
+    else if (pdu.type === "H2CData") {
+      const transfer = this.#transfers.get(pdu.ttag)!;
+      if (transfer.cid !== pdu.cccid) throw new Error("H2CData with the wrong CCCID");
+      this.#received = transfer.data.subarray(pdu.datao, pdu.datao + pdu.dataLength);
+      const end = pdu.datao + pdu.dataLength;
+      this.#afterData = () => {
+        if (!pdu.last) return;
+        if (end < transfer.data.length) this.#requestData(pdu.ttag, end);
+        else this.#run(transfer.cid, transfer.command, transfer.data);
+      };
+    } else if (pdu.type === "H2CTermReq") {
+      this.#target.terminations.push({ fes: pdu.fes, fei: pdu.fei });
+    }
+    return undefined;
+  }
+
+  #dataEnd(digestMatches: boolean): PduFault | undefined {
+    if (!digestMatches) throw new Error("The host sent a wrong data digest.");
+    const after = this.#afterData;
+    this.#afterData = undefined;
+    this.#received = undefined;
+    after?.();
+    return undefined;
+  }
+
+  #initialize(pdu: Pdu & { type: "ICReq" }): void {
+    const { cpda = 4, maxh2cdata = 131072, digests: dgst = pdu.dgst } = this.#target.options;
+    this.send([encodeIcResp({ pfv: 0, cpda, dgst, maxh2cdata })]);
+    this.framing = { ...dgst, alignmentBytes: pdu.hpda };
+    const receive = { ...initialFraming, ...dgst, alignmentBytes: cpda };
+    this.#stream.framing = { ...receive, capsuleDataBytesMax: 8192, dataBytesMax: maxh2cdata };
+  }
+
+  #capsule(pdu: Pdu & { type: "CapsuleCmd" }): void {
+    const decoded = decodeCommand(pdu.sqe, this.qid === 0 ? "admin" : "io");
+    if (!decoded.ok) {
+      this.fail(decoded.cid, decoded.status);
+      return;
+    }
+    const { cid, command, data } = decoded;
+    this.#target.seen.push(command.name);
+    const call = { cid, command, lengthBytes: data.lengthBytes, queue: this };
+    const bytes = new Uint8Array(data.lengthBytes);
+    const isOut = command.name === "write" || command.name === "connect";
+    if (pdu.dataLength > 0) {
+      this.#received = bytes;
+      this.#afterData = () => {
+        if (!this.#target.options.hook?.(call)) this.#run(cid, command, bytes);
+      };
+    } else if (this.#target.options.hook?.(call)) return;
+    else if (isOut) {
+      this.fetch(cid, command, bytes.length);
+    } else this.#run(cid, command, bytes);
+  }
+
+  #requestData(ttag: number, r2to: number): void {
+    const { cid, data } = this.#transfers.get(ttag)!;
+    const { r2tBytes = data.length } = this.#target.options;
+    const out: Uint8Array[] = [];
+    const r2tl = Math.min(r2tBytes, data.length - r2to);
+    appendR2t(out, this.framing, { cccid: cid, ttag, r2to, r2tl });
+    this.send(out);
+  }
+
+  /** Runs a command whose data is all there. */
+  #run(cid: number, command: Command, data: Uint8Array): void {
+    const { disk, blockSizeBytes, options } = this.#target;
+    switch (command.name) {
+      case "connect":
+        this.qid = command.qid;
+        return this.respond(cid, { dw0: 7 });
+      case "propertyGet":
+        return this.#getProperty(cid, command.ofst);
+      case "propertySet":
+        return this.#setProperty(cid, command.value);
+      case "identify":
+        return this.#identify(cid, command.cns, command.nsid);
+      case "getLogPage":
+        return this.#logPage(cid, command.lid, Number(command.lpo), command.numd * 4);
+      case "setFeatures":
+        return this.respond(cid, { dw0: dwordOf(numberOfQueues.encode({ nsq: 4, ncq: 4 })) });
+      case "asyncEventRequest":
+        this.pendingEvents.push(cid);
+        return;
+      case "keepAlive":
+      case "flush":
+        return this.respond(cid);
+      case "read": {
+        const at = Number(command.slba) * blockSizeBytes;
+        return this.sendData(cid, disk.subarray(at, at + command.nlb * blockSizeBytes));
+      }
+      case "write":
+        if (options.isReadOnly) return this.fail(cid, "namespaceWriteProtected");
+        disk.set(data, Number(command.slba) * blockSizeBytes);
+        return this.respond(cid);
+      case "writeZeroes": {
+        const at = Number(command.slba) * blockSizeBytes;
+        disk.fill(0, at, at + command.nlb * blockSizeBytes);
+        return this.respond(cid);
+      }
+      default:
+        return this.fail(cid, "invalidOpcode");
+    }
+  }
+
+  #getProperty(cid: number, ofst: number): void {
+    let value = 0n;
+    if (ofst === property.cap.ofst) {
+      const zero = cap.decode(new Uint8Array(8));
+      const features = { ...zero.features, css: 1 };
+      value = encodeProperty(cap, { ...zero, mqes: 128, to: 4, features });
+    } else if (ofst === property.csts.ofst) {
+      const isReady = this.#target.enabled && this.#target.readsUntilReady-- <= 0;
+      value = (isReady ? 1n : 0n) + (this.#target.isShutDown ? 8n : 0n);
+    }
+    const half = 2n ** 32n;
+    this.respond(cid, { dw0: Number(value % half), dw1: Number(value / half) });
+  }
+
+  #setProperty(cid: number, value: bigint): void {
+    const { en, shn } = decodeProperty(cc, value).bits;
+    this.#target.enabled = en;
+    this.#target.isShutDown = shn !== 0;
+    this.respond(cid);
+  }
+
+  #identify(cid: number, structure: number, nsid: number): void {
+    const { options, disk, blockSizeBytes } = this.#target;
+    if (structure === cns.controller) this.sendData(cid, this.#controller());
+    else if (structure === cns.activeNamespaces) {
+      this.sendData(cid, encodeNamespaceList(nsid < 1 ? [1] : []));
+    } else if (nsid !== 1) this.fail(cid, "invalidNamespace");
+    else if (structure === cns.namespaceDescriptors) {
+      const uuid = "12345678-1234-4234-8234-123456789abc";
+      this.sendData(cid, encodeNamespaceDescriptors({ uuid, csi: 0 }));
+    } else {
+      const zero = identifyNamespace.decode(new Uint8Array(4096));
+      const blocks = BigInt(disk.length / blockSizeBytes);
+      const lbaf = zero.lbaf.map((f, i) => (i > 0 ? f : { ...f, lbads: Math.log2(blockSizeBytes) }));
+      const nsattr = { writeProtected: options.isReadOnly ?? false };
+      const sizes = { nsze: blocks, ncap: blocks, nuse: blocks };
+      this.sendData(cid, identifyNamespace.encode({ ...zero, ...sizes, lbaf, nsattr }));
+    }
+  }
+
+  #controller(): Uint8Array {
+    const { ioccsz = 4 + 8192 / 16, mdts = 0, hasWriteZeroes = true } = this.#target.options;
+    const zero = identifyController.decode(new Uint8Array(4096));
+    return identifyController.encode({
+      ...zero,
+      mn: "Fake",
+      sn: "42",
+      fr: "1",
+      cntlid: 7,
+      mdts,
+      oaes: 0x80000100,
+      kas: 10,
+      ioccsz,
+      iorcsz: 1,
+      oncs: { ...zero.oncs, writeZeroes: hasWriteZeroes },
+      vwc: { present: true, flushBehavior: 0 },
+      sgls: { support: 1, keyed: false },
+    });
+  }
+
+  #logPage(cid: number, lid: number, lpo: number, lengthBytes: number): void {
+    if (lid === logPage.changedNamespaces) {
+      this.sendData(cid, encodeNamespaceList([1]).subarray(0, lengthBytes));
+      return;
+    }
+    const entries = this.#target.options.discovery ?? [];
+    const zero = discoveryLogEntry.decode(new Uint8Array(1024));
+    const header = { genctr: this.#target.genctr, numrec: BigInt(entries.length), recfmt: 0 };
+    const log = Buffer.concat([
+      discoveryLogHeader.encode(header),
+      ...entries.map((entry) => discoveryLogEntry.encode({ ...zero, ...entry })),
+    ]);
+    this.sendData(cid, log.subarray(lpo, lpo + lengthBytes));
+  }
+}

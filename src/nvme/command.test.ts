@@ -1,0 +1,250 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  asyncEvent,
+  type Command,
+  cap,
+  cc,
+  command,
+  commands,
+  connectData,
+  connectResult,
+  csts,
+  type DataPointer,
+  decodeCommand,
+  decodeProperty,
+  dword,
+  encodeByLayout,
+  encodeCommand,
+  encodeProperty,
+  noData,
+  numberOfQueues,
+  refusedParameter,
+} from "./index.ts";
+
+const capsule = (lengthBytes: number): DataPointer => ({ placement: "capsule", lengthBytes });
+const transport = (lengthBytes: number): DataPointer => ({ placement: "transport", lengthBytes });
+
+/** Dwords of an entry with its prefix: opcode, flags 40h, cid 1234h, then NSID to the SGL. */
+function entry(opc: string, nsid: string, length: string, sgl: string, dwords: string): string {
+  return `${opc}403412${nsid}${"00".repeat(24)}${length}000000${sgl}${dwords.padEnd(48, "0")}`;
+}
+
+// Laid out by hand from the structures of the Linux kernel's include/linux/nvme.h.
+const vectors: {
+  name: string;
+  queue: "admin" | "io";
+  value: Command;
+  data: DataPointer;
+  hex: string;
+}[] = [
+  {
+    name: "connect to an I/O queue: struct nvmf_connect_command",
+    queue: "io",
+    value: command("connect", { qid: 3, sqsize: 128, kato: 0x01020304 }),
+    data: capsule(1024),
+    hex: entry("7f", "01000000", "00040000", "01", "000003007f00000004030201"),
+  },
+  {
+    name: "property get of CAP: struct nvmf_property_get_command",
+    queue: "admin",
+    value: command("propertyGet", { attrib: { size: 1 }, ofst: 0 }),
+    data: noData,
+    hex: entry("7f", "04000000", "00000000", "5a", "01"),
+  },
+  {
+    name: "property set of CC: struct nvmf_property_set_command",
+    queue: "admin",
+    value: command("propertySet", { ofst: 0x14, value: 0x460001n }),
+    data: noData,
+    hex: entry("7f", "00000000", "00000000", "5a", "00000000140000000100460000000000"),
+  },
+  {
+    name: "identify: struct nvme_identify",
+    queue: "admin",
+    value: command("identify", { nsid: 1, cns: 3, cntid: 0x0201, csi: 2 }),
+    data: transport(4096),
+    hex: entry("06", "01000000", "00100000", "5a", "0300010200000002"),
+  },
+  {
+    name: "get log page of 1024 bytes at 1024: struct nvme_get_log_page_command",
+    queue: "admin",
+    value: command("getLogPage", {
+      nsid: 0xffffffff,
+      lid: 0x70,
+      specific: { lsp: 0, rae: true },
+      numd: 0x10100,
+      lpo: 0x400n,
+    }),
+    data: transport(0x40400),
+    hex: entry("02", "ffffffff", "00040400", "5a", "7080ff00010000000004"),
+  },
+  {
+    name: "set features, number of queues: struct nvme_features",
+    queue: "admin",
+    value: command("setFeatures", { fid: 7, cdw11: 0x00030003 }),
+    data: noData,
+    hex: entry("09", "00000000", "00000000", "5a", "0700000003000300"),
+  },
+  {
+    name: "read of 8 blocks with FUA: struct nvme_rw_command",
+    queue: "io",
+    value: command("read", {
+      nsid: 1,
+      slba: 0x0102030405060708n,
+      nlb: 8,
+      control: { cetype: 0, dtype: 0, stc: false, prinfo: 0, fua: true, lr: false },
+    }),
+    data: transport(4096),
+    hex: entry("02", "01000000", "00100000", "5a", "080706050403020107000040"),
+  },
+  {
+    name: "write of 65536 blocks",
+    queue: "io",
+    value: command("write", { nsid: 2, slba: 1n, nlb: 65536, ilbrt: 0x0a0b0c0d, lbatm: 0x0102 }),
+    data: transport(0x2000000),
+    hex: entry("01", "02000000", "00000002", "5a", "0100000000000000ffff0000000000000d0c0b0a00000201"),
+  },
+  {
+    name: "write zeroes with DEAC: struct nvme_write_zeroes_cmd",
+    queue: "io",
+    value: command("writeZeroes", {
+      nsid: 1,
+      slba: 16n,
+      nlb: 1,
+      control: { cetype: 0, stc: false, deac: true, prinfo: 0, fua: false, lr: false },
+    }),
+    data: noData,
+    hex: entry("08", "01000000", "00000000", "5a", "100000000000000000000002"),
+  },
+  {
+    name: "dataset management of two ranges: struct nvme_dsm_cmd",
+    queue: "io",
+    value: command("datasetManagement", {
+      nsid: 1,
+      nr: 2,
+      attributes: { idr: false, idw: false, ad: true },
+    }),
+    data: capsule(32),
+    hex: entry("09", "01000000", "20000000", "01", "0100000004"),
+  },
+  {
+    name: "abort: struct nvme_abort_cmd",
+    queue: "admin",
+    value: command("abort", { sqid: 1, abortCid: 0x0203 }),
+    data: noData,
+    hex: entry("08", "00000000", "00000000", "5a", "01000302"),
+  },
+];
+
+test("commands are written and read alike", () => {
+  for (const { name, queue, value, data, hex } of vectors) {
+    const raw = encodeCommand(value, 0x1234, data);
+    assert.equal(Buffer.from(raw).toString("hex"), hex, name);
+    const wanted = { ok: true, cid: 0x1234, command: value, data, fuse: 0 };
+    assert.deepEqual(decodeCommand(raw, queue), wanted, name);
+  }
+});
+
+test("encodeCommand of reads and writes agrees with the layouts", () => {
+  const u16 = fc.integer({ min: 0, max: 0xffff });
+  const u32 = fc.integer({ min: 0, max: 0xffffffff });
+  const control = fc.record({
+    cetype: fc.integer({ min: 0, max: 15 }),
+    dtype: fc.integer({ min: 0, max: 15 }),
+    stc: fc.boolean(),
+    prinfo: fc.integer({ min: 0, max: 15 }),
+    fua: fc.boolean(),
+    lr: fc.boolean(),
+  });
+  const shared = {
+    nsid: u32,
+    slba: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    nlb: fc.integer({ min: 1, max: 65536 }),
+    control,
+    dsm: fc.integer({ min: 0, max: 255 }),
+  };
+  const read = fc.record({ ...shared, eilbrt: u32, elbat: u16, elbatm: u16 });
+  const write = fc.record({ ...shared, dspec: u16, ilbrt: u32, lbat: u16, lbatm: u16 });
+  const value: fc.Arbitrary<Command> = fc.oneof(
+    read.map((fields) => command("read", fields)),
+    write.map((fields) => command("write", fields)),
+  );
+  const data = fc.record({
+    placement: fc.constantFrom("capsule" as const, "transport" as const),
+    lengthBytes: u32,
+  });
+  const property = fc.property(value, u16, data, (made, cid, pointer) => {
+    const raw = Buffer.from(encodeCommand(made, cid, pointer));
+    assert.deepEqual(raw, Buffer.from(encodeByLayout(made, cid, pointer)));
+  });
+  fc.assert(property, { seed: 20261123, numRuns: 500 });
+});
+
+const malformed = [
+  { name: "an admin opcode on an I/O queue", queue: "io", at: 0, byte: 0x06, want: "invalidOpcode" },
+  { name: "an unknown fabrics type", queue: "io", at: 4, byte: 0x33, want: "invalidOpcode" },
+  { name: "PRPs in place of an SGL", queue: "io", at: 1, byte: 0, want: "invalidField" },
+  { name: "a keyed SGL", queue: "io", at: 39, byte: 0x40, want: "sglInvalidType" },
+] as const;
+
+test("decodeCommand answers what it does not take with the right status", () => {
+  for (const { name, queue, at, byte, want } of malformed) {
+    const raw = encodeCommand(command("connect"), 9, capsule(1024));
+    raw[at] = byte;
+    const decoded = decodeCommand(raw, queue);
+    assert.equal(decoded.ok ? "taken" : decoded.status, want, name);
+    assert.equal(decoded.cid, 9);
+  }
+});
+
+test("decodeCommand takes any 64 bytes without throwing", () => {
+  const any = fc.uint8Array({ minLength: 64, maxLength: 64 });
+  const property = fc.property(any, fc.constantFrom("admin", "io"), (raw, queue) => {
+    const decoded = decodeCommand(raw, queue as "admin" | "io");
+    if (decoded.ok) assert.ok(decoded.command.name in commands);
+  });
+  fc.assert(property, { seed: 20261123, numRuns: 1000 });
+});
+
+test("connectData is 1024 bytes with its names at 256 and 512", () => {
+  const raw = connectData.encode({
+    hostid: new Uint8Array(16).fill(0xab),
+    cntlid: 0xffff,
+    subnqn: "s",
+    hostnqn: "h",
+  });
+  const hex = Buffer.from(raw).toString("hex");
+  assert.equal(hex, `${"ab".repeat(16)}ffff${"00".repeat(238)}73${"00".repeat(255)}68`.padEnd(2048, "0"));
+});
+
+test("connectResult reads CNTLID and who asks for authentication", () => {
+  const { cntlid, authreq } = connectResult.decode(dword(0x00020007));
+  assert.deepEqual([cntlid, authreq.atr, authreq.ascr], [7, true, false]);
+});
+
+test("refusedParameter names the field that Connect was refused for", () => {
+  const completion = { dw1: 0, sqhd: 0, sqid: 0, cid: 0, status: 0 };
+  assert.equal(refusedParameter({ ...completion, dw0: 0x00010100 }), "SUBNQN");
+  assert.equal(refusedParameter({ ...completion, dw0: 44 }), "SQSIZE");
+  assert.equal(refusedParameter({ ...completion, dw0: 0x00010003 }), "byte 3 of the data");
+});
+
+test("properties are read by their bits", () => {
+  // What the Linux target reports: CQR, 128 entries, 7.5 s, command sets by CSI and NVM.
+  const value = decodeProperty(cap, 0x0000082_00f01007fn);
+  assert.deepEqual([value.mqes, value.queues.cqr, value.to], [128, true, 15]);
+  assert.equal(value.features.css, 0x41);
+  assert.equal(encodeProperty(cap, value), 0x0000082_00f01007fn);
+  const { rdy, cfs, shst } = decodeProperty(csts, 0x9n).bits;
+  assert.deepEqual([rdy, cfs, shst], [true, false, 2]);
+  const bits = { en: true, css: 6, mps: 0, ams: 0, shn: 1, iosqes: 6, iocqes: 4, crime: false };
+  assert.equal(encodeProperty(cc, { bits }), 0x464061n);
+});
+
+test("numberOfQueues and asyncEvent read a completion's DW0", () => {
+  assert.deepEqual(numberOfQueues.decode(dword(0x00010003)), { nsq: 4, ncq: 2 });
+  const event = asyncEvent.decode(dword(0x0004_0002));
+  assert.deepEqual(event, { type: { aet: 2 }, info: 0, lid: 4 });
+});

@@ -1,0 +1,193 @@
+/**
+ * Commands as typed values, and the 64 bytes that they are on the wire.
+ * NVMe Base 2.0 §3.3.3.1 (submission queue entry) and §6 (fabrics commands).
+ */
+
+import { bits, bytes, type LayoutValue, layout, u8, u16le, u32le, u64le } from "../bytes/index.ts";
+import * as fields from "./command-fields.ts";
+import { type Placement, placementOf, sglDescriptor, sglOf } from "./sgl.ts";
+import type { StatusName } from "./status.ts";
+
+/** Submission Queue Entry; fabrics commands have their type (FCTYPE) where `nsid` is. */
+export const sqe = layout("Submission Queue Entry", 64, {
+  opc: u8,
+  flags: bits(1, { fuse: 2, reserved2: 4, psdt: 2 }),
+  cid: u16le,
+  nsid: u32le,
+  cdw2: u32le,
+  cdw3: u32le,
+  mptr: u64le,
+  sgl1: sglDescriptor,
+  dwords: bytes(24),
+});
+
+/** Opcode of every fabrics command. */
+export const fabricsOpcode = 0x7f;
+/** The namespace id that means all namespaces. */
+export const broadcastNsid = 0xffffffff;
+
+/** Which way a command's data goes, seen from the host. */
+export type Direction = "none" | "out" | "in";
+
+/** Which queues take a command; `fabrics` commands go to both kinds. */
+export type CommandSet = "admin" | "io" | "fabrics";
+
+/** Every command that this part speaks: opcode (or FCTYPE), set, data direction, dwords. */
+export const commands = {
+  getLogPage: define("admin", 0x02, "in", fields.getLogPageFields),
+  identify: define("admin", 0x06, "in", fields.identifyFields),
+  abort: define("admin", 0x08, "none", fields.abortFields),
+  setFeatures: define("admin", 0x09, "out", fields.setFeaturesFields),
+  getFeatures: define("admin", 0x0a, "in", fields.getFeaturesFields),
+  asyncEventRequest: define("admin", 0x0c, "none", fields.noFields),
+  keepAlive: define("admin", 0x18, "none", fields.noFields),
+  flush: define("io", 0x00, "none", fields.noFields),
+  write: define("io", 0x01, "out", fields.writeFields),
+  read: define("io", 0x02, "in", fields.readFields),
+  compare: define("io", 0x05, "out", fields.readFields),
+  writeZeroes: define("io", 0x08, "none", fields.writeZeroesFields),
+  datasetManagement: define("io", 0x09, "out", fields.datasetManagementFields),
+  verify: define("io", 0x0c, "none", fields.readFields),
+  propertySet: define("fabrics", 0x00, "none", fields.propertySetFields),
+  connect: define("fabrics", 0x01, "out", fields.connectFields),
+  propertyGet: define("fabrics", 0x04, "none", fields.propertyGetFields),
+  authenticationSend: define("fabrics", 0x05, "out", fields.authenticationFields),
+  authenticationReceive: define("fabrics", 0x06, "in", fields.authenticationFields),
+  disconnect: define("fabrics", 0x08, "none", fields.disconnectFields),
+} as const;
+
+/** Name of a command, in `commands`. */
+export type CommandName = keyof typeof commands;
+
+/** One command by name: its namespace (0 where it has none) and its dwords. */
+export type CommandOf<N extends CommandName> = {
+  readonly name: N;
+  readonly nsid: number;
+} & LayoutValue<(typeof commands)[N]["fields"]>;
+
+/** Any command. */
+export type Command = { [N in CommandName]: CommandOf<N> }[CommandName];
+
+/**
+ * A command from the fields that matter; the others are zero, counts one.
+ * A namespace is 0 unless given.
+ */
+export function command<N extends CommandName>(
+  name: N,
+  given: Partial<Omit<CommandOf<N>, "name">> = {},
+): CommandOf<N> {
+  const zeros = commands[name].fields.decode(new Uint8Array(24));
+  return { name, nsid: 0, ...zeros, ...given } as CommandOf<N>;
+}
+
+/** How the data of a command is described in it. */
+export interface DataPointer {
+  readonly placement: Placement;
+  readonly lengthBytes: number;
+}
+
+/** The pointer of a command without data, as Linux sends it too. */
+export const noData: DataPointer = { placement: "transport", lengthBytes: 0 };
+
+/** PSDT of every command over fabrics: SGLs, metadata pointer unused. */
+const psdtSgl = 1;
+
+/** Writes a command's 64 bytes. */
+export function encodeCommand(value: Command, cid: number, data: DataPointer = noData): Uint8Array {
+  if (value.name === "read" || value.name === "write") return encodeReadWrite(value, cid, data);
+  return encodeByLayout(value, cid, data);
+}
+
+/** The same for any command, by the layouts alone; slower, and the oracle of the other. */
+export function encodeByLayout(value: Command, cid: number, data: DataPointer): Uint8Array {
+  const { set, opc, fields: format } = commands[value.name];
+  const isFabrics = set === "fabrics";
+  return sqe.encode({
+    opc: isFabrics ? fabricsOpcode : opc,
+    flags: { fuse: 0, psdt: psdtSgl },
+    cid,
+    nsid: isFabrics ? opc : value.nsid,
+    cdw2: 0,
+    cdw3: 0,
+    mptr: 0n,
+    sgl1: sglOf(data.placement, data.lengthBytes),
+    dwords: (format as { encode(value: unknown): Uint8Array }).encode(value),
+  });
+}
+
+/** A command as it came, or why it is none, as the status that answers it. */
+export type DecodedCommand =
+  | {
+      readonly ok: true;
+      readonly cid: number;
+      readonly command: Command;
+      readonly data: DataPointer;
+      /** Fused Operation: 0 none, 1 first, 2 second. */
+      readonly fuse: number;
+    }
+  | { readonly ok: false; readonly cid: number; readonly opc: number; readonly status: StatusName };
+
+/**
+ * Reads 64 bytes that came to an admin or an I/O queue.
+ * An unknown opcode or FCTYPE gives `invalidOpcode`, a PSDT other than 01b `invalidField`, an SGL
+ * that TCP does not know `sglInvalidType` (NVMe-oF and TCP Transport 1.0 §3.4).
+ */
+export function decodeCommand(raw: Uint8Array, queue: "admin" | "io"): DecodedCommand {
+  const entry = sqe.decode(raw);
+  const { opc, cid } = entry;
+  const isFabrics = opc === fabricsOpcode;
+  const known = isFabrics ? byFabricsType.get(raw[4]!) : byOpcode[queue].get(opc);
+  if (known === undefined) return { ok: false, cid, opc, status: "invalidOpcode" };
+  if (entry.flags.psdt !== psdtSgl) return { ok: false, cid, opc, status: "invalidField" };
+  const placement = placementOf(entry.sgl1);
+  if (placement === undefined) return { ok: false, cid, opc, status: "sglInvalidType" };
+  const dwords = commands[known].fields.decode(entry.dwords);
+  return {
+    ok: true,
+    cid,
+    command: { name: known, nsid: isFabrics ? 0 : entry.nsid, ...dwords } as Command,
+    data: { placement, lengthBytes: entry.sgl1.length },
+    fuse: entry.flags.fuse,
+  };
+}
+
+/** Read and Write by hand: they are the data path, and bit tables cost microseconds each. */
+function encodeReadWrite(
+  value: CommandOf<"read"> | CommandOf<"write">,
+  cid: number,
+  data: DataPointer,
+): Uint8Array {
+  const raw = Buffer.allocUnsafe(sqe.size).fill(0);
+  raw[0] = commands[value.name].opc;
+  raw[1] = psdtSgl * 0x40;
+  raw.writeUInt16LE(cid, 2);
+  raw.writeUInt32LE(value.nsid, 4);
+  raw.writeUInt32LE(data.lengthBytes, 32);
+  raw[39] = data.placement === "capsule" ? 0x01 : 0x5a;
+  raw.writeBigUInt64LE(value.slba, 40);
+  raw.writeUInt16LE(value.nlb - 1, 48);
+  const { cetype, dtype, stc, prinfo, fua, lr } = value.control;
+  raw[50] = cetype + dtype * 0x10;
+  raw[51] = (stc ? 1 : 0) + prinfo * 4 + (fua ? 0x40 : 0) + (lr ? 0x80 : 0);
+  raw[52] = value.dsm;
+  const isWrite = value.name === "write";
+  if (isWrite) raw.writeUInt16LE(value.dspec, 54);
+  raw.writeUInt32LE(isWrite ? value.ilbrt : value.eilbrt, 56);
+  raw.writeUInt16LE(isWrite ? value.lbat : value.elbat, 60);
+  raw.writeUInt16LE(isWrite ? value.lbatm : value.elbatm, 62);
+  return raw;
+}
+
+function define<F>(set: CommandSet, opc: number, data: Direction, format: F) {
+  return { set, opc, data, fields: format };
+}
+
+const byOpcode = { admin: opcodesOf("admin"), io: opcodesOf("io") };
+const byFabricsType = opcodesOf("fabrics");
+
+function opcodesOf(set: CommandSet): ReadonlyMap<number, CommandName> {
+  const all = Object.keys(commands) as CommandName[];
+  return new Map(
+    all.filter((name) => commands[name].set === set).map((name) => [commands[name].opc, name]),
+  );
+}

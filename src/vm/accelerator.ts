@@ -1,0 +1,28 @@
+/** Which accelerator a host offers, told from facts that the driver has gathered. */
+
+/** What must be known of a host to choose. */
+export interface HostFacts {
+  /** Text of /proc/cpuinfo; empty where there is none. */
+  readonly cpuInfo: string;
+  /** /dev/kvm can be opened for reading and writing. */
+  readonly kvmWritable: boolean;
+  /** As Node names it: `x64`, `arm64`. */
+  readonly architecture: string;
+}
+
+/**
+ * Whether KVM is worth a trial: a /dev/kvm without `vmx` or `svm` in the CPU's flags exists on
+ * some virtual machines and does not work.
+ */
+export function mayOfferKvm(facts: HostFacts): boolean {
+  const flags = /^flags\s*:(.*)$/m.exec(facts.cpuInfo)?.[1] ?? "";
+  return facts.architecture === "x64" && facts.kvmWritable && /\b(vmx|svm)\b/.test(flags);
+}
+
+/**
+ * QEMU's `-accel` for translation. One thread per virtual CPU needs a host whose memory is ordered
+ * as strictly as the guest expects, which only x86 hosts give.
+ */
+export function tcgArgument(architecture: string): string {
+  return architecture === "x64" ? "tcg,thread=multi" : "tcg,thread=single";
+}

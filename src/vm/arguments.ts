@@ -1,0 +1,186 @@
+/** The QEMU command line of a machine: values in, strings out. Written for QEMU 7.2 and later. */
+
+import { crc32 } from "node:zlib";
+import { planDisk, type QemuObject } from "./disk.ts";
+import { VmError } from "./error.ts";
+import type { Firmware, NicOptions, SmbiosOptions, VmOptions } from "./options.ts";
+import { planPortDevice, planPorts } from "./ports.ts";
+
+/** What the driver adds to the user's options. */
+export interface MachineHost {
+  /** `-accel`, such as `kvm` or `tcg,thread=multi`. */
+  readonly accelerator: string;
+  readonly cpus: number;
+  /** Its variables file is this machine's own copy. */
+  readonly firmware: Firmware;
+  /** File descriptors of connected stream sockets, inherited by QEMU. */
+  readonly qmpFd: number;
+  readonly serialFd: number;
+}
+
+/** Free slots when the options do not say. */
+export const sparePortsDefault = 4;
+/** Memory when the options do not say. */
+const memoryMiBDefault = 1024;
+
+/** All that the accelerator can give. */
+function cpuModel(accelerator: string): string {
+  return accelerator.startsWith("kvm") ? "host" : "max";
+}
+
+/** A value for QEMU's `key=value,…` syntax, where a comma is written twice. */
+function optionValue(value: string): string {
+  return value.replaceAll(",", ",,");
+}
+
+function json(flag: string, object: QemuObject): string[] {
+  return [flag, JSON.stringify(object)];
+}
+
+/**
+ * The arguments of qemu-system-x86_64 for a machine.
+ * @throws VmError `options` when no such machine can exist.
+ */
+export function qemuArguments(options: VmOptions, host: MachineHost): string[] {
+  const disks = options.disks ?? [];
+  refuseTwins(disks.map((disk) => disk.id));
+  return [
+    ...["-name", optionValue(options.name ?? "vm"), "-nodefaults", "-no-user-config"],
+    ...["-machine", "q35,pflash0=firmware-code,pflash1=firmware-variables"],
+    ...["-accel", host.accelerator, "-cpu", cpuModel(host.accelerator)],
+    ...["-smp", String(host.cpus), "-m", `${options.memoryMiB ?? memoryMiBDefault}M`],
+    ...firmwareArguments(host.firmware),
+    ...["-display", options.display ?? "none", "-vga", "std"],
+    ...channelArguments(options, host),
+    ...smbiosArguments(options.smbios ?? {}, options.extraKernelCommandLine),
+    ...(options.exitOnReset === true ? ["-no-reboot"] : []),
+    ...diskArguments(options),
+    ...(options.nics ?? []).flatMap((nic, index) => nicArguments(options.name ?? "vm", nic, index)),
+  ];
+}
+
+function refuseTwins(ids: readonly string[]): void {
+  const twin = ids.find((id, index) => ids.indexOf(id) !== index);
+  if (twin === undefined) return;
+  throw new VmError("options", `Cannot make a machine with two disks "${twin}". Rename one.`, {
+    id: twin,
+  });
+}
+
+function firmwareArguments(firmware: Firmware): string[] {
+  const flash = (name: string, filename: string, readOnly: boolean) =>
+    json("-blockdev", {
+      driver: "raw",
+      "node-name": name,
+      "read-only": readOnly,
+      file: { driver: "file", filename },
+    });
+  return [
+    ...flash("firmware-code", firmware.codePath, true),
+    ...flash("firmware-variables", firmware.variablesPath, false),
+    // Without a disk to boot, OVMF would try the network for minutes before it gives up.
+    ...["-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n"],
+    ...["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"],
+  ];
+}
+
+function channelArguments(options: VmOptions, host: MachineHost): string[] {
+  const log =
+    options.serialLogPath === undefined
+      ? ""
+      : `,logfile=${optionValue(options.serialLogPath)},logappend=off`;
+  return [
+    ...["-chardev", `socket,id=qmp,fd=${host.qmpFd}`, "-mon", "chardev=qmp,mode=control"],
+    ...["-chardev", `socket,id=serial,fd=${host.serialFd}${log}`, "-serial", "chardev:serial"],
+  ];
+}
+
+function smbiosArguments(smbios: SmbiosOptions, extraKernelCommandLine?: string): string[] {
+  const system = (["manufacturer", "product", "serial", "uuid"] as const)
+    .flatMap((key) => {
+      const value = smbios[key];
+      return value === undefined ? [] : [`${key}=${optionValue(value)}`];
+    })
+    .join(",");
+  const strings = [...(smbios.strings ?? [])];
+  if (extraKernelCommandLine !== undefined) {
+    strings.push(`io.systemd.stub.kernel-cmdline-extra=${extraKernelCommandLine}`);
+  }
+  const values = strings.map((value) => `value=${optionValue(value)}`).join(",");
+  return [
+    ...(system === "" ? [] : ["-smbios", `type=1,${system}`]),
+    ...(values === "" ? [] : ["-smbios", `type=11,${values}`]),
+  ];
+}
+
+/** Every machine has a USB and a SCSI controller, so that disks can be plugged into them. */
+function diskArguments(options: VmOptions): string[] {
+  const disks = options.disks ?? [];
+  const { pciePortCount, byDisk } = planPorts(disks, options.sparePorts ?? sparePortsDefault);
+  const plans = disks.map((disk) => planDisk(disk, byDisk.get(disk.id)));
+  const needsFloppy = disks.some((disk) => disk.kind === "floppy");
+  return [
+    ...Array.from({ length: pciePortCount }, (_, n) => json("-device", planPortDevice(n))).flat(),
+    ...json("-device", { driver: "qemu-xhci", id: "usb", p2: 15, p3: 15 }),
+    ...json("-device", { driver: "virtio-scsi-pci", id: "scsi" }),
+    ...(needsFloppy ? json("-device", { driver: "isa-fdc", id: "fdc" }) : []),
+    ...plans.flatMap(({ blockNode, devices }) => [
+      ...(blockNode === undefined ? [] : json("-blockdev", blockNode)),
+      ...devices.flatMap((device) => json("-device", device)),
+    ]),
+  ];
+}
+
+/** QEMU's name of the network of a card, by the card's place. */
+export function networkName(index: number): string {
+  return `net${index}`;
+}
+
+/** Each card has a network of its own, so that a guest with two has no address twice. */
+function nicArguments(machineName: string, nic: NicOptions, index: number): string[] {
+  const id = networkName(index);
+  const device: Record<string, unknown> = {
+    driver: { virtio: "virtio-net-pci", e1000e: "e1000e", usb: "usb-net" }[nic.model ?? "virtio"],
+    id: `nic${index}`,
+    netdev: id,
+    mac: nic.macAddress ?? defaultMacAddress(machineName, index),
+  };
+  if (nic.model === "usb") device.bus = "usb.0";
+  // The option ROM could only boot from the network.
+  else device.romfile = "";
+  return [
+    ...["-netdev", netdevValue(nic, id, index)],
+    ...json("-device", device),
+    ...(nic.pcapPath === undefined
+      ? []
+      : json("-object", {
+          "qom-type": "filter-dump",
+          id: `dump${index}`,
+          netdev: id,
+          file: nic.pcapPath,
+        })),
+  ];
+}
+
+function netdevValue(nic: NicOptions, id: string, index: number): string {
+  const network = nic.network;
+  switch (network.kind) {
+    case "user": {
+      const restrict = network.isolated === true ? ",restrict=on" : "";
+      return `user,id=${id},net=10.0.${2 + index}.0/24${restrict}`;
+    }
+    case "link":
+      return (
+        `dgram,id=${id},local.type=unix,local.path=${optionValue(network.localPath)},` +
+        `remote.type=unix,remote.path=${optionValue(network.remotePath)}`
+      );
+    case "tap":
+      return `tap,id=${id},ifname=${optionValue(network.interfaceName)},script=no,downscript=no`;
+  }
+}
+
+/** The prefix is QEMU's own; the rest tells machines and cards apart. */
+function defaultMacAddress(machineName: string, index: number): string {
+  const hash = crc32(`${machineName}/${index}`).toString(16).padStart(8, "0");
+  return `52:54:00:${hash.slice(0, 2)}:${hash.slice(2, 4)}:${hash.slice(4, 6)}`;
+}

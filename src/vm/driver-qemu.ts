@@ -1,0 +1,51 @@
+/** Starts virtual machines. */
+
+import { copyFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { qemuArguments, sparePortsDefault } from "./arguments.ts";
+import { makeScratchFolder } from "./driver-files.ts";
+import {
+  acceleratorArgument,
+  chooseAccelerator,
+  findEmulator,
+  findFirmware,
+  findProgram,
+} from "./driver-host.ts";
+import { channelFds, startProcess } from "./driver-process.ts";
+import { Vm } from "./driver-vm.ts";
+import type { WaitOptions } from "./driver-wait.ts";
+import type { VmOptions } from "./options.ts";
+
+const cpusMax = 8;
+const startTimeoutMsDefault = 60_000;
+
+/**
+ * Starts a machine; it is running when this returns.
+ * @throws VmError `missing` without QEMU or OVMF, `options` for a machine that cannot exist,
+ *   `start` with QEMU's words and command line when it ends at once.
+ */
+export async function startVm(options: VmOptions, wait: WaitOptions = {}): Promise<Vm> {
+  const emulator = await findEmulator();
+  const firmware = options.firmware ?? (await findFirmware());
+  const accelerator = options.accelerator ?? (await chooseAccelerator(emulator));
+  await using cleanup = new AsyncDisposableStack();
+  const folder = cleanup.use(await makeScratchFolder());
+  const variablesPath = join(folder.path, "variables.fd");
+  await copyFile(firmware.variablesPath, variablesPath);
+  const args = qemuArguments(options, {
+    accelerator: acceleratorArgument(accelerator),
+    cpus: options.cpus ?? Math.min(availableParallelism(), cpusMax),
+    firmware: { codePath: firmware.codePath, variablesPath },
+    ...channelFds,
+  });
+  const guard = process.platform === "linux" ? await findProgram("setpriv") : undefined;
+  const emulatorProcess = startProcess(emulator, args, guard);
+  const sparePorts = options.sparePorts ?? sparePortsDefault;
+  const vm = new Vm(emulatorProcess, { options, accelerator, folder, sparePorts });
+  cleanup.use(vm);
+  await vm.start({ timeoutMs: startTimeoutMsDefault, ...wait });
+  // From here on the machine's owner cleans up.
+  cleanup.move();
+  return vm;
+}

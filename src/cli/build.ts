@@ -160,7 +160,9 @@ export async function readSshKeys(files: readonly string[] | undefined): Promise
       }
     }),
   );
-  return texts.flatMap((text) => text.split("\n")).filter((line) => /^(ssh-|ecdsa-|sk-)/.test(line));
+  return texts
+    .flatMap((text) => text.split("\n"))
+    .filter((line) => /^(ssh-|ecdsa-|sk-)/.test(line));
 }
 
 /** A definition by its name or its path. */
@@ -171,7 +173,7 @@ export function definitionPathOf(appliance: string): string {
 }
 
 /** Where downloads and segments are kept unless told. */
-export function defaultCacheDirectory(): string {
+function defaultCacheDirectory(): string {
   const base = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   return join(base, "diskomator");
 }

@@ -4,8 +4,10 @@ import { build } from "./build.ts";
 import type { Command } from "./command.ts";
 import { printLine, tell } from "./console.ts";
 import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
+import { start } from "./start.ts";
+import { vm } from "./vm.ts";
 
-const commands: Readonly<Record<string, Command>> = { build };
+const commands: Readonly<Record<string, Command>> = { build, vm, start };
 
 async function main(args: readonly string[], signal: AbortSignal): Promise<ExitCode> {
   const [name, ...rest] = args;
@@ -27,7 +29,9 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<ExitC
 }
 
 function overview(): string {
-  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`);
+  const lines = Object.entries(commands).map(
+    ([name, { summary }]) => `  ${name.padEnd(8)}${summary}`,
+  );
   return ["Usage: diskomator COMMAND [OPTIONS]", "", ...lines, "", "Each has --help."].join("\n");
 }
 

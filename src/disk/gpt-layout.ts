@@ -18,7 +18,7 @@ export const gptSignature = "EFI PART";
 /** Revision 1.0, the only one. */
 export const gptRevision = 0x0001_0000;
 /** Code units in a name. */
-export const gptNameMax = 36;
+const gptNameMax = 36;
 
 /** The header, without the rest of its sector. */
 export const gptHeader = layout("GPT header", 92, {

@@ -27,7 +27,9 @@ const rules: Readonly<Record<string, Rule>> = {
       ? undefined
       : "one parameter each, without spaces or quotes",
   files: ({ files = {} }) => {
-    const bad = Object.keys(files).find((path) => path.startsWith("/") || /(^|\/)\.\.?(\/|$)/.test(path));
+    const bad = Object.keys(files).find(
+      (path) => path.startsWith("/") || /(^|\/)\.\.?(\/|$)/.test(path),
+    );
     return bad ? `paths without a leading slash or dots, and found "${bad}"` : undefined;
   },
   authorizedKeys: ({ authorizedKeys = [] }) => {

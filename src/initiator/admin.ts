@@ -35,7 +35,7 @@ import type { QueueConfig } from "./queue.ts";
 import type { Dial } from "./transport.ts";
 
 /** Entries of an admin queue, as in Linux. */
-export const adminEntries = 32;
+const adminEntries = 32;
 /** How long a shutdown may take before the connection is closed all the same. */
 const shutdownTimeoutMs = 5000;
 /** Log pages are read in pieces of this; every MDTS allows it. */

@@ -13,11 +13,11 @@ import type { QueueRequest, Transfer } from "./transfer.ts";
 import type { Dial, InitiatorLog, Transport } from "./transport.ts";
 
 /** Bytes handed to a socket at a time; more would only wait there. */
-export const sendBytesMax = 2 * 1024 * 1024;
+const sendBytesMax = 2 * 1024 * 1024;
 /** How long an I/O command may take, as in Linux. */
-export const ioTimeoutMs = 30_000;
+const ioTimeoutMs = 30_000;
 /** How long an admin command may take, as in Linux. */
-export const adminTimeoutMs = 60_000;
+const adminTimeoutMs = 60_000;
 
 /** How one command is run. */
 export interface ExecuteOptions extends CallOptions {

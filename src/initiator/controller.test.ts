@@ -304,7 +304,6 @@ test("a name that cannot be sent is refused before anything is dialled", async (
   assert.equal(pipe.openCount, 0);
 });
 
-
 /** A hook that fails one command, of queues from `qidMin` on. */
 function failing(name: string, status: Parameters<typeof statusOf>[0], qidMin = 0) {
   return ({ command, cid, queue }: FakeCall) => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { adrfam, discoveryLogEntry, logPage, subtype, trtype } from "../nvme/index.ts";
+import { adrfam, type discoveryLogEntry, logPage, subtype, trtype } from "../nvme/index.ts";
 import { addressOf, discoverOver, discoveryEntriesMax } from "./index.ts";
 import type { FakeCall, FakeOptions, FakeTarget } from "./testing/fake-target.ts";
 import { fake } from "./testing/open.ts";
@@ -38,7 +38,12 @@ test("discoverOver reads every entry, however many, and leaves", async () => {
 });
 
 test("an entry says what it is, and offers each address to connect to", async () => {
-  const referral = { ...entry(1), subtype: subtype.referral, adrfam: adrfam.ipv6, traddr: "fe80::1" };
+  const referral = {
+    ...entry(1),
+    subtype: subtype.referral,
+    adrfam: adrfam.ipv6,
+    traddr: "fe80::1",
+  };
   const odd = { ...entry(2), trtype: trtype.rdma, subtype: 9, trsvcid: "nvme" };
   const [first, second, third] = await discoverFrom({ discovery: [entry(0), referral, odd] }).found;
   assert.ok(first && second && third);

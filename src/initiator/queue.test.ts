@@ -125,7 +125,9 @@ test("Queue refuses requests beyond what may wait", () => {
 test("Queue takes any stream of a controller: it never throws, and reports each request once", () => {
   const pdu = fc.oneof(
     fc.integer({ min: 0, max: 0xffff }).map((cid) => response(cid)),
-    fc.tuple(fc.nat(4), fc.constantFrom(0, 4)).map(([slot, status]) => response(4096 + slot, status)),
+    fc
+      .tuple(fc.nat(4), fc.constantFrom(0, 4))
+      .map(([slot, status]) => response(4096 + slot, status)),
     fc.record({ cccid: fc.nat(4), datao: fc.nat(1), last: fc.boolean() }).map((value) => {
       const out: Uint8Array[] = [];
       const header = { ...value, cccid: 4096 + value.cccid, datao: value.datao * 512, ttag: 0 };
@@ -140,34 +142,38 @@ test("Queue takes any stream of a controller: it never throws, and reports each 
     fc.constant(encodeTermReq("C2HTermReq", { fes: 1, fei: 0, header: new Uint8Array(8) })),
     fc.uint8Array({ maxLength: 40 }),
   );
-  const property = fc.property(fc.array(pdu, { maxLength: 12 }), fc.integer({ min: 1, max: 99 }), (pdus, step) => {
-    const queue = live();
-    const read = command("read", { nsid: 1 });
-    const requests: QueueRequest[] = [
-      { ...flush },
-      { command: read, transfer: { kind: "in", target: new Uint8Array(1024) }, timeoutMs: 500 },
-      writeOf(2048),
-      { ...flush },
-    ];
-    for (const request of requests) queue.submit(request);
-    const told: QueueRequest[] = [];
-    const note = () => {
-      for (const event of queue.drain(1e6).events) {
-        if (event.kind === "completed") told.push(event.request);
-        if (event.kind === "ended") told.push(...event.requests);
-      }
-    };
-    note();
-    const bytes = Buffer.concat(pdus);
-    for (let at = 0; at < bytes.length; at += step) {
-      queue.receive(bytes.subarray(at, at + step));
+  const property = fc.property(
+    fc.array(pdu, { maxLength: 12 }),
+    fc.integer({ min: 1, max: 99 }),
+    (pdus, step) => {
+      const queue = live();
+      const read = command("read", { nsid: 1 });
+      const requests: QueueRequest[] = [
+        { ...flush },
+        { command: read, transfer: { kind: "in", target: new Uint8Array(1024) }, timeoutMs: 500 },
+        writeOf(2048),
+        { ...flush },
+      ];
+      for (const request of requests) queue.submit(request);
+      const told: QueueRequest[] = [];
+      const note = () => {
+        for (const event of queue.drain(1e6).events) {
+          if (event.kind === "completed") told.push(event.request);
+          if (event.kind === "ended") told.push(...event.requests);
+        }
+      };
       note();
-    }
-    queue.tick(1000);
-    note();
-    assert.equal(queue.state.name === "ended" || told.length === 4, true);
-    assert.equal(told.length, 4);
-    assert.equal(new Set(told).size, 4);
-  });
+      const bytes = Buffer.concat(pdus);
+      for (let at = 0; at < bytes.length; at += step) {
+        queue.receive(bytes.subarray(at, at + step));
+        note();
+      }
+      queue.tick(1000);
+      note();
+      assert.equal(queue.state.name === "ended" || told.length === 4, true);
+      assert.equal(told.length, 4);
+      assert.equal(new Set(told).size, 4);
+    },
+  );
   fc.assert(property, { seed: 20261123, numRuns: 1500 });
 });

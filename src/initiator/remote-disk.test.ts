@@ -66,7 +66,10 @@ test("RemoteDisk.writeZeroes uses the command in pieces of 65536 blocks or 32 Mi
 
 test("RemoteDisk.writeZeroes writes zeros where the controller lacks the command", async () => {
   const commands: Command[] = [];
-  const { target, disk, controller } = await openDisk({ ...noting(commands), hasWriteZeroes: false });
+  const { target, disk, controller } = await openDisk({
+    ...noting(commands),
+    hasWriteZeroes: false,
+  });
   target.disk.fill(1);
   await disk.writeZeroes(1024, 2048);
   assert.equal(commands[0]?.name, "write");

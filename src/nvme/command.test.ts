@@ -104,7 +104,13 @@ const vectors: {
     queue: "io",
     value: command("write", { nsid: 2, slba: 1n, nlb: 65536, ilbrt: 0x0a0b0c0d, lbatm: 0x0102 }),
     data: transport(0x2000000),
-    hex: entry("01", "02000000", "00000002", "5a", "0100000000000000ffff0000000000000d0c0b0a00000201"),
+    hex: entry(
+      "01",
+      "02000000",
+      "00000002",
+      "5a",
+      "0100000000000000ffff0000000000000d0c0b0a00000201",
+    ),
   },
   {
     name: "write zeroes with DEAC: struct nvme_write_zeroes_cmd",
@@ -183,7 +189,13 @@ test("encodeCommand of reads and writes agrees with the layouts", () => {
 });
 
 const malformed = [
-  { name: "an admin opcode on an I/O queue", queue: "io", at: 0, byte: 0x06, want: "invalidOpcode" },
+  {
+    name: "an admin opcode on an I/O queue",
+    queue: "io",
+    at: 0,
+    byte: 0x06,
+    want: "invalidOpcode",
+  },
   { name: "an unknown fabrics type", queue: "io", at: 4, byte: 0x33, want: "invalidOpcode" },
   { name: "PRPs in place of an SGL", queue: "io", at: 1, byte: 0, want: "invalidField" },
   { name: "a keyed SGL", queue: "io", at: 39, byte: 0x40, want: "sglInvalidType" },
@@ -216,7 +228,10 @@ test("connectData is 1024 bytes with its names at 256 and 512", () => {
     hostnqn: "h",
   });
   const hex = Buffer.from(raw).toString("hex");
-  assert.equal(hex, `${"ab".repeat(16)}ffff${"00".repeat(238)}73${"00".repeat(255)}68`.padEnd(2048, "0"));
+  assert.equal(
+    hex,
+    `${"ab".repeat(16)}ffff${"00".repeat(238)}73${"00".repeat(255)}68`.padEnd(2048, "0"),
+  );
 });
 
 test("connectResult reads CNTLID and who asks for authentication", () => {

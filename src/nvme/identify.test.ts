@@ -58,7 +58,7 @@ test("identifyNamespace has every field where libnvme has it", () => {
 test("discoveryLogEntry has every field where libnvme has it", () => {
   checkOffsets(discoveryLogEntry, discoveryOffsets);
   assert.equal(discoveryLogEntry.size, 1024);
-  assert.equal(discoveryLogHeader.offsets["recfmt"], 16);
+  assert.equal(discoveryLogHeader.offsets.recfmt, 16);
 });
 
 test("identifyController converts 0's based limits and pads its strings", () => {
@@ -85,7 +85,10 @@ test("activeFormat takes the format's number from both parts of FLBAS", () => {
 
 test("decodeNamespaceList ends at the first zero, or is full", () => {
   assert.deepEqual(decodeNamespaceList(new Uint8Array(4096)), []);
-  assert.deepEqual(decodeNamespaceList(encodeNamespaceList([1, 7, 0xfffffffe])), [1, 7, 0xfffffffe]);
+  assert.deepEqual(
+    decodeNamespaceList(encodeNamespaceList([1, 7, 0xfffffffe])),
+    [1, 7, 0xfffffffe],
+  );
   const full = Array.from({ length: 1024 }, (_, index) => index + 1);
   assert.deepEqual(decodeNamespaceList(encodeNamespaceList(full)), full);
 });

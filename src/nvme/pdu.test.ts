@@ -15,8 +15,8 @@ import {
   initialFraming,
   type Pdu,
   PduStream,
-  r2t,
   type Role,
+  r2t,
   type SendFraming,
 } from "./index.ts";
 
@@ -204,7 +204,10 @@ test("the writers by hand agree with the declared layouts", () => {
   const header = { cccid: 0x1234, ttag: 0x5678, datao: 0x9abcdef0, last: true, success: true };
   const written = collect((out) => appendData(out, plain, "C2HData", header, data));
   const { cccid, ttag, datao, datal, ch } = dataPdu.decode(written);
-  assert.deepEqual({ cccid, ttag, datao, datal }, { cccid: 0x1234, ttag: 0x5678, datao: 0x9abcdef0, datal: 1 });
+  assert.deepEqual(
+    { cccid, ttag, datao, datal },
+    { cccid: 0x1234, ttag: 0x5678, datao: 0x9abcdef0, datal: 1 },
+  );
   assert.deepEqual(ch.flags, { hdgstf: false, ddgstf: false, last: true, success: true });
   const response = capsuleResp.decode(collect((out) => appendCapsuleResp(out, plain, cqe)));
   assert.deepEqual(response.cqe, cqe);

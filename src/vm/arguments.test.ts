@@ -95,7 +95,7 @@ for (const { name, options, flag, values } of table) {
 }
 
 test("qemuArguments: the CPU follows the accelerator", () => {
-  assert.deepEqual(valuesOf("-cpu", qemuArguments({}, host)), ["max"]);
+  assert.deepEqual(valuesOf("-cpu", qemuArguments({}, host)), ["max,-cx16"]);
   assert.deepEqual(valuesOf("-cpu", qemuArguments({}, { ...host, accelerator: "kvm" })), ["host"]);
 });
 

@@ -55,7 +55,9 @@ export async function assembleImage(input: {
   const named = [
     placeSegment("first", makeSegment(firstEntries(epochSeconds), codec)),
     ...(await Promise.all(
-      ordered.map(async ([name, segment]) => placeResult(name, segment, await readFile(segment.path))),
+      ordered.map(async ([name, segment]) =>
+        placeResult(name, segment, await readFile(segment.path)),
+      ),
     )),
     placeSegment("config", config),
   ];

@@ -7,7 +7,7 @@
 import type { Entry } from "../entry.ts";
 
 /** The last file of an image. */
-export const stampPath = "usr/lib/diskomator/complete";
+const stampPath = "usr/lib/diskomator/complete";
 
 const unit = "diskomator-incomplete.service";
 

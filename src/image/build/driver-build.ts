@@ -5,11 +5,11 @@
 
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import type { Transport } from "../fetch/index.ts";
-import { fetchNpm, fetchPackages, npmCommand } from "../fetch/index.ts";
 import type { Mirrors } from "../apt/index.ts";
 import type { ApplianceDefinition } from "../definition.ts";
 import { ImageError } from "../error.ts";
+import type { Transport } from "../fetch/index.ts";
+import { fetchNpm, fetchPackages, npmCommand } from "../fetch/index.ts";
 import type { Lock } from "../lock.ts";
 import { openWorkerPool } from "../workers/index.ts";
 import { assembleImage } from "./assemble.ts";
@@ -68,7 +68,12 @@ export async function buildAppliance(options: BuildOptions): Promise<BuildReport
       options.onEvent?.({ event: "note", code: event, message: `Made again: ${fields.path}` }),
   });
   const [segments, files, programs, stub] = await Promise.all([
-    makeSegments({ ...supplies, definition, roles, lock: pinned, local }, cacheDirectory, pool, options),
+    makeSegments(
+      { ...supplies, definition, roles, lock: pinned, local },
+      cacheDirectory,
+      pool,
+      options,
+    ),
     readDefinitionFiles(definition, options.definitionPath),
     bundlePrograms(definition, options.definitionPath),
     readFile(supplies.packages.get(roles.stub.name)!),
@@ -86,7 +91,15 @@ export async function buildAppliance(options: BuildOptions): Promise<BuildReport
   times.enter("assemble");
   const image = await assembleImage({ definition, lock, segments, finished, stub, roles, options });
   times.enter("write");
-  const report = await writeOutputs({ definition, lock, roles, segments, finished, image, options });
+  const report = await writeOutputs({
+    definition,
+    lock,
+    roles,
+    segments,
+    finished,
+    image,
+    options,
+  });
   if (previous === undefined || supplies.lock !== previous) await writeLock(lockPath, lock);
   for (const note of finished.notes) {
     options.onEvent?.({ event: "note", code: note.code, message: note.message });
@@ -130,9 +143,7 @@ async function obtain(
     );
   }
   let lock =
-    previous === undefined || options.update === "always"
-      ? await resolve("as asked")
-      : previous;
+    previous === undefined || options.update === "always" ? await resolve("as asked") : previous;
   times.enter("fetch");
   try {
     return await fetchAll(lock, access, options);

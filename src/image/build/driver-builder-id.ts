@@ -18,7 +18,8 @@ export async function builderId(): Promise<string> {
       (name) => name.endsWith(".ts") && !name.endsWith(".test.ts"),
     );
     const texts = await Promise.all(names.sort().map((name) => readFile(join(folder, name))));
-    for (const [i, text] of texts.entries()) hash.update(`${room}/${names[i]} ${text.length}\n`).update(text);
+    for (const [i, text] of texts.entries())
+      hash.update(`${room}/${names[i]} ${text.length}\n`).update(text);
   }
   return hash.digest("hex").slice(0, 16);
 }

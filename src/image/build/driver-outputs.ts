@@ -105,7 +105,13 @@ function componentsOf({ definition, lock, roles, segments }: OutputRequest): Com
   const controls = new Map(
     segments.userland.map(({ locked, segment }) => [locked.name, segment.listing]),
   );
-  const debian = [...roles.userland, roles.kernel, roles.stub, ...roles.firmware, ...roles.microcode];
+  const debian = [
+    ...roles.userland,
+    roles.kernel,
+    roles.stub,
+    ...roles.firmware,
+    ...roles.microcode,
+  ];
   const packages = debian.map((locked): Component => {
     const listing = controls.get(locked.name);
     const copyright = listing?.captured[`usr/share/doc/${locked.name}/copyright`];

@@ -95,11 +95,16 @@ export async function makeSegments(
 }
 
 function rulesOf(definition: ApplianceDefinition, epochSeconds: number): UnpackRules {
-  const dropped = Object.entries(dropPaths).map(([glob, reason]): Filter => ({
-    reason,
-    globs: [glob],
-  }));
-  const own: Filter = { reason: "the definition leaves it out", globs: definition.excludeFiles ?? [] };
+  const dropped = Object.entries(dropPaths).map(
+    ([glob, reason]): Filter => ({
+      reason,
+      globs: [glob],
+    }),
+  );
+  const own: Filter = {
+    reason: "the definition leaves it out",
+    globs: definition.excludeFiles ?? [],
+  };
   return {
     filters: [...builtinFilters, ...dropped, own],
     keepSetuid: [],

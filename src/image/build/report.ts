@@ -22,7 +22,10 @@ export interface Manifest {
   readonly kernelRelease: string;
   readonly kernelCommandLine: string;
   readonly epochSeconds: number;
-  readonly packages: readonly (Pick<LockedPackage, "name" | "version" | "architecture" | "sha256"> & {
+  readonly packages: readonly (Pick<
+    LockedPackage,
+    "name" | "version" | "architecture" | "sha256"
+  > & {
     readonly packedBytes: number;
     readonly unpackedBytes: number;
   })[];
@@ -58,7 +61,11 @@ export function formatReport(report: BuildReport): string[] {
   const sum = (key: "packedBytes" | "unpackedBytes") =>
     manifest.packages.reduce((total, entry) => total + entry[key], 0);
   const sizes = [
-    [`${packages.length} packages`, formatBytes(sum("packedBytes")), formatBytes(sum("unpackedBytes"))],
+    [
+      `${packages.length} packages`,
+      formatBytes(sum("packedBytes")),
+      formatBytes(sum("unpackedBytes")),
+    ],
     ...parts.map(({ name, sizeBytes, unpackedBytes }) => [
       name,
       formatBytes(sizeBytes),
@@ -71,12 +78,20 @@ export function formatReport(report: BuildReport): string[] {
       `${manifest.modules.length} modules, firmware ${formatBytes(manifest.firmwareBytes)}`,
     "",
     ...formatTable(
-      [{ title: "in the image" }, { title: "packed", align: right }, { title: "unpacked", align: right }],
+      [
+        { title: "in the image" },
+        { title: "packed", align: right },
+        { title: "unpacked", align: right },
+      ],
       sizes,
     ),
     "",
     ...formatTable(
-      [{ title: "largest packages" }, { title: "packed", align: right }, { title: "unpacked", align: right }],
+      [
+        { title: "largest packages" },
+        { title: "packed", align: right },
+        { title: "unpacked", align: right },
+      ],
       packages
         .slice(0, packagesShown)
         .map(({ name, packedBytes, unpackedBytes }) => [

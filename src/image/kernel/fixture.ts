@@ -35,7 +35,7 @@ export function linkEntry(path: string, target: string): Entry & { type: "symlin
 }
 
 /** A string table and the offset of each text in it; it starts with an empty one. */
-export function stringTable(texts: readonly string[]): { data: Uint8Array; offsets: number[] } {
+function stringTable(texts: readonly string[]): { data: Uint8Array; offsets: number[] } {
   let length = 1;
   const offsets = texts.map((text) => {
     const at = length;

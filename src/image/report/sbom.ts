@@ -84,9 +84,7 @@ function describeComponent(component: Component): Readonly<Record<string, unknow
     ...(component.homepage ? { homepage: component.homepage } : {}),
     downloadLocation: "NOASSERTION",
     filesAnalyzed: false,
-    checksums: [
-      { algorithm: component.checksum.algorithm, checksumValue: component.checksum.hex },
-    ],
+    checksums: [{ algorithm: component.checksum.algorithm, checksumValue: component.checksum.hex }],
     licenseConcluded: "NOASSERTION",
     licenseDeclared: licences.length ? licences.map(({ id }) => id).join(" AND ") : "NOASSERTION",
     copyrightText: "NOASSERTION",

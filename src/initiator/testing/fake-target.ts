@@ -254,38 +254,51 @@ export class FakeQueue implements FarEnd {
     switch (command.name) {
       case "connect":
         this.qid = command.qid;
-        return this.respond(cid, { dw0: 7 });
+        this.respond(cid, { dw0: 7 });
+        break;
       case "propertyGet":
-        return this.#getProperty(cid, command.ofst);
+        this.#getProperty(cid, command.ofst);
+        break;
       case "propertySet":
-        return this.#setProperty(cid, command.value);
+        this.#setProperty(cid, command.value);
+        break;
       case "identify":
-        return this.#identify(cid, command.cns, command.nsid);
+        this.#identify(cid, command.cns, command.nsid);
+        break;
       case "getLogPage":
-        return this.#logPage(cid, command.lid, Number(command.lpo), command.numd * 4);
+        this.#logPage(cid, command.lid, Number(command.lpo), command.numd * 4);
+        break;
       case "setFeatures":
-        return this.respond(cid, { dw0: dwordOf(numberOfQueues.encode({ nsq: 4, ncq: 4 })) });
+        this.respond(cid, { dw0: dwordOf(numberOfQueues.encode({ nsq: 4, ncq: 4 })) });
+        break;
       case "asyncEventRequest":
         this.pendingEvents.push(cid);
-        return;
+        break;
       case "keepAlive":
       case "flush":
-        return this.respond(cid);
+        this.respond(cid);
+        break;
       case "read": {
         const at = Number(command.slba) * blockSizeBytes;
-        return this.sendData(cid, disk.subarray(at, at + command.nlb * blockSizeBytes));
+        this.sendData(cid, disk.subarray(at, at + command.nlb * blockSizeBytes));
+        break;
       }
       case "write":
-        if (options.isReadOnly) return this.fail(cid, "namespaceWriteProtected");
+        if (options.isReadOnly) {
+          this.fail(cid, "namespaceWriteProtected");
+          break;
+        }
         disk.set(data, Number(command.slba) * blockSizeBytes);
-        return this.respond(cid);
+        this.respond(cid);
+        break;
       case "writeZeroes": {
         const at = Number(command.slba) * blockSizeBytes;
         disk.fill(0, at, at + command.nlb * blockSizeBytes);
-        return this.respond(cid);
+        this.respond(cid);
+        break;
       }
       default:
-        return this.fail(cid, "invalidOpcode");
+        this.fail(cid, "invalidOpcode");
     }
   }
 
@@ -322,7 +335,9 @@ export class FakeQueue implements FarEnd {
     } else {
       const zero = identifyNamespace.decode(new Uint8Array(4096));
       const blocks = BigInt(disk.length / blockSizeBytes);
-      const lbaf = zero.lbaf.map((f, i) => (i > 0 ? f : { ...f, lbads: Math.log2(blockSizeBytes) }));
+      const lbaf = zero.lbaf.map((f, i) =>
+        i > 0 ? f : { ...f, lbads: Math.log2(blockSizeBytes) },
+      );
       const nsattr = { writeProtected: options.isReadOnly ?? false };
       const sizes = { nsze: blocks, ncap: blocks, nuse: blocks };
       this.sendData(cid, identifyNamespace.encode({ ...zero, ...sizes, lbaf, nsattr }));

@@ -47,5 +47,8 @@ export async function withTime<T>(
 
 /** `length` bytes that differ from place to place. */
 export function pattern(length: number, seed = 1): Uint8Array {
-  return Uint8Array.from({ length }, (_, index) => (index * 31 + seed * 17 + Math.floor(index / 256)) % 256);
+  return Uint8Array.from(
+    { length },
+    (_, index) => (index * 31 + seed * 17 + Math.floor(index / 256)) % 256,
+  );
 }

@@ -1,0 +1,178 @@
+/**
+ * `npm start`: the whole path once. Builds the image, boots it in QEMU, lists the disks over
+ * NVMe/TCP, writes a real disk image to one, reads it back, and compares with the backing file.
+ */
+
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { addressOf, connectController, discover } from "../initiator/index.ts";
+import { makeScratchDisk, type Vm } from "../vm/index.ts";
+import { definitionPathOf, readSshKeys, runBuild, showEvent } from "./build.ts";
+import { type Command, readOptions } from "./command.ts";
+import { printLine, progressLine, tell } from "./console.ts";
+import { exitCodes } from "./exit.ts";
+import { aborted, bootBox, reachLines } from "./vm.ts";
+
+const help = `Usage: diskomator start [--out DIR]
+
+Builds the image, boots it in a virtual machine with two scratch disks, writes the image to one of
+them over NVMe/TCP, reads it back and compares. On a terminal the box then stays up until Ctrl-C.
+
+Example: npm start`;
+
+const diskBytes = 512 * 2 ** 20;
+const pieceBytes = 4 * 2 ** 20;
+const serialLines = 40;
+
+/** The command. */
+export const start: Command = {
+  summary: "build, boot, write and read back: the whole path once",
+  help,
+  async run({ args, signal }) {
+    const { values } = readOptions(args, { out: { type: "string", default: "out" } }, 0);
+    const times = new Times();
+    tell("Building the image ...");
+    const report = await runBuild({
+      appliance: definitionPathOf("diskomator"),
+      out: values.out,
+      update: "if-gone",
+      compression: "small",
+      sshKeys: await readSshKeys(undefined),
+      signal,
+      onEvent: showEvent,
+    });
+    progressLine.clear();
+    times.mark("image built");
+    const imagePath = join(report.outDirectory, "diskomator.raw");
+
+    await using nvme = await makeScratchDisk(diskBytes);
+    await using virtio = await makeScratchDisk(diskBytes);
+    tell("Booting it from a virtual USB stick, with an NVMe and a virtio disk ...");
+    await using box = await bootBox({
+      imagePath,
+      memoryMiB: 1024,
+      nvmePath: nvme.path,
+      virtioPath: virtio.path,
+      signal,
+    });
+    try {
+      const port = await box.forward(4420);
+      const sshPort = await box.forward(22);
+      await box.waitForSerial(/SCRATCH-NVME +exported/, { timeoutMs: 300_000, signal });
+      times.mark(`booted to exported disks (${box.accelerator})`);
+      await exercise({ port, imagePath, backingPath: nvme.path, times, signal });
+      printSummary(times, imagePath, { nvme: port, ssh: sshPort });
+    } catch (error) {
+      if (!signal.aborted)
+        tell(`The serial log's last lines:\n${box.serialLastLines(serialLines)}`);
+      throw error;
+    }
+    if (process.stdin.isTTY && process.stdout.isTTY) await stay(box, signal);
+    return exitCodes.ok;
+  },
+};
+
+/** Lists, writes, reads back, compares. */
+async function exercise(run: {
+  readonly port: number;
+  readonly imagePath: string;
+  readonly backingPath: string;
+  readonly times: Times;
+  readonly signal: AbortSignal;
+}): Promise<void> {
+  const { signal, times } = run;
+  const host = "127.0.0.1";
+  const entries = (await discover({ host, port: run.port, signal })).filter(
+    ({ subject }) => subject === "subsystem",
+  );
+  tell(`The box exports ${entries.length} subsystems:`);
+  for (const { subsystemNqn } of entries) tell(`  ${subsystemNqn}`);
+  const target = entries.find(({ subsystemNqn }) => subsystemNqn.includes("SCRATCH-NVME"));
+  if (target === undefined) throw new Error("The discovery log lacks the NVMe scratch disk.");
+  await using controller = await connectController({
+    ...addressOf(target, "reached"),
+    subsystemNqn: target.subsystemNqn,
+    ioQueues: 2,
+    signal,
+  });
+  await using disk = await controller.openNamespace(1, { signal });
+  times.mark("disks listed, one connected");
+
+  const { size } = await stat(run.imagePath);
+  await using image = await open(run.imagePath);
+  const wanted = createHash("sha256");
+  for (let at = 0; at < size; at += pieceBytes) {
+    const piece = Buffer.alloc(Math.min(pieceBytes, size - at));
+    await image.read(piece, 0, piece.length, at);
+    wanted.update(piece);
+    await disk.write(at, piece, { signal });
+    progressLine.show(`write ${Math.floor((100 * at) / size)} %`);
+  }
+  await disk.flush({ signal });
+  times.mark(`wrote ${(size / 1e6).toFixed(0)} MB over NVMe/TCP`);
+
+  const found = createHash("sha256");
+  const piece = Buffer.alloc(pieceBytes);
+  for (let at = 0; at < size; at += pieceBytes) {
+    const part = piece.subarray(0, Math.min(pieceBytes, size - at));
+    await disk.read(at, part, { signal });
+    found.update(part);
+    progressLine.show(`read ${Math.floor((100 * at) / size)} %`);
+  }
+  progressLine.clear();
+  times.mark("read it back");
+  const hashes = {
+    image: wanted.digest("hex"),
+    "read back": found.digest("hex"),
+    "backing file": await hashStart(run.backingPath, size),
+  };
+  if (new Set(Object.values(hashes)).size !== 1) {
+    throw new Error(`What was written is not what is there: ${JSON.stringify(hashes)}`);
+  }
+  times.mark("compared with the backing file: identical");
+}
+
+async function hashStart(path: string, sizeBytes: number): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const piece of createReadStream(path, { end: sizeBytes - 1 })) hash.update(piece);
+  return hash.digest("hex");
+}
+
+function printSummary(
+  times: Times,
+  imagePath: string,
+  ports: { readonly nvme: number; readonly ssh: number },
+): void {
+  printLine("");
+  for (const line of times.lines()) printLine(line);
+  printLine("");
+  printLine(`The image: ${imagePath}. Write it to a USB stick, boot a machine from it, and its`);
+  printLine("disks are on the network: open to everyone there. See the README before you do.");
+  for (const line of reachLines(ports)) printLine(line);
+}
+
+async function stay(box: Vm, signal: AbortSignal): Promise<void> {
+  printLine("The box stays up until Ctrl-C.");
+  await Promise.race([box.exited, aborted(signal)]);
+}
+
+/** What happened when, for the summary. */
+class Times {
+  #last = performance.now();
+  readonly #steps: [step: string, tookMs: number][] = [];
+
+  mark(step: string): void {
+    const now = performance.now();
+    this.#steps.push([step, now - this.#last]);
+    tell(`${((now - this.#last) / 1000).toFixed(1).padStart(6)} s  ${step}`);
+    this.#last = now;
+  }
+
+  lines(): string[] {
+    return this.#steps.map(
+      ([step, tookMs]) => `${(tookMs / 1000).toFixed(1).padStart(6)} s  ${step}`,
+    );
+  }
+}

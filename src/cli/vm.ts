@@ -1,0 +1,104 @@
+/** `diskomator vm`: boots a built image in QEMU with scratch disks and says how to reach it. */
+
+import { join, resolve } from "node:path";
+import { makeScratchDisk, startVm, type Vm } from "../vm/index.ts";
+import { type Command, readOptions } from "./command.ts";
+import { printJson, printLine, tell } from "./console.ts";
+import { exitCodes, UsageError } from "./exit.ts";
+
+const help = `Usage: diskomator vm [APPLIANCE] [OPTIONS]
+
+Boots out/APPLIANCE.raw (default: diskomator) from a virtual USB stick, with an NVMe and a virtio
+scratch disk, and stays until Ctrl-C.
+
+  --out DIR       where the image is (default: out)
+  --memory MIB    default 1024
+  --disk-size MIB size of each scratch disk (default 1024)
+  --display KIND  QEMU's -display, such as gtk (default: none)
+  --json          JSON lines
+
+Example: diskomator vm --memory 640`;
+
+/** The command. */
+export const vm: Command = {
+  summary: "boot an image in a virtual machine",
+  help,
+  async run({ args, signal }) {
+    const { values, positionals } = readOptions(
+      args,
+      {
+        out: { type: "string", default: "out" },
+        memory: { type: "string", default: "1024" },
+        "disk-size": { type: "string", default: "1024" },
+        display: { type: "string", default: "none" },
+        json: { type: "boolean", default: false },
+      },
+      1,
+    );
+    const diskBytes = mebibytes("--disk-size", values["disk-size"]) * 2 ** 20;
+    await using nvme = await makeScratchDisk(diskBytes);
+    await using virtio = await makeScratchDisk(diskBytes);
+    await using machine = await bootBox({
+      imagePath: join(resolve(values.out), `${positionals[0] ?? "diskomator"}.raw`),
+      memoryMiB: mebibytes("--memory", values.memory),
+      nvmePath: nvme.path,
+      virtioPath: virtio.path,
+      display: values.display,
+      signal,
+    });
+    const ports = { nvme: await machine.forward(4420), ssh: await machine.forward(22) };
+    if (values.json) printJson({ event: "started", pid: machine.pid, ...ports });
+    else for (const line of reachLines(ports)) printLine(line);
+    await machine.waitForSerial(/nvme connect/, { timeoutMs: 300_000, signal });
+    if (values.json) printJson({ event: "exported" });
+    else tell("The box exports its disks. Ctrl-C ends it.");
+    await Promise.race([machine.exited, aborted(signal)]);
+    return exitCodes.ok;
+  },
+};
+
+/** A box in a virtual machine: the stick that it boots from, and two disks to export. */
+export interface BoxMachine {
+  readonly imagePath: string;
+  readonly memoryMiB: number;
+  readonly nvmePath: string;
+  readonly virtioPath: string;
+  readonly display?: string;
+  readonly signal: AbortSignal;
+}
+
+/** Starts the machine; the stick is attached read-only, so that several can share an image. */
+export async function bootBox(box: BoxMachine): Promise<Vm> {
+  return await startVm({
+    name: "box",
+    memoryMiB: box.memoryMiB,
+    disks: [
+      { id: "stick", kind: "usb", path: box.imagePath, readOnly: true, bootIndex: 0 },
+      { id: "nvme", kind: "nvme", path: box.nvmePath, serial: "SCRATCH-NVME" },
+      { id: "virtio", kind: "virtio-blk", path: box.virtioPath, serial: "SCRATCH-VIRTIO" },
+    ],
+    nics: [{ network: { kind: "user" } }],
+    ...(box.display ? { display: box.display } : {}),
+  });
+}
+
+/** How to reach a box through forwarded ports. */
+export function reachLines(ports: { readonly nvme: number; readonly ssh: number }): string[] {
+  return [
+    `NVMe/TCP: nvme discover -t tcp -a 127.0.0.1 -s ${ports.nvme}`,
+    `SSH:      ssh -p ${ports.ssh} root@127.0.0.1`,
+  ];
+}
+
+/** Resolves when the signal is aborted. */
+export async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
+}
+
+function mebibytes(option: string, value: string): number {
+  if (!/^[1-9]\d{0,6}$/.test(value)) {
+    throw new UsageError(`${option} takes a number of MiB, not "${value}".`);
+  }
+  return Number(value);
+}

@@ -11,9 +11,8 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import { findMirrors, findProxy, loadIndex } from "../src/image/apt/index.ts";
-import type { ModuleClass } from "../src/image/definition.ts";
-import type { Entry } from "../src/image/entry.ts";
 import { fetchPackages, openTransport, proxyFromEnvironment } from "../src/image/fetch/index.ts";
+import type { Entry, ModuleClass } from "../src/image/index.ts";
 import { type KernelJobOutput, kernelJob, moduleClasses } from "../src/image/kernel/index.ts";
 import { readDeb, treeOfDeb } from "../src/image/unpack/index.ts";
 

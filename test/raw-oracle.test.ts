@@ -28,7 +28,7 @@ import {
   planGpt,
   writeExtents,
 } from "../src/disk/index.ts";
-import { ImageError } from "../src/image/error.ts";
+import { ImageError } from "../src/image/index.ts";
 import { planRaw, writePlanned } from "../src/image/raw/index.ts";
 
 const run = promisify(execFile);

@@ -32,6 +32,8 @@ const allowed = [
     text: "const date = new Date(0); child.process.kill(); emulator.fetch(1);",
   },
   { path: "src/vm/a.ts", text: '// process.env\nconst s = "Date.now()";' },
+  { path: "src/vm/testing/a.ts", text: 'import { c } from "../b.ts"; setTimeout(f, 1);' },
+  { path: "src/vm/a.test.ts", text: 'import { c } from "./testing/c.ts";' },
   { path: "tsconfig.ts", text: 'import "node:fs"; process.exit(0);' },
 ];
 
@@ -68,6 +70,8 @@ const crossings = [
   { path: "src/nvme/a.ts", text: "AbortSignal.timeout(1);", why: /a timer/ },
   { path: "src/nvme/a.ts", text: 'await fetch("x");', why: /the network/ },
   { path: "src/nvme/a.ts", text: 'console.log("x");', why: /the console/ },
+  { path: "src/vm/a.ts", text: 'import "./testing/c.ts";', why: /only tests import/ },
+  { path: "src/vm/a.ts", text: 'import "./c.test.ts";', why: /only tests import/ },
   { path: "src/nonsense/a.ts", text: "", why: /has no line/ },
 ];
 

@@ -46,9 +46,9 @@ export const parts: Readonly<Record<string, Part>> = {
   nvme: { imports: ["bytes"] },
   block: { imports: ["bytes"] },
   disk: { imports: ["bytes", "block"] },
-  target: { imports: ["nvme", "block"] },
-  initiator: { imports: ["nvme", "block"] },
-  image: { imports: ["bytes", "disk"], rooms: true },
+  target: { imports: ["bytes", "nvme", "block"] },
+  initiator: { imports: ["bytes", "nvme", "block"] },
+  image: { imports: ["bytes", "block", "disk"], rooms: true },
   rpc: { imports: [] },
   appliance: { imports: ["nvme", "block", "disk", "target", "rpc"] },
   box: { imports: ["nvme", "rpc", "initiator"] },
@@ -119,8 +119,12 @@ function folderOf(path: string): string | undefined {
 }
 
 function mayTouchWorld(path: string, part: Part): boolean {
-  const name = posix.basename(path);
-  return part.edge === true || name.startsWith("driver") || name.endsWith(".test.ts");
+  return part.edge === true || posix.basename(path).startsWith("driver") || isForTests(path);
+}
+
+/** A test, or what tests share: a file in a folder named `testing`. */
+function isForTests(path: string): boolean {
+  return path.endsWith(".test.ts") || path.includes("/testing/");
 }
 
 /** Why an import crosses a wall; undefined when it does not. */
@@ -141,6 +145,9 @@ function judgeImport(
     return packages.has(name) ? undefined : `Imports "${name}", which package.json does not list.`;
   }
   const target = posix.join(posix.dirname(path), specifier);
+  if (isForTests(target) && !isForTests(path)) {
+    return `Imports ${target}: only tests import what is for tests.`;
+  }
   const targetFolder = folderOf(target);
   if (targetFolder === folder) return part.rooms ? judgeRoom(path, target) : undefined;
   const targetPart = targetFolder === undefined ? undefined : parts[targetFolder];

@@ -18,4 +18,5 @@ export {
   type KernelDefinition,
   type ModuleClass,
 } from "./definition.ts";
+export type { Entry } from "./entry.ts";
 export { ImageError, type ImageErrorCode } from "./error.ts";

@@ -71,7 +71,7 @@ test("connectController names a port where nothing listens, and a host that is n
 });
 
 test("connectController gives up a connection that never answers, by time and by signal", async () => {
-  const server = createServer();
+  const server = createServer((socket) => void socket.resume());
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;

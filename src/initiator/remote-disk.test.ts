@@ -164,7 +164,7 @@ test("RemoteDisk serves an R2T of an aborted write from a copy", async () => {
   await assert.rejects(writing, /stop/);
   data.fill(0xff);
   const { cid, command, queue } = held[0]!;
-  queue.fetch(cid, command, 16384);
+  queue.requestData(cid, command, 16384);
   await settle();
   assert.deepEqual(target.disk.subarray(0, 16384), pattern(16384));
   await controller.close();

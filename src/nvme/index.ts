@@ -1,16 +1,179 @@
-export * from "./command.ts";
-export * from "./command-fields.ts";
-export * from "./completion.ts";
-export * from "./connect.ts";
-export * from "./discovery-log.ts";
-export * from "./feature.ts";
-export * from "./identify-controller.ts";
-export * from "./identify-namespace.ts";
-export * from "./nqn.ts";
-export * from "./pdu.ts";
-export * from "./pdu-encode.ts";
-export * from "./pdu-stream.ts";
-export * from "./register.ts";
-export * from "./sgl.ts";
-export * from "./status.ts";
-export * from "./zero-based.ts";
+export {
+  broadcastNsid,
+  type Command,
+  type CommandName,
+  type CommandOf,
+  type CommandSet,
+  command,
+  commands,
+  type DataPointer,
+  type DecodedCommand,
+  type Direction,
+  decodeCommand,
+  encodeByLayout,
+  encodeCommand,
+  fabricsOpcode,
+  noData,
+  sqe,
+} from "./command.ts";
+export {
+  abortFields,
+  authenticationFields,
+  connectFields,
+  datasetManagementFields,
+  datasetRange,
+  disconnectFields,
+  getFeaturesFields,
+  getLogPageFields,
+  identifyFields,
+  noFields,
+  propertyGetFields,
+  propertySetFields,
+  readFields,
+  setFeaturesFields,
+  writeFields,
+  writeZeroesFields,
+} from "./command-fields.ts";
+export {
+  type Completion,
+  cqe,
+  decodeCompletion,
+} from "./completion.ts";
+export {
+  anyController,
+  connectData,
+  connectRefusal,
+  connectResult,
+  dword,
+  dwordOf,
+  refusedParameter,
+} from "./connect.ts";
+export {
+  adrfam,
+  type DiscoveryLogEntry,
+  discoveryLogEntry,
+  discoveryLogHeader,
+  logPage,
+  subtype,
+  trtype,
+} from "./discovery-log.ts";
+export {
+  asyncEvent,
+  asyncEventConfiguration,
+  asyncEventType,
+  feature,
+  notice,
+  numberOfQueues,
+} from "./feature.ts";
+export {
+  type IdentifyController,
+  identifyController,
+} from "./identify-controller.ts";
+export {
+  activeFormat,
+  cns,
+  decodeNamespaceDescriptors,
+  decodeNamespaceList,
+  encodeNamespaceDescriptors,
+  encodeNamespaceList,
+  type IdentifyNamespace,
+  identifyBytes,
+  identifyNamespace,
+  type NamespaceIdentity,
+  namespaceListMax,
+} from "./identify-namespace.ts";
+export {
+  discoveryNqn,
+  type NqnFault,
+  nqnBytesMax,
+  nqnFault,
+  nqnOfUuid,
+  uuidBytes,
+  uuidOfNqn,
+  uuidText,
+} from "./nqn.ts";
+export {
+  adminCapsuleBytesMax,
+  capsuleCmd,
+  capsuleCmdBytes,
+  capsuleResp,
+  commonHeader,
+  type Digests,
+  dataPdu,
+  describeFes,
+  digestBytes,
+  faultFes,
+  fes,
+  headerBytes,
+  icReq,
+  icResp,
+  maxH2cDataBytesMin,
+  type Pdu,
+  type PduFault,
+  type PduFaultReason,
+  type PduName,
+  pduFault,
+  pduType,
+  r2t,
+  termReq,
+  termReqBytesMax,
+} from "./pdu.ts";
+export {
+  appendCapsuleCmd,
+  appendCapsuleResp,
+  appendData,
+  appendR2t,
+  type DataHeader,
+  encodeIcReq,
+  encodeIcResp,
+  encodeTermReq,
+  type SendFraming,
+} from "./pdu-encode.ts";
+export {
+  type Framing,
+  initialFraming,
+  type PduSink,
+  PduStream,
+  type Role,
+} from "./pdu-stream.ts";
+export {
+  type Cap,
+  type Csts,
+  cap,
+  cc,
+  csts,
+  decodeProperty,
+  encodeProperty,
+  property,
+  shn,
+  shst,
+  u64OfDwords,
+  vs,
+} from "./register.ts";
+export {
+  type Placement,
+  placementOf,
+  sglDescriptor,
+  sglOf,
+  sglSubtype,
+  sglType,
+} from "./sgl.ts";
+export {
+  decodeStatus,
+  describeStatus,
+  encodeStatus,
+  type Status,
+  type StatusMeaning,
+  type StatusName,
+  statusCodes,
+  statusField,
+  statusOf,
+} from "./status.ts";
+export {
+  count8,
+  count16,
+  count32,
+  pduAlignment,
+  u128le,
+  zeroBased,
+} from "./zero-based.ts";

@@ -12,7 +12,7 @@ import type { Transport } from "../fetch/index.ts";
 import { fetchNpm, fetchPackages, npmCommand } from "../fetch/index.ts";
 import type { Lock } from "../lock.ts";
 import { openWorkerPool } from "../workers/index.ts";
-import { assembleImage } from "./assemble.ts";
+import { assembleImage } from "./driver-assemble.ts";
 import { builderId } from "./driver-builder-id.ts";
 import { loadDefinition, readDefinitionFiles } from "./driver-definition.ts";
 import { applyLocalPackages } from "./driver-local.ts";

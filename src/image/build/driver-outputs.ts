@@ -9,7 +9,7 @@ import type { Finished } from "../finish/index.ts";
 import type { Lock } from "../lock.ts";
 import { type PlannedFile, writePlanned } from "../raw/index.ts";
 import { type Component, licencesOf, makeSbom } from "../report/index.ts";
-import type { AssembledImage } from "./assemble.ts";
+import type { AssembledImage } from "./driver-assemble.ts";
 import type { ImageSegments } from "./driver-segments.ts";
 import type { BuildOptions } from "./options.ts";
 import type { PackageRoles } from "./plan.ts";

@@ -2,7 +2,7 @@
 
 import type { LockedPackage } from "../lock.ts";
 import { type Column, formatBytes, formatTable } from "../report/index.ts";
-import type { PlacedSegment } from "./assemble.ts";
+import type { PlacedSegment } from "./driver-assemble.ts";
 
 /** One file that a build wrote. */
 export interface Output {

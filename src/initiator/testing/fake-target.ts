@@ -169,7 +169,7 @@ export class FakeQueue implements FarEnd {
   }
 
   /** Asks for the data of a write that a hook kept back, and then runs it. */
-  fetch(cid: number, command: Command, lengthBytes: number): void {
+  requestData(cid: number, command: Command, lengthBytes: number): void {
     this.#transfers.set(cid, { cid, command, data: new Uint8Array(lengthBytes) });
     this.#requestData(cid, 0);
   }
@@ -235,7 +235,7 @@ export class FakeQueue implements FarEnd {
       };
     } else if (this.#target.options.hook?.(call)) return;
     else if (isOut) {
-      this.fetch(cid, command, bytes.length);
+      this.requestData(cid, command, bytes.length);
     } else this.#run(cid, command, bytes);
   }
 

@@ -67,7 +67,7 @@ function ukify(root: string, ...args: string[]): Promise<{ stdout: string }> {
   return run("python3", [join(root, "usr/bin/ukify"), ...args], { env });
 }
 
-test("buildUki writes what ukify writes, byte for byte, with the release that it finds", async (t) => {
+test("buildUki writes what ukify writes, byte for byte, with the same release", async (t) => {
   const given = await inputs(t, "python3");
   if (!given) return;
   const path = (name: string) => join(folder, name);

@@ -46,7 +46,8 @@ export class FileDisk implements BlockDevice {
   static async open(path: string, options: FileDiskOptions = {}): Promise<FileDisk> {
     const { readOnly = false, createBytes } = options;
     const mode = createBytes === undefined ? (readOnly ? "r" : "r+") : "wx+";
-    const file = await worldly(`open ${path}`, () => open(path, mode));
+    const denied = readOnly ? "medium" : "read-only";
+    const file = await worldly(`open ${path}`, () => open(path, mode), denied);
     try {
       if (createBytes !== undefined) {
         await worldly(`give ${path} ${createBytes} bytes`, () => file.truncate(createBytes));
@@ -138,8 +139,10 @@ async function shapeOf(
   file: FileHandle,
   { readOnly = false, blockSizeBytes }: FileDiskOptions,
 ): Promise<FileShape> {
-  const stat = await file.stat();
-  const node = stat.isBlockDevice() ? await nodeShape(stat.rdev) : undefined;
+  const stat = await worldly(`look at ${path}`, () => file.stat(), "medium");
+  const node = stat.isBlockDevice()
+    ? await worldly(`find the size of ${path}`, () => nodeShape(stat.rdev), "medium")
+    : undefined;
   if (!node && !stat.isFile()) {
     throw new BlockError("medium", `Cannot open ${path}: it is neither a file nor a disk.`);
   }
@@ -179,26 +182,27 @@ async function nodeShape(rdev: number): Promise<{ sizeBytes: number; blockSizeBy
 }
 
 const codes: Readonly<Record<string, BlockErrorCode>> = {
-  EACCES: "read-only",
   EDQUOT: "no-space",
   EFBIG: "no-space",
   ENODEV: "gone",
   ENOENT: "gone",
   ENOSPC: "no-space",
   ENXIO: "gone",
-  EPERM: "read-only",
   EROFS: "read-only",
 };
 
-/** Turns what the operating system says into a BlockError; other errors pass. */
-async function worldly<T>(doing: string, body: () => Promise<T>): Promise<T> {
+/** Turns what the operating system says into a BlockError; `denied` is for missing rights. */
+async function worldly<T>(
+  doing: string,
+  body: () => Promise<T>,
+  denied: BlockErrorCode = "read-only",
+): Promise<T> {
   try {
     return await body();
   } catch (error) {
     if (!(error instanceof Error) || !("syscall" in error)) throw error;
-    const code = (error as NodeJS.ErrnoException).code ?? "";
-    throw new BlockError(codes[code] ?? "medium", `Cannot ${doing}: ${error.message}.`, {
-      cause: error,
-    });
+    const found = (error as NodeJS.ErrnoException).code ?? "";
+    const code = found === "EACCES" || found === "EPERM" ? denied : (codes[found] ?? "medium");
+    throw new BlockError(code, `Cannot ${doing}: ${error.message}.`, { cause: error });
   }
 }

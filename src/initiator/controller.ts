@@ -63,7 +63,7 @@ const ioBytesPreferred = 1024 * 1024;
  * Connects to the controller of a subsystem at `host:port`.
  * @throws InitiatorError, or the signal's reason.
  */
-export function connectController(options: Address & ControllerOptions): Promise<Controller> {
+export async function connectController(options: Address & ControllerOptions): Promise<Controller> {
   const { host, port } = options;
   const { connectTimeoutMs } = hostConfig(options, options.subsystemNqn);
   const dial = dialTcp({ host, port }, connectTimeoutMs);

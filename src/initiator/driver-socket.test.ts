@@ -61,12 +61,13 @@ test("discover works over a socket", async () => {
   assert.deepEqual(entry?.reached, server.address);
 });
 
-test("connectController names a port where nothing listens, and a host that is not there", async () => {
+test("connectController names a port where nothing listens, and an address without a route", async () => {
   const server = await listen();
   await server[Symbol.asyncDispose]();
   const refused = connectController({ ...server.address, subsystemNqn });
   await assert.rejects(refused, { name: "InitiatorError", code: "connect-refused" });
-  const nowhere = { host: "nowhere.invalid", port: 4420, subsystemNqn };
+  // Link-local without a zone: the kernel refuses it before any packet leaves.
+  const nowhere = { host: "fe80::1", port: 4420, subsystemNqn };
   await assert.rejects(connectController(nowhere), { name: "InitiatorError", code: "unreachable" });
 });
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { encodeByLayout } from "./command.ts";
 import {
   asyncEvent,
   type Command,
@@ -15,7 +16,6 @@ import {
   decodeCommand,
   decodeProperty,
   dword,
-  encodeByLayout,
   encodeCommand,
   encodeProperty,
   noData,

@@ -10,30 +10,12 @@ export {
   type DecodedCommand,
   type Direction,
   decodeCommand,
-  encodeByLayout,
   encodeCommand,
   fabricsOpcode,
   noData,
   sqe,
 } from "./command.ts";
-export {
-  abortFields,
-  authenticationFields,
-  connectFields,
-  datasetManagementFields,
-  datasetRange,
-  disconnectFields,
-  getFeaturesFields,
-  getLogPageFields,
-  identifyFields,
-  noFields,
-  propertyGetFields,
-  propertySetFields,
-  readFields,
-  setFeaturesFields,
-  writeFields,
-  writeZeroesFields,
-} from "./command-fields.ts";
+export { datasetRange } from "./command-fields.ts";
 export {
   type Completion,
   cqe,

@@ -315,7 +315,7 @@ test("FatVolume tells apart what is not there, not a file, not a directory", asy
   assert.equal(await reason(volume.list("empty.txt/x")), "not-a-directory");
 });
 
-test("openFat reports sectors that the medium cannot read, and a device that is too short", async () => {
+test("openFat reports unreadable sectors, and a device that is too short", async () => {
   const disk = await diskWith(wanted(tree));
   const bad = faultyDisk(disk, { kind: "fail", code: "medium", firstLba: 33, times: 1 });
   const outcome = await valueIn(await openFat(bad)).list("");

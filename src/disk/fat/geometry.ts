@@ -69,8 +69,8 @@ export function chooseFatGeometry(sizeBytes: number, sectorSizeBytes: SectorSize
   }
   throw new DiskError(
     "does-not-fit",
-    `Cannot make a FAT volume of ${sizeBytes} bytes in sectors of ${sectorSizeBytes}: it would be ` +
-      `too ${sectors > 0xffff ? "large" : "small"}. Choose another size.`,
+    `Cannot make a FAT volume of ${sizeBytes} bytes in sectors of ${sectorSizeBytes}: ` +
+      `it would be too ${sectors > 0xffff ? "large" : "small"}. Choose another size.`,
     { sizeBytes, sectorSizeBytes },
   );
 }

@@ -107,7 +107,7 @@ function nameChildren(nodes: readonly FatNode[], path: string): NamedNode[] {
     if (seen.has(nameKey(name))) {
       throw new DiskError(
         "name",
-        `Cannot put "${path}/${name}" on a FAT volume: another name there is the same but for case.`,
+        `Cannot put "${path}/${name}" on a FAT volume: another name differs in case only.`,
         { name },
       );
     }

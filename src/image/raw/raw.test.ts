@@ -12,7 +12,7 @@ const wanted: WantedRaw = {
 };
 
 for (const sectorSizeBytes of [512, 4096] as const) {
-  test(`planRaw makes an image of sectors of ${sectorSizeBytes} that our readers accept`, async () => {
+  test(`planRaw makes what our readers accept, in sectors of ${sectorSizeBytes}`, async () => {
     const plan = planRaw({ ...wanted, sectorSizeBytes });
     const disk = new MemoryDisk({ sizeBytes: plan.sizeBytes, blockSizeBytes: sectorSizeBytes });
     await writeExtents(disk, plan.extents);

@@ -163,7 +163,7 @@ test("openFat reads what mkfs.vfat and mcopy made, in fragments too", async (t) 
     const listed = await volume.list("");
     assert.ok(listed.ok);
     const odd = Array.from({ length: 15 }, (_, i) => `file number ${2 * i + 1}.bin`);
-    assert.deepEqual(listed.value.map(({ name }) => name).sort(), odd.sort());
+    assert.deepEqual(listed.value.map(({ name }) => name).sort(), [...odd, "Größe.bin"].sort());
     const read = await volume.read("größe.bin");
     assert.ok(read.ok && large.equals(read.value));
     const { stdout } = await run("mdir", ["-i", path, "::"], { env });

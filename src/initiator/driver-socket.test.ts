@@ -66,8 +66,8 @@ test("connectController names a port where nothing listens, and an address witho
   await server[Symbol.asyncDispose]();
   const refused = connectController({ ...server.address, subsystemNqn });
   await assert.rejects(refused, { name: "InitiatorError", code: "connect-refused" });
-  // Link-local without a zone: the kernel refuses it before any packet leaves.
-  const nowhere = { host: "fe80::1", port: 4420, subsystemNqn };
+  // The broadcast address: the kernel refuses it before any packet leaves.
+  const nowhere = { host: "255.255.255.255", port: 4420, subsystemNqn };
   await assert.rejects(connectController(nowhere), { name: "InitiatorError", code: "unreachable" });
 });
 

@@ -21,10 +21,10 @@ export const codecsOf: Readonly<
     firmware: { kind: "zstd", level: 3 },
   },
   small: {
-    packages: { kind: "zstd", level: 15 },
-    node: { kind: "zstd", level: 15 },
+    packages: { kind: "zstd", level: 9 },
+    node: { kind: "zstd", level: 9 },
     modules: { kind: "store" },
-    firmware: { kind: "zstd", level: 15 },
+    firmware: { kind: "zstd", level: 9 },
   },
 };
 

@@ -10,9 +10,6 @@ export const scriptOnly = {
   "init-system-helpers": "units are enabled by the definition",
 } as const;
 
-/** Login records: nobody reads them on a machine that forgets everything. */
-export const withoutAwk = { mawk: "nothing on the appliance is written in awk" } as const;
-
 /**
  * Kernel parameters of a system that lives in memory and keeps its hands off every disk.
  * `initramfs_options`: let the root take most of the memory, not the default half.
@@ -24,7 +21,9 @@ export const memoryRoot = [
   "systemd.condition_needs_update=no",
   "systemd.gpt_auto=no",
   "systemd.swap=no",
+  "fstab=no",
   "noresume",
+  "raid=noautodetect",
   "fsck.mode=skip",
 ] as const;
 

@@ -60,11 +60,16 @@ export default defineAppliance({
     firmwarePackages: [
       "firmware-bnx2",
       "firmware-bnx2x",
+      "firmware-intel-misc",
+      "firmware-linux-free",
       "firmware-misc-nonfree",
-      "firmware-realtek",
+      "firmware-myricom",
+      "firmware-netxen",
       "firmware-qlogic",
-      "firmware-netronome",
+      "firmware-realtek",
     ],
+    // 31 MB of memory for two families of cards that carry firmware of their own.
+    excludeFirmware: ["netronome/**", "liquidio/**"],
     microcodePackages: ["intel-microcode", "amd64-microcode"],
   },
 

@@ -25,8 +25,9 @@ const memoryMiBDefault = 1024;
 
 /** All that the accelerator can give. */
 /**
- * QEMU 7.2 translates cmpxchg16b so that flags are now and then garbage: guest kernels, whose
- * allocator lives on that instruction, then die at random (seen in 5 of 8 boots; none without it).
+ * Without cmpxchg16b, since QEMU 7.2 seems to translate it wrongly: 6 of 11 boots of a stock kernel
+ * oopsed or died at random with it, once with garbage in the flags right behind that instruction,
+ * and 1 of 5 without it. The cause is inferred from that, not proven.
  */
 function cpuModel(accelerator: string): string {
   return accelerator.startsWith("kvm") ? "host" : "max,-cx16";

@@ -25,7 +25,7 @@ const memoryMiBDefault = 1024;
 
 /** All that the accelerator can give. */
 /**
- * Without cmpxchg16b, since QEMU 7.2 seems to translate it wrongly: 6 of 11 boots of a stock kernel
+ * Without cmpxchg16b, since QEMU 7.2 seems to translate it wrongly: 6 of 12 boots of a stock kernel
  * oopsed or died at random with it, once with garbage in the flags right behind that instruction,
  * and 1 of 5 without it. The cause is inferred from that, not proven.
  */

@@ -4,34 +4,23 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { buildAppliance } from "../src/image/index.ts";
-import { addressOf, connectController, discover } from "../src/initiator/index.ts";
 import { makeScratchDisk, type ScratchDisk, startVm, type Vm } from "../src/vm/index.ts";
+import { boot, build, Exports, stickOf } from "./driver-box.ts";
 
 const mebibyte = 1024 * 1024;
 const diskBytes = 64 * mebibyte;
-/** A boot under TCG on a busy machine. */
-const boot = { timeoutMs: 300_000 };
 
 let outDirectory: string;
 let box: Vm;
-let port: number;
+let exported: Exports;
 const disks: Record<string, ScratchDisk> = {};
 
 before(async () => {
   outDirectory = await mkdtemp(join(tmpdir(), "diskomator-box-"));
-  await buildAppliance({
-    definitionPath: join(import.meta.dirname, "../appliances/diskomator.ts"),
-    outDirectory,
-    cacheDirectory: join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "diskomator"),
-    update: "if-gone",
-    compression: "small",
-    now: new Date(),
-    clock: () => performance.now(),
-  });
+  await build("diskomator", outDirectory);
   for (const name of ["nvme", "virtio", "sata", "hot"]) {
     disks[name] = await makeScratchDisk(diskBytes);
   }
@@ -39,13 +28,7 @@ before(async () => {
     name: "box",
     memoryMiB: 640,
     disks: [
-      {
-        id: "stick",
-        kind: "usb",
-        path: join(outDirectory, "diskomator.raw"),
-        readOnly: true,
-        bootIndex: 0,
-      },
+      stickOf(outDirectory, "diskomator"),
       { id: "nvme", kind: "nvme", path: disks.nvme!.path, serial: "TEST-NVME" },
       { id: "virtio", kind: "virtio-blk", path: disks.virtio!.path, serial: "TEST-VIRTIO" },
       { id: "sata", kind: "sata", path: disks.sata!.path, serial: "TEST-SATA" },
@@ -53,7 +36,7 @@ before(async () => {
     ],
     nics: [{ network: { kind: "user" } }],
   });
-  port = await box.forward(4420);
+  exported = await Exports.of(box);
 });
 
 after(async () => {
@@ -62,22 +45,13 @@ after(async () => {
   if (outDirectory) await rm(outDirectory, { recursive: true, force: true });
 });
 
-const subsystems = async () =>
-  (await discover({ host: "127.0.0.1", port }))
-    .filter(({ subject }) => subject === "subsystem")
-    .map((entry) => ({ entry, nqn: entry.subsystemNqn }));
-
-const named = async (serial: string) =>
-  (await subsystems()).find(({ nqn }) => nqn.includes(serial))?.entry;
-
 test("the box exports NVMe, virtio and SATA disks in 640 MiB, and shows how to connect", async () => {
   for (const serial of ["TEST-NVME", "TEST-VIRTIO", "TEST-SATA"]) {
     await box.waitForSerial(new RegExp(`serial ${serial} +exported`), boot);
     const line = new RegExp(`nvme connect -t tcp -a 10\\.0\\.\\S+ -s 4420 -n nqn\\.\\S+${serial}`);
     await box.waitForSerial(line, boot);
   }
-  const nqns = new Set((await subsystems()).map(({ nqn }) => nqn));
-  assert.equal(nqns.size, 3);
+  assert.equal(new Set(await exported.nqns()).size, 3);
 });
 
 test("the box does not export the medium that it booted from", async () => {
@@ -85,15 +59,9 @@ test("the box does not export the medium that it booted from", async () => {
 });
 
 test("what is written over NVMe/TCP lies on the disk, and reads back", async () => {
-  const entry = await named("TEST-NVME");
-  assert(entry);
   const data = randomBytes(8 * mebibyte);
   {
-    await using controller = await connectController({
-      ...addressOf(entry, "reached"),
-      subsystemNqn: entry.subsystemNqn,
-      ioQueues: 2,
-    });
+    await using controller = await exported.connect("TEST-NVME");
     await using disk = await controller.openNamespace(1);
     assert.equal(disk.sizeBytes, diskBytes);
     await disk.write(mebibyte, data);
@@ -111,22 +79,17 @@ test("what is written over NVMe/TCP lies on the disk, and reads back", async () 
 test("a disk that is plugged in is exported, and one that is pulled is not", async () => {
   await box.addDisk({ id: "hot", kind: "nvme", path: disks.hot!.path, serial: "TEST-HOT" });
   await box.waitForSerial(/serial TEST-HOT +exported/, boot);
-  assert(await named("TEST-HOT"));
+  assert((await exported.nqns()).some((nqn) => nqn.includes("TEST-HOT")));
   const mark = box.serialEnd;
   await box.removeDisk("hot", boot);
   await box.waitForSerial(/Disks: \d+, exported: 3/, { ...boot, after: mark });
-  assert.equal(await named("TEST-HOT"), undefined);
+  assert(!(await exported.nqns()).some((nqn) => nqn.includes("TEST-HOT")));
 });
 
 test("a disk that grows is seen at its new size", async () => {
   await box.resizeDisk("virtio", 2 * diskBytes);
-  const entry = await named("TEST-VIRTIO");
-  assert(entry);
   await box.waitForSerial(/vda +134 MB/, boot);
-  await using controller = await connectController({
-    ...addressOf(entry, "reached"),
-    subsystemNqn: entry.subsystemNqn,
-  });
+  await using controller = await exported.connect("TEST-VIRTIO");
   await using disk = await controller.openNamespace(1);
   assert.equal(disk.sizeBytes, 2 * diskBytes);
 });

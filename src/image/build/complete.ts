@@ -16,6 +16,8 @@ Description=Report that the image was not unpacked completely
 DefaultDependencies=no
 Before=sysinit.target
 ConditionPathExists=!/${stampPath}
+SuccessAction=poweroff-force
+FailureAction=poweroff-force
 
 [Service]
 Type=oneshot
@@ -27,8 +29,6 @@ ExecStart=/usr/bin/printf '\\n\\033[1;31m%%s\\n%%s\\n%%s\\033[0m\\n\\n' \\
   'The machine powers off in five minutes.'
 ExecStart=/usr/bin/sleep 300
 TimeoutStartSec=infinity
-SuccessAction=poweroff-force
-FailureAction=poweroff-force
 `;
 
 /** What the very first segment holds: enough to come up and say what is wrong. */

@@ -105,13 +105,14 @@ export const writeFields = layout("Write", 24, {
   lbatm: u16le,
 });
 
-/** Write Zeroes, NVM Command Set 1.0 §3.2.8; `deac` asks to deallocate. */
+/** Write Zeroes, NVM Command Set 1.0 §3.2.8: DEAC asks to deallocate, NSZ for all blocks. */
 export const writeZeroesFields = layout("Write Zeroes", 24, {
   slba: u64le,
   nlb: count16,
   control: bits(2, {
     cetype: 4,
-    reserved4: 4,
+    reserved4: 3,
+    nsz: flag,
     stc: flag,
     deac: flag,
     prinfo: 4,

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { encodeByLayout } from "./command.ts";
+import { decodeByLayout, encodeByLayout } from "./command.ts";
 import {
   asyncEvent,
+  authenticationProtocol,
   type Command,
   cap,
   cc,
@@ -18,6 +19,8 @@ import {
   dword,
   encodeCommand,
   encodeProperty,
+  fieldFault,
+  fuse,
   noData,
   numberOfQueues,
   refusedParameter,
@@ -119,7 +122,7 @@ const vectors: {
       nsid: 1,
       slba: 16n,
       nlb: 1,
-      control: { cetype: 0, stc: false, deac: true, prinfo: 0, fua: false, lr: false },
+      control: { cetype: 0, nsz: false, stc: false, deac: true, prinfo: 0, fua: false, lr: false },
     }),
     data: noData,
     hex: entry("08", "01000000", "00000000", "5a", "100000000000000000000002"),
@@ -134,6 +137,112 @@ const vectors: {
     }),
     data: capsule(32),
     hex: entry("09", "01000000", "20000000", "01", "0100000004"),
+  },
+  {
+    name: "write zeroes of the whole namespace: NVM Command Set 1.1, NSZ in bit 23 of CDW12",
+    queue: "io",
+    value: command("writeZeroes", {
+      nsid: 1,
+      control: {
+        cetype: 0,
+        nsz: true,
+        stc: false,
+        deac: true,
+        prinfo: 0,
+        fua: false,
+        lr: false,
+      },
+    }),
+    data: noData,
+    hex: entry("08", "01000000", "00000000", "5a", "000000000000000000008002"),
+  },
+  {
+    name: "compare of 4 blocks",
+    queue: "io",
+    value: command("compare", { nsid: 1, slba: 2n, nlb: 4 }),
+    data: capsule(2048),
+    hex: entry("05", "01000000", "00080000", "01", "020000000000000003"),
+  },
+  {
+    name: "verify of 65536 blocks",
+    queue: "io",
+    value: command("verify", { nsid: 1, nlb: 65536 }),
+    data: noData,
+    hex: entry("0c", "01000000", "00000000", "5a", "0000000000000000ffff"),
+  },
+  {
+    name: "flush of all namespaces",
+    queue: "io",
+    value: command("flush", { nsid: 0xffffffff }),
+    data: noData,
+    hex: entry("00", "ffffffff", "00000000", "5a", ""),
+  },
+  {
+    name: "reservation register: replace a key, ignore the old one, keep over loss of power",
+    queue: "io",
+    value: command("reservationRegister", {
+      nsid: 1,
+      action: { rrega: 2, iekey: true, cptpl: 3 },
+    }),
+    data: capsule(16),
+    hex: entry("0d", "01000000", "10000000", "01", "0a0000c0"),
+  },
+  {
+    name: "reservation report of 1024 dwords, extended",
+    queue: "io",
+    value: command("reservationReport", { nsid: 1, numd: 1024, structure: { eds: true } }),
+    data: transport(4096),
+    hex: entry("0e", "01000000", "00100000", "5a", "ff03000001000000"),
+  },
+  {
+    name: "reservation acquire: preempt and abort, exclusive access",
+    queue: "io",
+    value: command("reservationAcquire", {
+      nsid: 1,
+      action: { racqa: 2, iekey: false },
+      rtype: 2,
+    }),
+    data: capsule(16),
+    hex: entry("11", "01000000", "10000000", "01", "0202"),
+  },
+  {
+    name: "reservation release: clear",
+    queue: "io",
+    value: command("reservationRelease", {
+      nsid: 1,
+      action: { rrela: 1, iekey: false },
+      rtype: 0,
+    }),
+    data: capsule(8),
+    hex: entry("15", "01000000", "08000000", "01", "01"),
+  },
+  {
+    name: "authentication send of 72 bytes: struct nvmf_auth_send_command",
+    queue: "io",
+    value: command("authenticationSend", { ...authenticationProtocol, length: 72 }),
+    data: capsule(72),
+    hex: entry("7f", "05000000", "48000000", "01", "000101e948000000"),
+  },
+  {
+    name: "authentication receive of 4096 bytes",
+    queue: "admin",
+    value: command("authenticationReceive", { ...authenticationProtocol, length: 4096 }),
+    data: transport(4096),
+    hex: entry("7f", "06000000", "00100000", "5a", "000101e900100000"),
+  },
+  {
+    name: "get features, supported capabilities",
+    queue: "admin",
+    value: command("getFeatures", { fid: 0x81, select: { sel: 3 }, cdw11: 1 }),
+    data: noData,
+    hex: entry("0a", "00000000", "00000000", "5a", "8103000001000000"),
+  },
+  {
+    name: "disconnect",
+    queue: "io",
+    value: command("disconnect"),
+    data: noData,
+    hex: entry("7f", "08000000", "00000000", "5a", ""),
   },
   {
     name: "abort: struct nvme_abort_cmd",
@@ -151,6 +260,80 @@ test("commands are written and read alike", () => {
     const wanted = { ok: true, cid: 0x1234, command: value, data, fuse: 0 };
     assert.deepEqual(decodeCommand(raw, queue), wanted, name);
   }
+});
+
+test("fused commands say which of the pair they are", () => {
+  for (const [which, byte] of [
+    [fuse.none, 0x40],
+    [fuse.first, 0x41],
+    [fuse.second, 0x42],
+  ] as const) {
+    for (const value of [command("compare", { nsid: 1 }), command("write", { nsid: 1 })]) {
+      const raw = encodeCommand(value, 7, capsule(512), which);
+      assert.equal(raw[1], byte);
+      const decoded = decodeCommand(raw, "io");
+      assert.equal(decoded.ok && decoded.fuse, which);
+    }
+  }
+});
+
+/** Numbers of which the low and the high ends come often. */
+const u8 = fc.oneof(fc.constantFrom(0, 0, 0, 1, 0x40, 0x41, 0x5a, 0x80, 0xc0), fc.nat(255));
+
+test("decodeCommand of reads and writes agrees with the layouts, whatever the bytes", () => {
+  const raws = fc.tuple(
+    fc.constantFrom(1, 2, 2, 5),
+    fc.constantFrom(0x40, 0x40, 0x40, 0x41, 0x43, 0x80),
+    fc.array(u8, { minLength: 30, maxLength: 30 }),
+    fc.constantFrom("0000000000000000", "0000000000000000", "0100000000000000"),
+    fc.array(u8, { minLength: 7, maxLength: 7 }),
+    fc.constantFrom(0x01, 0x5a, 0x5a, 0x00),
+    fc.array(u8, { minLength: 10, maxLength: 10 }),
+    fc.array(u8, { minLength: 2, maxLength: 2 }),
+    fc.array(fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1), {
+      minLength: 12,
+      maxLength: 12,
+    }),
+  );
+  let taken = 0;
+  const property = fc.property(raws, (parts) => {
+    const [opc, flags, head, address, length, id, blocks, control, rest] = parts;
+    const sgl = [...head.slice(0, 22), ...Buffer.from(address, "hex"), ...length, id];
+    const raw = Uint8Array.from([opc, flags, ...sgl, ...blocks, ...control, ...rest]);
+    assert.equal(raw.length, 64);
+    const decoded = decodeCommand(raw, "io");
+    assert.deepEqual(decoded, decodeByLayout(raw, "io"));
+    if (decoded.ok) taken++;
+  });
+  fc.assert(property, { seed: 20261123, numRuns: 2000 });
+  assert.ok(taken > 100, `only ${taken} were commands`);
+});
+
+test("fieldFault names the first field that such a controller cannot do, and where it is", () => {
+  const plain = { cetype: 0, dtype: 0, stc: false, prinfo: 0, fua: true, lr: true };
+  const cases = [
+    { control: plain, want: undefined },
+    { control: { ...plain, prinfo: 8 }, want: ["PRINFO", "invalidProtection", 51, 2] },
+    { control: { ...plain, stc: true }, want: ["STC", "invalidField", 51, 0] },
+    { control: { ...plain, dtype: 1 }, want: ["DTYPE", "invalidField", 50, 4] },
+    { control: { ...plain, cetype: 1 }, want: ["CETYPE", "invalidField", 50, 0] },
+  ];
+  for (const { control, want } of cases) {
+    for (const value of [
+      command("read", { control }),
+      command("write", { control }),
+      command("compare", { control }),
+      command("verify", { control }),
+    ]) {
+      const fault = fieldFault(value);
+      assert.deepEqual(fault && [fault.field, fault.status, fault.byte, fault.bit], want);
+    }
+  }
+  const zeroes = command("writeZeroes");
+  assert.equal(fieldFault(zeroes), undefined);
+  const fault = fieldFault({ ...zeroes, control: { ...zeroes.control, nsz: true } });
+  assert.deepEqual([fault?.field, fault?.byte, fault?.bit], ["NSZ", 50, 7]);
+  assert.equal(fieldFault(command("flush")), undefined);
 });
 
 test("encodeCommand of reads and writes agrees with the layouts", () => {
@@ -199,6 +382,8 @@ const malformed = [
   { name: "an unknown fabrics type", queue: "io", at: 4, byte: 0x33, want: "invalidOpcode" },
   { name: "PRPs in place of an SGL", queue: "io", at: 1, byte: 0, want: "invalidField" },
   { name: "a keyed SGL", queue: "io", at: 39, byte: 0x40, want: "sglInvalidType" },
+  { name: "FUSE of 11b", queue: "io", at: 1, byte: 0x43, want: "invalidField" },
+  { name: "data that starts later", queue: "io", at: 24, byte: 1, want: "sglInvalidOffset" },
 ] as const;
 
 test("decodeCommand answers what it does not take with the right status", () => {

@@ -3,8 +3,19 @@
  * NVMe Base 2.0 §3.3.3.1 (submission queue entry) and §6 (fabrics commands).
  */
 
-import { bits, bytes, type LayoutValue, layout, u8, u16le, u32le, u64le } from "../bytes/index.ts";
+import {
+  bits,
+  bytes,
+  type LayoutValue,
+  layout,
+  u8,
+  u16le,
+  u32le,
+  u64le,
+  viewOf,
+} from "../bytes/index.ts";
 import * as fields from "./command-fields.ts";
+import * as reservation from "./reservation.ts";
 import { type Placement, placementOf, sglDescriptor, sglOf } from "./sgl.ts";
 import type { StatusName } from "./status.ts";
 
@@ -48,6 +59,10 @@ export const commands = {
   writeZeroes: define("io", 0x08, "none", fields.writeZeroesFields),
   datasetManagement: define("io", 0x09, "out", fields.datasetManagementFields),
   verify: define("io", 0x0c, "none", fields.readFields),
+  reservationRegister: define("io", 0x0d, "out", reservation.reservationRegisterFields),
+  reservationReport: define("io", 0x0e, "in", reservation.reservationReportFields),
+  reservationAcquire: define("io", 0x11, "out", reservation.reservationAcquireFields),
+  reservationRelease: define("io", 0x15, "out", reservation.reservationReleaseFields),
   propertySet: define("fabrics", 0x00, "none", fields.propertySetFields),
   connect: define("fabrics", 0x01, "out", fields.connectFields),
   propertyGet: define("fabrics", 0x04, "none", fields.propertyGetFields),
@@ -91,20 +106,39 @@ export const noData: DataPointer = { placement: "transport", lengthBytes: 0 };
 
 /** PSDT of every command over fabrics: SGLs, metadata pointer unused. */
 const psdtSgl = 1;
+/** Byte 1 of an unfused command, and the last byte of each SGL, as the layouts make them. */
+const flagsSgl = 0x40;
+const idCapsule = 0x01;
+const idTransport = 0x5a;
+
+/** Fused Operation (FUSE), figure 87: alone, or one of a pair that is carried out as one. */
+export const fuse = { none: 0, first: 1, second: 2 } as const;
 
 /** Writes a command's 64 bytes. */
-export function encodeCommand(value: Command, cid: number, data: DataPointer = noData): Uint8Array {
-  if (value.name === "read" || value.name === "write") return encodeReadWrite(value, cid, data);
-  return encodeByLayout(value, cid, data);
+export function encodeCommand(
+  value: Command,
+  cid: number,
+  data: DataPointer = noData,
+  fused: number = fuse.none,
+): Uint8Array {
+  if (fused === fuse.none && (value.name === "read" || value.name === "write")) {
+    return encodeReadWrite(value, cid, data);
+  }
+  return encodeByLayout(value, cid, data, fused);
 }
 
 /** The same for any command, by the layouts alone; slower, and the oracle of the other. */
-export function encodeByLayout(value: Command, cid: number, data: DataPointer): Uint8Array {
+export function encodeByLayout(
+  value: Command,
+  cid: number,
+  data: DataPointer,
+  fused: number = fuse.none,
+): Uint8Array {
   const { set, opc, fields: format } = commands[value.name];
   const isFabrics = set === "fabrics";
   return sqe.encode({
     opc: isFabrics ? fabricsOpcode : opc,
-    flags: { fuse: 0, psdt: psdtSgl },
+    flags: { fuse: fused, psdt: psdtSgl },
     cid,
     nsid: isFabrics ? opc : value.nsid,
     cdw2: 0,
@@ -122,34 +156,102 @@ export type DecodedCommand =
       readonly cid: number;
       readonly command: Command;
       readonly data: DataPointer;
-      /** Fused Operation: 0 none, 1 first, 2 second. */
+      /** One of `fuse`. */
       readonly fuse: number;
     }
   | { readonly ok: false; readonly cid: number; readonly opc: number; readonly status: StatusName };
 
 /**
  * Reads 64 bytes that came to an admin or an I/O queue.
- * An unknown opcode or FCTYPE gives `invalidOpcode`, a PSDT other than 01b `invalidField`, an SGL
- * that TCP does not know `sglInvalidType` (NVMe-oF and TCP Transport 1.0 §3.4).
+ * An unknown opcode or FCTYPE gives `invalidOpcode`, a PSDT other than 01b or a FUSE of 11b
+ * `invalidField`, an SGL that TCP does not know `sglInvalidType`, in-capsule data that does not
+ * start behind the command `sglInvalidOffset` (NVMe-oF and TCP Transport 1.0 §3.4, ICDOFF 0).
  */
 export function decodeCommand(raw: Uint8Array, queue: "admin" | "io"): DecodedCommand {
+  const plain = queue === "io" ? decodePlainReadWrite(raw) : undefined;
+  return plain ?? decodeByLayout(raw, queue);
+}
+
+/** The same by the layouts alone; slower, and the oracle of the other. */
+export function decodeByLayout(raw: Uint8Array, queue: "admin" | "io"): DecodedCommand {
   const entry = sqe.decode(raw);
-  const { opc, cid } = entry;
+  const { opc, cid, sgl1 } = entry;
   const isFabrics = opc === fabricsOpcode;
   const known = isFabrics ? byFabricsType.get(raw[4]!) : byOpcode[queue].get(opc);
-  if (known === undefined) return { ok: false, cid, opc, status: "invalidOpcode" };
-  if (entry.flags.psdt !== psdtSgl) return { ok: false, cid, opc, status: "invalidField" };
-  const placement = placementOf(entry.sgl1);
-  if (placement === undefined) return { ok: false, cid, opc, status: "sglInvalidType" };
+  const refuse = (status: StatusName): DecodedCommand => ({ ok: false, cid, opc, status });
+  if (known === undefined) return refuse("invalidOpcode");
+  if (entry.flags.psdt !== psdtSgl || entry.flags.fuse > fuse.second) return refuse("invalidField");
+  const placement = placementOf(sgl1);
+  if (placement === undefined) return refuse("sglInvalidType");
+  if (placement === "capsule" && sgl1.address !== 0n) return refuse("sglInvalidOffset");
   const dwords = commands[known].fields.decode(entry.dwords);
   return {
     ok: true,
     cid,
     command: { name: known, nsid: isFabrics ? 0 : entry.nsid, ...dwords } as Command,
-    data: { placement, lengthBytes: entry.sgl1.length },
+    data: { placement, lengthBytes: sgl1.length },
     fuse: entry.flags.fuse,
   };
 }
+
+/** Offsets in the entry that the data path reads by hand, from the tables. */
+const at = {
+  psdt: sqe.offsets.flags!,
+  cid: sqe.offsets.cid!,
+  nsid: sqe.offsets.nsid!,
+  address: sqe.offsets.sgl1!,
+  length: sqe.offsets.sgl1! + sglDescriptor.offsets.length!,
+  sglId: sqe.offsets.sgl1! + sglDescriptor.offsets.id!,
+  slba: sqe.offsets.dwords! + fields.readFields.offsets.slba!,
+  nlb: sqe.offsets.dwords! + fields.readFields.offsets.nlb!,
+  control: sqe.offsets.dwords! + fields.readFields.offsets.control!,
+} as const;
+
+/**
+ * Read and Write by hand, as hosts send them nearly always: unfused, one of the two SGLs, nothing
+ * set beside FUA and LR. `undefined` for anything else, which the layouts then judge.
+ */
+function decodePlainReadWrite(raw: Uint8Array): DecodedCommand | undefined {
+  const opc = raw[0]!;
+  const isWrite = opc === commands.write.opc;
+  if (!isWrite && opc !== commands.read.opc) return undefined;
+  const id = raw[at.sglId]!;
+  if (raw[at.psdt] !== flagsSgl || (id !== idTransport && id !== idCapsule)) return undefined;
+  const bits = raw[at.control + 1]!;
+  if (raw[at.control] !== 0 || bits % fuaBit !== 0) return undefined;
+  const view = viewOf(raw);
+  if (view.getUint32(at.control + 2, true) !== 0) return undefined;
+  if (view.getUint32(at.control + 6, true) !== 0 || view.getUint32(at.control + 10, true) !== 0) {
+    return undefined;
+  }
+  if (id === idCapsule && view.getBigUint64(at.address, true) !== 0n) return undefined;
+  const shared = {
+    nsid: view.getUint32(at.nsid, true),
+    slba: view.getBigUint64(at.slba, true),
+    nlb: view.getUint16(at.nlb, true) + 1,
+    control: controls[bits / fuaBit]!,
+    dsm: 0,
+  };
+  const command: Command = isWrite
+    ? { name: "write", ...shared, dspec: 0, ilbrt: 0, lbat: 0, lbatm: 0 }
+    : { name: "read", ...shared, eilbrt: 0, elbat: 0, elbatm: 0 };
+  const lengthBytes = view.getUint32(at.length, true);
+  return {
+    ok: true,
+    cid: view.getUint16(at.cid, true),
+    command,
+    data: { placement: id === idCapsule ? "capsule" : "transport", lengthBytes },
+    fuse: fuse.none,
+  };
+}
+
+/** FUA and LR are the two highest bits of their byte: its value divided by this is both. */
+const fuaBit = 0x40;
+const controls = [false, true].flatMap((lr) =>
+  [false, true].map((fua) =>
+    Object.freeze({ cetype: 0, dtype: 0, stc: false, prinfo: 0, fua, lr }),
+  ),
+);
 
 /** Read and Write by hand: they are the data path, and bit tables cost microseconds each. */
 function encodeReadWrite(
@@ -159,11 +261,11 @@ function encodeReadWrite(
 ): Uint8Array {
   const raw = Buffer.allocUnsafe(sqe.size).fill(0);
   raw[0] = commands[value.name].opc;
-  raw[1] = psdtSgl * 0x40;
+  raw[1] = flagsSgl;
   raw.writeUInt16LE(cid, 2);
   raw.writeUInt32LE(value.nsid, 4);
   raw.writeUInt32LE(data.lengthBytes, 32);
-  raw[39] = data.placement === "capsule" ? 0x01 : 0x5a;
+  raw[39] = data.placement === "capsule" ? idCapsule : idTransport;
   raw.writeBigUInt64LE(value.slba, 40);
   raw.writeUInt16LE(value.nlb - 1, 48);
   const { cetype, dtype, stc, prinfo, fua, lr } = value.control;

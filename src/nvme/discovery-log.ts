@@ -4,6 +4,7 @@ import {
   ascii,
   bits,
   bytes,
+  flag,
   type LayoutValue,
   layout,
   reserved,
@@ -11,17 +12,6 @@ import {
   u16le,
   u64le,
 } from "../bytes/index.ts";
-
-/** Log Page Identifiers, figure 202. */
-export const logPage = {
-  errorInformation: 0x01,
-  smart: 0x02,
-  firmwareSlot: 0x03,
-  changedNamespaces: 0x04,
-  commandsSupported: 0x05,
-  ana: 0x0c,
-  discovery: 0x70,
-} as const;
 
 /** Text as targets really write it: padded with spaces, zeros or both. */
 function paddedText(size: number) {
@@ -46,7 +36,7 @@ export const discoveryLogEntry = layout("Discovery Log Page Entry", 1024, {
   portid: u16le,
   cntlid: u16le,
   asqsz: u16le,
-  eflags: u16le,
+  eflags: bits(2, { dupretinfo: flag, epcsd: flag, ncc: flag, reserved3: 13 }),
   reserved12: reserved(20),
   trsvcid: paddedText(32),
   reserved64: reserved(192),
@@ -64,3 +54,32 @@ export const trtype = { rdma: 1, fibreChannel: 2, tcp: 3, loop: 254 } as const;
 export const adrfam = { ipv4: 1, ipv6: 2 } as const;
 /** Subsystem Type: a referral, a subsystem with namespaces, or this discovery service itself. */
 export const subtype = { referral: 1, nvm: 2, currentDiscovery: 3 } as const;
+
+/** TREQ.TSC, Secure Channel: not specified, required, or possible. */
+export const secureChannel = { notSpecified: 0, required: 1, notRequired: 2 } as const;
+
+/** Transport Specific Address Subtype of TCP, TCP Transport 1.0 figure 13. */
+export const tcpAddressSubtype = layout("TCP TSAS", 256, { sectype: u8, reserved1: reserved(255) });
+/** SECTYPE of `tcpAddressSubtype`. */
+export const sectype = { none: 0, tls12: 1, tls13: 2 } as const;
+
+/** The whole page: its generation, and what is where. */
+export interface DiscoveryLog {
+  /** Changes whenever an entry does, and only then. */
+  readonly genctr: bigint;
+  readonly entries: readonly DiscoveryLogEntry[];
+}
+
+/** Writes the page: the header, and one entry after the other. */
+export function encodeDiscoveryLog({ genctr, entries }: DiscoveryLog): Uint8Array {
+  const raw = new Uint8Array(discoveryLogHeader.size + entries.length * discoveryLogEntry.size);
+  discoveryLogHeader.encodeInto({ genctr, numrec: BigInt(entries.length), recfmt: 0 }, raw);
+  entries.forEach((entry, index) => {
+    discoveryLogEntry.encodeInto(
+      entry,
+      raw,
+      discoveryLogHeader.size + index * discoveryLogEntry.size,
+    );
+  });
+  return raw;
+}

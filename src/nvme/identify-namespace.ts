@@ -17,7 +17,7 @@ import {
   u64le,
 } from "../bytes/index.ts";
 import { uuidText } from "./nqn.ts";
-import { count8, u128le } from "./zero-based.ts";
+import { count8, count16, u128le } from "./zero-based.ts";
 
 /** Controller or Namespace Structure, Base 2.0 figure 273: what Identify returns. */
 export const cns = {
@@ -27,6 +27,13 @@ export const cns = {
   namespaceDescriptors: 0x03,
   commandSetNamespace: 0x05,
   commandSetController: 0x06,
+  commandSetActiveNamespaces: 0x07,
+  independentNamespace: 0x08,
+  allocatedNamespaces: 0x10,
+  allocatedNamespace: 0x11,
+  namespaceControllers: 0x12,
+  controllers: 0x13,
+  commandSets: 0x1c,
 } as const;
 
 /** Length of every Identify structure and of a namespace list, in bytes. */
@@ -41,7 +48,10 @@ const lbaFormat = layout("LBA Format", 4, {
   performance: bits(1, { rp: 2, reserved2: 6 }),
 });
 
-/** Identify Namespace, NVM command set (CNS 00h), figure 97. */
+/**
+ * Identify Namespace, NVM command set (CNS 00h), figure 97. `npwg`, `npwa`, `npdg`, `npda` and
+ * `nows` count blocks where NSFEAT.OPTPERF says that they are valid.
+ */
 export const identifyNamespace = layout("Identify Namespace", 4096, {
   nsze: u64le,
   ncap: u64le,
@@ -60,7 +70,16 @@ export const identifyNamespace = layout("Identify Namespace", 4096, {
   dpc: u8,
   dps: u8,
   nmic: bits(1, { shared: flag, reserved1: 7 }),
-  rescap: u8,
+  rescap: bits(1, {
+    persistThroughPowerLoss: flag,
+    writeExclusive: flag,
+    exclusiveAccess: flag,
+    writeExclusiveRegistrantsOnly: flag,
+    exclusiveAccessRegistrantsOnly: flag,
+    writeExclusiveAllRegistrants: flag,
+    exclusiveAccessAllRegistrants: flag,
+    ignoreExistingKey: flag,
+  }),
   fpi: u8,
   dlfeat: bits(1, { readBehavior: 3, writeZeroesDeallocate: flag, guard: flag, reserved5: 3 }),
   nawun: u16le,
@@ -71,11 +90,11 @@ export const identifyNamespace = layout("Identify Namespace", 4096, {
   nabspf: u16le,
   noiob: u16le,
   nvmcap: u128le,
-  npwg: u16le,
-  npwa: u16le,
-  npdg: u16le,
-  npda: u16le,
-  nows: u16le,
+  npwg: count16,
+  npwa: count16,
+  npdg: count16,
+  npda: count16,
+  nows: count16,
   mssrl: u16le,
   mcl: u32le,
   msrc: u8,

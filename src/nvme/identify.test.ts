@@ -4,14 +4,20 @@ import fc from "fast-check";
 import type { Layout } from "../bytes/index.ts";
 import {
   activeFormat,
+  decodeControllerList,
   decodeNamespaceDescriptors,
   decodeNamespaceList,
   discoveryLogEntry,
   discoveryLogHeader,
+  encodeControllerList,
   encodeNamespaceDescriptors,
   encodeNamespaceList,
+  identifyCommandSets,
   identifyController,
+  identifyControllerNvm,
   identifyNamespace,
+  identifyNamespaceIndependent,
+  identifyNamespaceNvm,
 } from "./index.ts";
 
 // Each table is `offsetof` of every member, printed by a C program on types.h of libnvme 1.3.
@@ -59,6 +65,90 @@ test("discoveryLogEntry has every field where libnvme has it", () => {
   checkOffsets(discoveryLogEntry, discoveryOffsets);
   assert.equal(discoveryLogEntry.size, 1024);
   assert.equal(discoveryLogHeader.offsets.recfmt, 16);
+});
+
+test("identify data of command sets has every field where libnvme has it", () => {
+  checkOffsets(identifyNamespaceNvm, "lbstm:0 pic:8 elbaf:12");
+  checkOffsets(identifyControllerNvm, "vsl:0 wzsl:1 wusl:2 dmrl:3 dmrsl:4 dmsl:8");
+  checkOffsets(
+    identifyNamespaceIndependent,
+    "nsfeat:0 nmic:1 rescap:2 fpi:3 anagrpid:4 nsattr:8 nvmsetid:10 endgid:12 nstat:14",
+  );
+  assert.equal(identifyCommandSets.encode({ vectors: new Array(512).fill(1n) }).length, 4096);
+});
+
+// Bits as NVME_CTRL_*, NVME_NS_* and struct nvme_id_ctrl of the Linux kernel's nvme.h have them.
+const controllerBits = [
+  { name: "OACS security, namespace management", at: 256, hex: "0900" },
+  { name: "FRMW: slot 1 read only, one slot", at: 260, hex: "03" },
+  { name: "LPA: effects, extended data", at: 261, hex: "06" },
+  { name: "ANACAP as the Linux target reports it", at: 343, hex: "1f" },
+  { name: "ONCS: DSM, write zeroes, reservations, verify", at: 520, hex: "ac00" },
+  { name: "FUSES: compare and write", at: 522, hex: "0100" },
+  { name: "VWC present, flush of all namespaces", at: 525, hex: "07" },
+  { name: "NWPC: write protect", at: 531, hex: "01" },
+  { name: "SGLS: support, offset in capsules, transport data blocks", at: 536, hex: "01003000" },
+];
+
+test("identifyController has its bits where the kernel has them", () => {
+  const zero = identifyController.decode(new Uint8Array(4096));
+  const raw = identifyController.encode({
+    ...zero,
+    ...{ sn: "", mn: "", fr: "" },
+    oacs: { ...zero.oacs, security: true, namespaceManagement: true },
+    frmw: { ...zero.frmw, slot1ReadOnly: true, slots: 1 },
+    lpa: { ...zero.lpa, effects: true, extended: true },
+    anacap: {
+      ...zero.anacap,
+      optimized: true,
+      nonOptimized: true,
+      inaccessible: true,
+      persistentLoss: true,
+      change: true,
+    },
+    oncs: {
+      ...zero.oncs,
+      datasetManagement: true,
+      writeZeroes: true,
+      reservations: true,
+      verify: true,
+    },
+    fuses: { compareAndWrite: true },
+    vwc: { present: true, flushBehavior: 3 },
+    nwpc: { ...zero.nwpc, writeProtect: true },
+    sgls: { support: 1, keyed: false },
+    sglsMore: { ...zero.sglsMore, inCapsuleOffset: true, transportDataBlock: true },
+  });
+  for (const { name, at, hex } of controllerBits) {
+    const found = Buffer.from(raw.subarray(at, at + hex.length / 2)).toString("hex");
+    assert.equal(found, hex, name);
+  }
+});
+
+test("identifyNamespace has its preferred sizes 0's based, its bits where the kernel has them", () => {
+  const zero = identifyNamespace.decode(new Uint8Array(4096));
+  assert.deepEqual([zero.npwg, zero.nows], [1, 1]);
+  const raw = identifyNamespace.encode({
+    ...zero,
+    npwg: 8,
+    npwa: 8,
+    npdg: 16,
+    npda: 16,
+    nows: 256,
+    rescap: { ...zero.rescap, persistThroughPowerLoss: true, ignoreExistingKey: true },
+  });
+  assert.equal(Buffer.from(raw.subarray(64, 74)).toString("hex"), "070007000f000f00ff00");
+  assert.equal(raw[31], 0x81);
+});
+
+test("decodeControllerList is the inverse of encodeControllerList, and refuses false counts", () => {
+  const raw = encodeControllerList([1, 0xffef]);
+  assert.equal(Buffer.from(raw.subarray(0, 8)).toString("hex"), "02000100efff0000");
+  assert.deepEqual(decodeControllerList(raw), [1, 0xffef]);
+  const full = Array.from({ length: 2047 }, (_, index) => index + 1);
+  assert.deepEqual(decodeControllerList(encodeControllerList(full)), full);
+  raw[1] = 8;
+  assert.equal(decodeControllerList(raw), undefined);
 });
 
 test("identifyController converts 0's based limits and pads its strings", () => {

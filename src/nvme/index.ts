@@ -1,4 +1,11 @@
 export {
+  type AnaGroup,
+  type AnaLog,
+  anaState,
+  decodeAnaLog,
+  encodeAnaLog,
+} from "./ana-log.ts";
+export {
   broadcastNsid,
   type Command,
   type CommandName,
@@ -12,6 +19,7 @@ export {
   decodeCommand,
   encodeCommand,
   fabricsOpcode,
+  fuse,
   noData,
   sqe,
 } from "./command.ts";
@@ -20,6 +28,7 @@ export {
   type Completion,
   cqe,
   decodeCompletion,
+  encodeCompletion,
 } from "./completion.ts";
 export {
   anyController,
@@ -31,23 +40,102 @@ export {
   refusedParameter,
 } from "./connect.ts";
 export {
+  type DhchapGroup,
+  type DhchapHash,
+  dhchapGroupId,
+  dhchapGroups,
+  dhchapHashBytes,
+  dhchapHashes,
+  dhchapHashId,
+} from "./dhchap/algorithm.ts";
+export {
+  type DhchapAnswer,
+  DhchapController,
+  type DhchapControllerOptions,
+  type DhchapControllerStep,
+} from "./dhchap/controller.ts";
+export {
+  type DhchapConcatenation,
+  DhchapHost,
+  type DhchapHostOptions,
+  type DhchapHostStep,
+  type DhchapResult,
+} from "./dhchap/host.ts";
+export {
+  authenticationProtocol,
+  type DecodedDhchapMessage,
+  type DhchapFailure,
+  type DhchapMessage,
+  decodeDhchapMessage,
+  dhchapFailure,
+  dhchapMessageBytesMax,
+  encodeDhchapMessage,
+  secureChannelConcatenation,
+} from "./dhchap/message.ts";
+export { DhchapSecret, type ParsedSecret, type SecretHash } from "./dhchap/secret.ts";
+export {
   adrfam,
+  type DiscoveryLog,
   type DiscoveryLogEntry,
   discoveryLogEntry,
   discoveryLogHeader,
-  logPage,
+  encodeDiscoveryLog,
+  sectype,
+  secureChannel,
   subtype,
+  tcpAddressSubtype,
   trtype,
 } from "./discovery-log.ts";
 export {
+  type AsyncEventName,
   asyncEvent,
   asyncEventConfiguration,
   asyncEventType,
+  decodeAsyncEvent,
+  encodeAsyncEvent,
+  errorRecovery,
   feature,
+  featureCapabilities,
+  featureSelect,
+  hostIdentifier,
+  hostIdentifierSize,
+  keepAliveTimer,
+  namespaceWriteProtect,
   notice,
   numberOfQueues,
+  reservationMask,
+  reservationPersistence,
+  timestamp,
+  timestampOrigin,
+  volatileWriteCache,
+  writeProtectState,
 } from "./feature.ts";
+export { type FieldFault, fieldFault } from "./field-fault.ts";
 export {
+  changedNamespacesOverflow,
+  dataUnitBytes,
+  type ErrorLogEntry,
+  errorLogEntry,
+  firmwareSlotLog,
+  noParameter,
+  noQueueOrCommand,
+  type SmartLog,
+  smartLog,
+} from "./health-log.ts";
+export {
+  controllerListMax,
+  csi,
+  decodeControllerList,
+  encodeControllerList,
+  type IdentifyControllerNvm,
+  type IdentifyNamespaceIndependent,
+  identifyCommandSets,
+  identifyControllerNvm,
+  identifyNamespaceIndependent,
+  identifyNamespaceNvm,
+} from "./identify-command-set.ts";
+export {
+  controllerType,
   type IdentifyController,
   identifyController,
 } from "./identify-controller.ts";
@@ -65,13 +153,24 @@ export {
   namespaceListMax,
 } from "./identify-namespace.ts";
 export {
+  type CommandEffect,
+  type CommandEffects,
+  commandsSupportedLog,
+  encodeCommandsSupported,
+  encodeSupportedLogPages,
+  logPage,
+  supportedLogPages,
+} from "./log-page.ts";
+export {
   discoveryNqn,
   type NqnFault,
   nqnBytesMax,
   nqnFault,
   nqnOfUuid,
   uuidBytes,
+  uuidOfName,
   uuidOfNqn,
+  uuidOfRandom,
   uuidText,
 } from "./nqn.ts";
 export {
@@ -118,6 +217,23 @@ export {
   PduStream,
   type Role,
 } from "./pdu-stream.ts";
+export { describeInterchangeFault, type InterchangeFault } from "./psk/interchange.ts";
+export {
+  ConfiguredPsk,
+  describeNodeTlsFault,
+  generatedPsk,
+  type IdentityVersion,
+  type NodeTlsFault,
+  nodeTlsFault,
+  nodeTlsIdentityBytesMax,
+  type ParsedPsk,
+  type PskHash,
+  type PskParties,
+  pskCipher,
+  pskHashBytes,
+  RetainedPsk,
+  type TlsPsk,
+} from "./psk/tls-psk.ts";
 export {
   type Cap,
   type Csts,
@@ -133,6 +249,24 @@ export {
   vs,
 } from "./register.ts";
 export {
+  acquireAction,
+  decodeReservationStatus,
+  encodeReservationStatus,
+  persistChange,
+  type Registrant,
+  type ReservationStatus,
+  registerAction,
+  registeredController,
+  releaseAction,
+  reservationAcquireData,
+  reservationNotification,
+  reservationNotificationType,
+  reservationRegisterData,
+  reservationReleaseData,
+  reservationStatusHeader,
+  reservationType,
+} from "./reservation.ts";
+export {
   type Placement,
   placementOf,
   sglDescriptor,
@@ -144,6 +278,7 @@ export {
   decodeStatus,
   describeStatus,
   encodeStatus,
+  refusal,
   type Status,
   type StatusMeaning,
   type StatusName,

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { discoveryNqn, nqnFault, nqnOfUuid, uuidBytes, uuidOfNqn, uuidText } from "./index.ts";
+import {
+  discoveryNqn,
+  nqnFault,
+  nqnOfUuid,
+  uuidBytes,
+  uuidOfName,
+  uuidOfNqn,
+  uuidOfRandom,
+  uuidText,
+} from "./index.ts";
 
 const uuid = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6";
 const long = `nqn.2014-08.com.example:${"x".repeat(199)}`;
@@ -35,4 +44,16 @@ test("uuidBytes is the inverse of uuidText, most significant byte first", () => 
   assert.equal(uuidBytes(uuid)[0], 0xf8);
   assert.equal(uuidText(uuidBytes(uuid)), uuid);
   assert.throws(() => uuidBytes("no"), RangeError);
+});
+
+test("uuidOfName gives the example of RFC 9562 A.4", () => {
+  const dns = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+  assert.equal(uuidOfName(dns, "www.example.com"), "2ed6657d-e927-568b-95e1-2665a8aea6a2");
+});
+
+test("uuidOfRandom sets version 4 and the variant, and keeps the rest", () => {
+  const random = (fill: number) => new Uint8Array(16).fill(fill);
+  assert.equal(uuidOfRandom(random(0xff)), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+  assert.equal(uuidOfRandom(random(0)), "00000000-0000-4000-8000-000000000000");
+  assert.throws(() => uuidOfRandom(new Uint8Array(15)), /16 bytes, not 15/);
 });

@@ -3,6 +3,8 @@
  * NVMe Base 2.0 §4.5: at most 223 bytes of UTF-8, in one of two forms.
  */
 
+import { createHash } from "node:crypto";
+
 /** The discovery service that every discovery controller answers to; Base 2.0 §4.5. */
 export const discoveryNqn = "nqn.2014-08.org.nvmexpress.discovery";
 /** Longest NQN in bytes, its terminating zero not counted. */
@@ -55,4 +57,27 @@ export function uuidText(bytes: Uint8Array): string {
     hex.slice(16, 20),
     hex.slice(20),
   ].join("-");
+}
+
+/** A UUID of version 4 in its text form, from 16 random bytes (RFC 9562 §5.4). */
+export function uuidOfRandom(random: Uint8Array): string {
+  return uuidText(stamped(random, 4));
+}
+
+/**
+ * A UUID of version 5 in its text form: always the same for the same name in the same space, for
+ * namespaces and hosts that must keep theirs (RFC 9562 §5.5).
+ * @param space UUID of what the name is unique in.
+ */
+export function uuidOfName(space: string, name: string): string {
+  return uuidText(stamped(createHash("sha1").update(uuidBytes(space)).update(name).digest(), 5));
+}
+
+/** The first 16 bytes with the version in the high half of byte 6, and variant 10b in byte 8. */
+function stamped(source: Uint8Array, version: number): Uint8Array {
+  if (source.length < 16) throw new RangeError(`A UUID is made of 16 bytes, not ${source.length}.`);
+  const bytes = Uint8Array.from(source.subarray(0, 16));
+  bytes[6] = version * 0x10 + (bytes[6]! % 0x10);
+  bytes[8] = 0x80 + (bytes[8]! % 0x40);
+  return bytes;
 }

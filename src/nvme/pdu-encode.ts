@@ -4,7 +4,7 @@
  */
 
 import { crc32c, roundUp, viewOf } from "../bytes/index.ts";
-import { type Completion, cqe } from "./completion.ts";
+import { type Completion, encodeCompletion } from "./completion.ts";
 import {
   type Digests,
   digestBytes,
@@ -67,7 +67,7 @@ export function appendCapsuleResp(
   completion: Completion,
 ): void {
   const header = openHeader("CapsuleResp", framing, 0);
-  cqe.encodeInto(completion, header, 8);
+  encodeCompletion(completion, header, 8);
   append(out, framing, header, headerBytes.CapsuleResp);
 }
 

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeStatus, describeStatus, encodeStatus, statusCodes, statusOf } from "./index.ts";
+import {
+  decodeStatus,
+  describeStatus,
+  encodeStatus,
+  refusal,
+  type StatusName,
+  statusCodes,
+  statusOf,
+} from "./index.ts";
 
 // Values of NVME_SC_* with NVME_STATUS_DNR in the Linux kernel's nvme.h, shifted by the phase bit.
 const vectors = [
@@ -38,4 +46,33 @@ test("describeStatus names every code of the table, fabrics codes by their set",
 test("describeStatus takes DNR as the word on retries", () => {
   assert.equal(describeStatus(statusOf("internalError")).retryable, true);
   assert.equal(describeStatus(statusOf("internalError", { dnr: true })).retryable, false);
+});
+
+test("refusal sets DNR unless the cause passes by itself", () => {
+  const cases: readonly (readonly [StatusName, boolean])[] = [
+    ["success", false],
+    ["invalidField", true],
+    ["invalidOpcode", true],
+    ["lbaOutOfRange", true],
+    ["namespaceWriteProtected", true],
+    ["connectInvalidHost", true],
+    ["connectInvalidParameters", true],
+    ["compareFailure", true],
+    ["reservationConflict", true],
+    ["connectControllerBusy", false],
+    ["internalError", false],
+    ["transientTransport", false],
+    ["namespaceNotReady", false],
+    ["anaTransition", false],
+    ["abortRequested", false],
+  ];
+  for (const [name, dnr] of cases) assert.equal(refusal(name).dnr, dnr, name);
+});
+
+test("every status code stands once in its set", () => {
+  const fabrics = /^(connect|disconnect|discoverRestart|authentication)/;
+  const keys = (
+    Object.entries(statusCodes) as [StatusName, readonly [number, number, string]][]
+  ).map(([name, [sct, sc]]) => `${fabrics.test(name)} ${sct} ${sc}`);
+  assert.equal(new Set(keys).size, keys.length);
 });

@@ -43,6 +43,14 @@ export function statusOf(name: StatusName, options: { readonly dnr?: boolean } =
   return { sct, sc, crd: 0, more: false, dnr: options.dnr ?? false };
 }
 
+/**
+ * A refusal by the name of its code, with DNR set unless the same command may succeed later: a
+ * host that is told so repeats the command until it gives up, one that is not fails at once.
+ */
+export function refusal(name: StatusName): Status {
+  return statusOf(name, { dnr: name !== "success" && !transient.has(name) });
+}
+
 /** What a status code is called and means. */
 export interface StatusMeaning {
   /** Name of the table below, or `unknown`. */
@@ -99,6 +107,12 @@ export const statusCodes = {
   transientTransport: [0, 0x22, "transient transport error"],
   prohibitedByLockdown: [0, 0x23, "prohibited by command and feature lockdown"],
   mediaNotReady: [0, 0x24, "admin command media not ready"],
+  invalidKeyTag: [0, 0x25, "invalid key tag"],
+  hostDispersedOff: [0, 0x26, "host does not support dispersed namespaces"],
+  hostIdNotSet: [0, 0x27, "host identifier not initialized"],
+  incorrectKey: [0, 0x28, "incorrect key"],
+  fdpDisabled: [0, 0x29, "flexible data placement disabled"],
+  invalidPlacementList: [0, 0x2a, "invalid placement handle list"],
   lbaOutOfRange: [0, 0x80, "LBA out of range"],
   capacityExceeded: [0, 0x81, "capacity exceeded"],
   namespaceNotReady: [0, 0x82, "namespace not ready"],
@@ -114,10 +128,15 @@ export const statusCodes = {
   invalidInterruptVector: [1, 0x08, "invalid interrupt vector"],
   invalidLogPage: [1, 0x09, "invalid log page"],
   invalidFormat: [1, 0x0a, "invalid format"],
+  firmwareNeedsConventionalReset: [1, 0x0b, "firmware activation requires conventional reset"],
   invalidQueueDeletion: [1, 0x0c, "invalid queue deletion"],
   featureNotSaveable: [1, 0x0d, "feature identifier not saveable"],
   featureNotChangeable: [1, 0x0e, "feature not changeable"],
   featureNotPerNamespace: [1, 0x0f, "feature not namespace specific"],
+  firmwareNeedsSubsystemReset: [1, 0x10, "firmware activation requires NVM subsystem reset"],
+  firmwareNeedsControllerReset: [1, 0x11, "firmware activation requires controller reset"],
+  firmwareNeedsTime: [1, 0x12, "firmware activation requires maximum time violation"],
+  firmwareProhibited: [1, 0x13, "firmware activation prohibited"],
   overlappingRange: [1, 0x14, "overlapping range"],
   namespaceInsufficientCapacity: [1, 0x15, "namespace insufficient capacity"],
   namespaceIdUnavailable: [1, 0x16, "namespace identifier unavailable"],
@@ -127,14 +146,29 @@ export const statusCodes = {
   thinProvisioningUnsupported: [1, 0x1b, "thin provisioning not supported"],
   controllerListInvalid: [1, 0x1c, "controller list invalid"],
   selfTestInProgress: [1, 0x1d, "device self-test in progress"],
+  bootPartitionWriteProhibited: [1, 0x1e, "boot partition write prohibited"],
   invalidControllerId: [1, 0x1f, "invalid controller identifier"],
+  invalidSecondaryState: [1, 0x20, "invalid secondary controller state"],
+  invalidResourceCount: [1, 0x21, "invalid number of controller resources"],
+  invalidResourceId: [1, 0x22, "invalid resource identifier"],
+  sanitizeProhibited: [1, 0x23, "sanitize prohibited while persistent memory region is enabled"],
   anaGroupInvalid: [1, 0x24, "ANA group identifier invalid"],
   anaAttachFailed: [1, 0x25, "ANA attach failed"],
   insufficientCapacity: [1, 0x26, "insufficient capacity"],
   attachmentLimit: [1, 0x27, "namespace attachment limit exceeded"],
+  prohibitionUnsupported: [1, 0x28, "prohibition of command execution not supported"],
   commandSetNotSupported: [1, 0x29, "I/O command set not supported"],
   commandSetNotEnabled: [1, 0x2a, "I/O command set not enabled"],
+  commandSetCombination: [1, 0x2b, "I/O command set combination rejected"],
   invalidCommandSet: [1, 0x2c, "invalid I/O command set"],
+  identifierUnavailable: [1, 0x2d, "identifier unavailable"],
+  namespaceDispersed: [1, 0x2e, "namespace is dispersed"],
+  invalidDiscovery: [1, 0x2f, "invalid discovery information"],
+  zoningLocked: [1, 0x30, "zoning data structure locked"],
+  zoningNotFound: [1, 0x31, "zoning data structure not found"],
+  insufficientDiscoveryResources: [1, 0x32, "insufficient discovery resources"],
+  functionDisabled: [1, 0x33, "requested function disabled"],
+  zoneGroupInvalid: [1, 0x34, "zone group originator invalid"],
   conflictingAttributes: [1, 0x80, "conflicting attributes"],
   invalidProtection: [1, 0x81, "invalid protection information"],
   writeToReadOnly: [1, 0x82, "attempted write to a read-only range"],
@@ -167,6 +201,33 @@ export const statusCodes = {
 
 /** Name of a status code, in `statusCodes`. */
 export type StatusName = keyof typeof statusCodes;
+
+/** Codes whose cause passes: the host should try again, here or on another path. */
+const transient: ReadonlySet<StatusName> = new Set<StatusName>([
+  "commandIdConflict",
+  "powerLoss",
+  "internalError",
+  "abortRequested",
+  "abortedQueueDeleted",
+  "keepAliveExpired",
+  "preempted",
+  "sanitizeInProgress",
+  "commandInterrupted",
+  "transientTransport",
+  "mediaNotReady",
+  "namespaceNotReady",
+  "formatInProgress",
+  "selfTestInProgress",
+  "connectControllerBusy",
+  "connectRestartDiscovery",
+  "discoverRestart",
+  "internalPathError",
+  "anaInaccessible",
+  "anaTransition",
+  "controllerPathError",
+  "hostPathError",
+  "abortedByHost",
+]);
 
 const fabricsOnly: ReadonlySet<StatusName> = new Set<StatusName>([
   "connectIncompatibleFormat",

@@ -1,7 +1,7 @@
 /** The world's fault while something is laid out on a disk. */
 
 /** Why it cannot be laid out. */
-export type DiskErrorCode = "does-not-fit" | "name";
+export type DiskErrorCode = "does-not-fit" | "name" | "no-table" | "sector-size" | "no-partition";
 
 /** A layout that cannot be made as asked. Damage that is found on a disk is a value instead. */
 export class DiskError extends Error {

@@ -39,13 +39,22 @@ export interface GptDamage {
   readonly partition?: number;
 }
 
+/** A table and how it lies on the disk. */
+export interface GptTable {
+  readonly gpt: Gpt;
+  /** All entries as they lie there, with bits that `gpt` has no names for. */
+  readonly entries: Uint8Array;
+  /** Checksum of the header: another one means another table. */
+  readonly headerCrc32: number;
+}
+
 /** What stands where a copy should be. */
 export type GptCopy =
   /** No signature there. */
   | { readonly state: "absent" }
   | { readonly state: "damaged"; readonly damage: readonly GptDamage[] }
   /** Checksums agree; `damage` has what is wrong all the same. */
-  | { readonly state: "valid"; readonly gpt: Gpt; readonly damage: readonly GptDamage[] };
+  | ({ readonly state: "valid"; readonly damage: readonly GptDamage[] } & GptTable);
 
 /** Where a header was read. */
 export interface GptPlace {
@@ -156,7 +165,13 @@ export function decodeGptEntries(header: GptHeader, entries: Uint8Array, place: 
     entrySizeBytes: value.entrySizeBytes,
     partitions,
   };
-  return { state: "valid", gpt, damage: [...header.damage, ...judgePartitions(gpt, part)] };
+  return {
+    state: "valid",
+    gpt,
+    entries: entries.slice(0, entriesBytes),
+    headerCrc32: value.headerCrc32,
+    damage: [...header.damage, ...judgePartitions(gpt, part)],
+  };
 }
 
 const crcOffset = gptHeader.offsets.headerCrc32!;

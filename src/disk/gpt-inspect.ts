@@ -1,7 +1,7 @@
 /** The GUID partition table of a disk: both copies, the MBR before them, and what is wrong. */
 
 import { isDeepStrictEqual } from "node:util";
-import { type BlockDevice, BlockError, type CallOptions } from "../block/index.ts";
+import type { BlockDevice, CallOptions } from "../block/index.ts";
 import type { Gpt, SectorSize } from "./gpt.ts";
 import {
   decodeGptEntries,
@@ -11,6 +11,7 @@ import {
   type GptPlace,
 } from "./gpt-decode.ts";
 import { decodeMbr, type Mbr } from "./mbr.ts";
+import { readBytes } from "./read.ts";
 
 /** Everything that the first and last sectors say about partitions. */
 export interface GptReport {
@@ -124,25 +125,4 @@ function judgeMbr(mbr: Mbr, diskSectors: number): GptDamage[] {
   // FFFFFFFFh on a small disk is common and every system takes it.
   if (found === wanted || found === 0xffff_ffff) return [];
   return [{ reason: "mbr-size", part: "mbr", found, wanted }];
-}
-
-/** Any bytes of the device, or `undefined` where it ends or cannot be read. */
-async function readBytes(
-  device: BlockDevice,
-  offsetBytes: number,
-  lengthBytes: number,
-  options?: CallOptions,
-): Promise<Uint8Array | undefined> {
-  const { blockSizeBytes, sizeBytes } = device;
-  const start = Math.floor(offsetBytes / blockSizeBytes) * blockSizeBytes;
-  const end = Math.ceil((offsetBytes + lengthBytes) / blockSizeBytes) * blockSizeBytes;
-  if (end > sizeBytes) return undefined;
-  const blocks = new Uint8Array(end - start);
-  try {
-    await device.read(start, blocks, options);
-  } catch (error) {
-    if (error instanceof BlockError && error.code === "medium") return undefined;
-    throw error;
-  }
-  return blocks.subarray(offsetBytes - start, offsetBytes - start + lengthBytes);
 }

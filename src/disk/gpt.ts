@@ -155,13 +155,13 @@ export interface GptExtents {
 
 /**
  * The bytes of both copies of `gpt` and of its protective MBR.
+ * @param entries the entries as they are to lie on the disk, when they came from one: what `gpt`
+ *   has no names for stays in them. Made from `gpt` unless told.
  * @throws RangeError when a value does not fit its field, or two partitions share a number.
  */
-export function encodeGpt(gpt: Gpt): GptExtents {
+export function encodeGpt(gpt: Gpt, entries: Uint8Array = encodeEntries(gpt)): GptExtents {
   const { sectorSizeBytes, backupLba } = gpt;
-  const entries = encodeEntries(gpt);
-  const backupEntriesLba =
-    backupLba - entrySectors(gpt.entryCount, gpt.entrySizeBytes, sectorSizeBytes);
+  const backupEntriesLba = backupEntriesLbaOf(gpt);
   const place = (lba: number, bytes: Uint8Array): Extent => ({
     offsetBytes: lba * sectorSizeBytes,
     bytes,
@@ -177,6 +177,11 @@ export function encodeGpt(gpt: Gpt): GptExtents {
       place(backupLba, encodeHeader(gpt, entries, backupLba, 1, backupEntriesLba)),
     ],
   };
+}
+
+/** Where the backup copy's entries begin: right before its header. */
+export function backupEntriesLbaOf(gpt: Gpt): number {
+  return gpt.backupLba - entrySectors(gpt.entryCount, gpt.entrySizeBytes, gpt.sectorSizeBytes);
 }
 
 /** How many sectors the entries of one copy take. */

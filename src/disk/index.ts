@@ -1,3 +1,9 @@
+export { describeDisk } from "./describe.ts";
+export type {
+  DiskDescription,
+  PartitionDescription,
+  TableDescription,
+} from "./description.ts";
 export { DiskError, type DiskErrorCode } from "./error.ts";
 export {
   arrangeExtents,
@@ -34,7 +40,34 @@ export {
   type WantedGpt,
   type WantedPartition,
 } from "./gpt.ts";
-export type { GptCopy, GptDamage, GptDamageReason } from "./gpt-decode.ts";
+export type { GptCopy, GptDamage, GptDamageReason, GptTable } from "./gpt-decode.ts";
+export {
+  type DiskShape,
+  type GptEdit,
+  type GptRelocationOptions,
+  type GptRepairOptions,
+  planGptGrowth,
+  planGptRelocation,
+  planGptRepair,
+} from "./gpt-edit.ts";
 export { type GptReport, inspectGpt } from "./gpt-inspect.ts";
+export { applyGptEdit, planGptWipe } from "./gpt-wipe.ts";
 export { guid, guidFromHash, zeroGuid } from "./guid.ts";
+export {
+  type ImageMark,
+  type MarkOutcome,
+  markPlace,
+  markReserveBytes,
+  planMark,
+  readMark,
+} from "./mark.ts";
 export { decodeMbr, encodeProtectiveMbr, type Mbr, type MbrPartition } from "./mbr.ts";
+export {
+  type NamedDescription,
+  type SharedIdentifier,
+  type SharedKind,
+  type SharedPlace,
+  sharedIdentifiers,
+} from "./shared.ts";
+export { type DiskSample, diskSamples } from "./signatures/samples.ts";
+export type { Signature, SignatureKind } from "./signatures/signature.ts";

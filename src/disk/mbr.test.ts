@@ -14,7 +14,9 @@ const tables: readonly { name: string; value: Mbr; bytes: Uint8Array }[] = [
     value: {
       kind: "protective",
       diskSignature: 0,
-      partitions: [{ number: 1, type: 0xee, active: false, firstLba: 1, sectors: 32767 }],
+      partitions: [
+        { number: 1, type: 0xee, active: false, status: 0, firstLba: 1, sectors: 32767 },
+      ],
     },
   },
   {
@@ -24,8 +26,8 @@ const tables: readonly { name: string; value: Mbr; bytes: Uint8Array }[] = [
       kind: "hybrid",
       diskSignature: 0,
       partitions: [
-        { number: 1, type: 7, active: true, firstLba: 2048, sectors: 256 },
-        { number: 2, type: 0xee, active: false, firstLba: 1, sectors: 32767 },
+        { number: 1, type: 7, active: true, status: 0x80, firstLba: 2048, sectors: 256 },
+        { number: 2, type: 0xee, active: false, status: 0, firstLba: 1, sectors: 32767 },
       ],
     },
   },

@@ -1,6 +1,7 @@
 /** The master boot record: the protective one of GPT, and whatever lies on foreign disks. */
 
 import { bytes, type LayoutValue, layout, repeat, u8, u16le, u32le } from "../bytes/index.ts";
+import type { Extent } from "./extent.ts";
 
 /** One of the four records. UEFI 2.10 table 5.2. */
 const record = layout("MBR partition record", 16, {
@@ -31,6 +32,8 @@ export interface MbrPartition {
   readonly number: number;
   readonly type: number;
   readonly active: boolean;
+  /** 00h or 80h; other values tell a table from other bytes. */
+  readonly status: number;
   readonly firstLba: number;
   readonly sectors: number;
 }
@@ -59,6 +62,7 @@ export function decodeMbr(sector: Uint8Array): Mbr {
       number: index + 1,
       type,
       active: status === 0x80,
+      status,
       firstLba,
       sectors,
     }))
@@ -96,4 +100,28 @@ export function encodeProtectiveMbr(sectors: number): Uint8Array {
     records: [protective, unused, unused, unused],
     signature: mbrSignature,
   });
+}
+
+/**
+ * What must be written so that the first sector protects a table on a disk of `sectors` sectors:
+ * nothing where it does, or where others' partitions stand in it. Boot code and disk signature
+ * stay.
+ */
+export function planProtectiveMbr(mbr: Mbr, sectors: number): Extent[] {
+  const whole = encodeProtectiveMbr(sectors);
+  const recordsAt = masterBootRecord.offsets.records!;
+  if (mbr.kind === "none" || mbr.partitions.length === 0) {
+    return [{ offsetBytes: recordsAt, bytes: whole.subarray(recordsAt) }];
+  }
+  const [protective] = mbr.partitions;
+  if (mbr.kind !== "protective" || !protective) return [];
+  const wanted = Math.min(sectors - 1, sectorsMax);
+  if (protective.sectors === wanted || protective.sectors === sectorsMax) return [];
+  const sizeAt = recordsAt + record.offsets.sectors!;
+  return [
+    {
+      offsetBytes: sizeAt + (protective.number - 1) * record.size,
+      bytes: whole.subarray(sizeAt, sizeAt + u32le.size),
+    },
+  ];
 }

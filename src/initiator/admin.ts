@@ -31,11 +31,11 @@ import {
 } from "../nvme/index.ts";
 import { Channel, type ChannelContext } from "./channel.ts";
 import { InitiatorError } from "./error.ts";
-import type { QueueConfig } from "./queue.ts";
+import type { QueueConfig } from "./queue-state.ts";
 import type { Dial } from "./transport.ts";
 
 /** Entries of an admin queue, as in Linux. */
-const adminEntries = 32;
+export const adminEntries = 32;
 /** How long a shutdown may take before the connection is closed all the same. */
 const shutdownTimeoutMs = 5000;
 /** Log pages are read in pieces of this; every MDTS allows it. */

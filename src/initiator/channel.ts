@@ -1,21 +1,23 @@
 /**
- * A live queue as promises: couples the queue's state machine with a transport.
+ * A live queue as calls and promises: couples the queue's state machine with a transport.
  *
  * Requests made in one turn of the event loop leave together, in one write of the socket.
  */
 
 import type { CallOptions } from "../block/index.ts";
-import { type Command, type Completion, commands, decodeStatus } from "../nvme/index.ts";
-import { InitiatorError, statusError } from "./error.ts";
-import type { Failure } from "./negotiation.ts";
-import { Queue, type QueueConfig, type QueueEvent } from "./queue.ts";
+import type { Command, Completion } from "../nvme/index.ts";
+import { coalesce } from "./coalesce.ts";
+import { completionError, InitiatorError } from "./error.ts";
+import type { Connected, Failure } from "./negotiation.ts";
+import { Queue } from "./queue.ts";
+import type { QueueConfig, QueueEvent } from "./queue-state.ts";
 import type { QueueRequest, Transfer } from "./transfer.ts";
 import type { Dial, InitiatorLog, Transport } from "./transport.ts";
 
 /** Bytes handed to a socket at a time; more would only wait there. */
 const sendBytesMax = 2 * 1024 * 1024;
 /** How long an I/O command may take, as in Linux. */
-const ioTimeoutMs = 30_000;
+export const ioTimeoutMs = 30_000;
 /** How long an admin command may take, as in Linux. */
 const adminTimeoutMs = 60_000;
 
@@ -32,13 +34,22 @@ export interface ChannelContext {
   readonly log: InitiatorLog;
   /** Called on each tick of a live channel. */
   readonly onTick?: (nowMs: number) => void;
-  /** Called once when a channel that was live has ended. */
+  /** Called once when a channel that was live has ended, before its calls are told. */
   readonly onEnded?: (error: InitiatorError) => void;
+  /** Authenticates a queue as its controller asks; none where the host has no key. */
+  readonly authenticate?: (
+    channel: Channel,
+    asked: Connected["authentication"],
+    options: CallOptions,
+  ) => Promise<void>;
 }
 
-interface Call extends QueueRequest {
-  readonly resolve: (completion: Completion) => void;
-  readonly reject: (reason: unknown) => void;
+/** One command, and who is told how it ended: exactly one of the two, once. */
+export interface Call extends QueueRequest {
+  /** There is an answer; its status may be an error. */
+  completed(completion: Completion): void;
+  /** There will be no answer: the queue ended, or never took it. Its buffer is free again. */
+  failed(error: InitiatorError): void;
 }
 
 /** One connected queue. */
@@ -46,8 +57,10 @@ export class Channel {
   readonly #queue: Queue<Call>;
   readonly #config: QueueConfig;
   readonly #context: ChannelContext;
-  readonly #connected = Promise.withResolvers<void>();
+  readonly #connected = Promise.withResolvers<Connected>();
   readonly #tickWaiters = new Set<{ resolve(): void; reject(reason: unknown): void }>();
+  /** Calls of a queue that ended, until what they sent has left. */
+  readonly #untold = new Set<Call>();
   readonly #ended = Promise.withResolvers<void>();
   #transport: Transport | undefined;
   #isTransportEnded = false;
@@ -73,13 +86,23 @@ export class Channel {
   ): Promise<Channel> {
     const channel = new Channel(config, context);
     await channel.#open(dial, options.signal);
-    return channel;
+    try {
+      await channel.#authenticate(options);
+      return channel;
+    } catch (error) {
+      await channel.close("authentication failed");
+      throw error;
+    }
+  }
+
+  get qid(): number {
+    return this.#config.qid;
   }
 
   /** The controller that the queue belongs to. */
   get cntlid(): number {
     const { state } = this.#queue;
-    return state.name === "live" ? state.cntlid : this.#config.cntlid;
+    return state.name === "live" ? state.connected.cntlid : this.#config.cntlid;
   }
 
   /** Commands under way or waiting. */
@@ -92,6 +115,32 @@ export class Channel {
     return this.#error;
   }
 
+  /** Takes a call; one that cannot be taken fails at once. */
+  submit(call: Call): void {
+    if (this.#error) call.failed(this.#error);
+    else if (this.#queue.submit(call)) this.#scheduleDrain();
+    else {
+      const { peer } = this.#context;
+      const what = `Cannot send ${call.command.name} to ${peer}`;
+      const message = `${what}: too many commands wait already.`;
+      call.failed(new InitiatorError("busy", message, { peer }));
+    }
+  }
+
+  /**
+   * Nobody waits for `call` any more; it is told nothing. `released` is called once its buffer is
+   * free: what was handed to the socket must have left first.
+   * @returns The cid of one that the controller has, and may be asked to abort.
+   */
+  abandon(call: Call, released: () => void): number | undefined {
+    const cid = this.#queue.abandon(call);
+    const wasSent = cid !== undefined || this.#untold.delete(call);
+    const mayBeLeaving = wasSent && call.transfer.kind === "out";
+    if (mayBeLeaving && this.#transport) this.#transport.whenLeft(released);
+    else released();
+    return cid;
+  }
+
   /**
    * Runs one command; a status other than success rejects.
    * @throws InitiatorError `status`, `closed` or `busy`, or the signal's reason.
@@ -99,18 +148,23 @@ export class Channel {
   execute(command: Command, options: ExecuteOptions = {}): Promise<Completion> {
     const { signal } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (this.#error) return Promise.reject(this.#error);
     const { promise, resolve, reject } = Promise.withResolvers<Completion>();
-    const timeoutMs = options.timeoutMs ?? (this.#config.qid === 0 ? adminTimeoutMs : ioTimeoutMs);
-    const transfer = options.transfer ?? { kind: "none" };
-    const call: Call = { command, transfer, timeoutMs, resolve, reject };
-    if (!this.#queue.submit(call)) {
-      const { peer } = this.#context;
-      const message = `Cannot send ${command.name} to ${peer}: too many commands wait already.`;
-      return Promise.reject(new InitiatorError("busy", message, { peer }));
-    }
-    this.#scheduleDrain();
-    return signal ? this.#withSignal(call, promise, signal) : promise;
+    const call: Call = {
+      command,
+      transfer: options.transfer ?? { kind: "none" },
+      timeoutMs: options.timeoutMs ?? (this.#config.qid === 0 ? adminTimeoutMs : ioTimeoutMs),
+      completed: (completion) => {
+        const error = completionError(command, completion, this.#context.peer);
+        if (error) reject(error);
+        else resolve(completion);
+      },
+      failed: reject,
+    };
+    this.submit(call);
+    if (!signal) return promise;
+    const onAbort = () => this.abandon(call, () => reject(signal.reason));
+    signal.addEventListener("abort", onAbort, { once: true });
+    return promise.finally(() => signal.removeEventListener("abort", onAbort));
   }
 
   /** Resolves at the next tick of the transport's clock, a fraction of a second away. */
@@ -172,20 +226,14 @@ export class Channel {
     }
   }
 
-  async #withSignal(
-    call: Call,
-    promise: Promise<Completion>,
-    signal: AbortSignal,
-  ): Promise<Completion> {
-    const onAbort = () => {
-      this.#queue.abandon(call);
-      call.reject(signal.reason);
-    };
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      return await promise;
-    } finally {
-      signal.removeEventListener("abort", onAbort);
+  async #authenticate(options: CallOptions): Promise<void> {
+    const { authentication } = await this.#connected.promise;
+    const { authenticate, peer } = this.#context;
+    if (authenticate) await authenticate(this, authentication, options);
+    else if (authentication !== "none") {
+      const detail = "it requires authentication, which this host was given no key for";
+      const message = `Cannot connect to ${peer}: ${detail}.`;
+      throw new InitiatorError("unsupported", message, { peer, authentication: true });
     }
   }
 
@@ -201,30 +249,19 @@ export class Channel {
   #drain(): void {
     const budget = sendBytesMax - (this.#transport?.bufferedBytes ?? 0);
     const { send, events } = this.#queue.drain(budget);
-    if (send.length > 0 && !this.#isTransportEnded) this.#transport?.send(send);
+    if (send.length > 0 && !this.#isTransportEnded) this.#transport?.send(coalesce(send));
     for (const event of events) this.#handle(event);
   }
 
   #handle(event: QueueEvent<Call>): void {
-    if (event.kind === "completed") this.#complete(event.request, event.completion);
+    if (event.kind === "completed") event.request.completed(event.completion);
     else if (event.kind === "ended") this.#fail(event.failure, event.requests);
     else {
-      const { cntlid } = event;
+      const { connected } = event;
       this.#wasLive = true;
-      this.#context.log("queue-connected", { qid: this.#config.qid, cntlid });
-      this.#connected.resolve();
+      this.#context.log("queue-connected", { qid: this.qid, cntlid: connected.cntlid });
+      this.#connected.resolve(connected);
     }
-  }
-
-  #complete(call: Call, completion: Completion): void {
-    if (completion.status === 0) {
-      call.resolve(completion);
-      return;
-    }
-    const { name } = call.command;
-    const isFabrics = commands[name].set === "fabrics";
-    const status = decodeStatus(completion.status);
-    call.reject(statusError(`Command ${name}`, this.#context.peer, status, isFabrics));
   }
 
   #fail(failure: Failure, calls: readonly Call[]): void {
@@ -239,10 +276,18 @@ export class Channel {
         : new InitiatorError("closed", message, facts, { cause: reason });
     log("queue-ended", { qid: this.#config.qid, code: failure.code, detail: failure.detail });
     this.#connected.reject(reason);
-    for (const call of calls) call.reject(this.#error);
     for (const waiter of this.#tickWaiters) waiter.reject(this.#error);
+    const error = this.#error;
+    if (this.#wasLive) this.#context.onEnded?.(error);
+    // Buffers of calls may still be leaving; they are their owners' again once they are told.
+    for (const call of calls) this.#untold.add(call);
+    const tell = () => {
+      for (const call of this.#untold) call.failed(error);
+      this.#untold.clear();
+    };
+    if (this.#transport && !this.#isTransportEnded) this.#transport.whenLeft(tell);
+    else tell();
     this.#transport?.end();
-    if (this.#wasLive) this.#context.onEnded?.(this.#error);
   }
 
   #onTransportEnded(cause: Error | undefined): void {

@@ -1,66 +1,16 @@
-/**
- * Asking a discovery service which subsystems are where.
- * NVMe Base 2.0 §5.16.1.23: the log is read again when its generation counter changes meanwhile.
- */
+/** Asking a discovery service which subsystems are where. */
 
 import type { CallOptions } from "../block/index.ts";
-import { toNumber } from "../bytes/index.ts";
-import {
-  adrfam,
-  type DiscoveryLogEntry,
-  discoveryLogEntry,
-  discoveryLogHeader,
-  discoveryNqn,
-  logPage,
-  subtype,
-  trtype,
-} from "../nvme/index.ts";
+import { discoveryNqn } from "../nvme/index.ts";
 import { Admin } from "./admin.ts";
-import { type Address, dialTcp } from "./driver-socket.ts";
-import { InitiatorError } from "./error.ts";
+import { Controller, type ControllerOptions } from "./controller.ts";
+import { type DiscoveryEntry, describeEntry, readLog } from "./discovery-entry.ts";
+import type { Address } from "./driver-socket.ts";
+import { dialsOf } from "./driver-tls.ts";
 import { type HostOptions, hostConfig, peerName } from "./host.ts";
+import { type Dials, secure } from "./security.ts";
+import { untilAborted } from "./signal.ts";
 import type { Dial } from "./transport.ts";
-
-/** Entries that are read at most; a log that claims more is refused. */
-export const discoveryEntriesMax = 8192;
-/** How often a log that keeps changing is read. */
-const attemptsMax = 10;
-
-/** What an entry speaks of. */
-export type DiscoverySubject = "subsystem" | "referral" | "this-service" | "unknown";
-
-/** One subsystem, or another discovery service, and how to reach it. */
-export interface DiscoveryEntry {
-  readonly subject: DiscoverySubject;
-  readonly subsystemNqn: string;
-  /** Only `tcp` can be connected to by this part. */
-  readonly transport: "tcp" | "rdma" | "fibre-channel" | "other";
-  readonly addressFamily: "ipv4" | "ipv6" | "other";
-  /** Whether the port wants a secure channel (TLS). */
-  readonly secureChannel: "unspecified" | "required" | "not-required";
-  /** Where the target believes to be reachable: TRADDR and TRSVCID; port 0 where that is none. */
-  readonly advertised: Address;
-  /** The address that the discovery came to; what matters behind port forwarding. */
-  readonly reached: Address;
-  /** The entry as it lies in the log page. */
-  readonly raw: DiscoveryLogEntry;
-}
-
-/**
- * Where to connect to for an entry.
- * - `advertised`: what the target says; right in a plain network.
- * - `reached-host`: the host that answered the discovery, with the entry's port; for a target that
- *   does not know its own address.
- * - `reached`: the address that answered, port included; behind forwarding of that one port.
- */
-export type AddressChoice = "advertised" | "reached-host" | "reached";
-
-/** The address of an entry by one of the choices. */
-export function addressOf(entry: DiscoveryEntry, choice: AddressChoice): Address {
-  if (choice === "advertised") return entry.advertised;
-  if (choice === "reached") return entry.reached;
-  return { host: entry.reached.host, port: entry.advertised.port };
-}
 
 /** Where to ask, and as whom. */
 export interface DiscoverOptions extends Address, HostOptions {}
@@ -71,13 +21,21 @@ export interface DiscoverOptions extends Address, HostOptions {}
  */
 export async function discover(options: DiscoverOptions): Promise<DiscoveryEntry[]> {
   const { host, port } = options;
-  const dial = dialTcp({ host, port }, hostConfig(options, discoveryNqn).connectTimeoutMs);
-  return discoverOver(dial, { host, port }, options);
+  const dials = dialsOf({ host, port }, hostConfig(options, discoveryNqn).connectTimeoutMs);
+  return discoverBy(dials, { host, port }, options);
 }
 
 /** The same over any transport; `reached` is what the entries report as the address reached. */
-export async function discoverOver(
+export function discoverOver(
   dial: Dial,
+  reached: Address,
+  options: HostOptions,
+): Promise<DiscoveryEntry[]> {
+  return discoverBy({ dial }, reached, options);
+}
+
+async function discoverBy(
+  dials: Dials,
   reached: Address,
   options: HostOptions,
 ): Promise<DiscoveryEntry[]> {
@@ -85,79 +43,64 @@ export async function discoverOver(
   const call: CallOptions = options.signal ? { signal: options.signal } : {};
   const config = hostConfig(options, discoveryNqn);
   const log = options.log ?? (() => {});
-  const admin = await Admin.open(dial, config, 0, { peer, log }, call);
+  const { authentication, tls } = options;
+  const context = { peer, log };
+  const secured = await secure({ ...dials, authentication, tls }, config, context, call);
+  const { dial, authenticate } = secured;
+  const withKeys = { ...context, ...(authenticate ? { authenticate } : {}) };
+  const admin = await Admin.open(dial, config, 0, withKeys, call);
   try {
     const entries = await readLog(admin, peer, call);
     // A discovery controller that cannot shut down in order is simply left.
     await admin.shutDown(call).catch(() => {});
-    return entries.map((entry) => describe(entry, reached));
+    return entries.map((entry) => describeEntry(entry, reached));
   } finally {
     await admin.channel.close();
   }
 }
 
-async function readLog(
-  admin: Admin,
-  peer: string,
-  options: CallOptions,
-): Promise<DiscoveryLogEntry[]> {
-  for (let attempt = 1; attempt <= attemptsMax; attempt++) {
-    const { genctr, count } = await readHeader(admin, peer, options);
-    const size = discoveryLogEntry.size;
-    const raw = await admin.logPage(logPage.discovery, discoveryLogHeader.size, count * size, {
-      ...options,
-      retainEvent: true,
-    });
-    if ((await readHeader(admin, peer, options)).genctr !== genctr) continue;
-    return Array.from({ length: count }, (_, n) => discoveryLogEntry.decode(raw, n * size));
-  }
-  const message = `The discovery log of ${peer} changed during each of ${attemptsMax} readings.`;
-  throw new InitiatorError("busy", message, { peer });
+/** How a discovery service is watched. */
+export interface WatchOptions
+  extends HostOptions,
+    Pick<ControllerOptions, "katoMs" | "reconnect" | "clock"> {}
+
+/**
+ * Watches the discovery service at `host:port`: what it lists now, and again whenever that changes
+ * or a lost connection is back. It ends by leaving the loop, by the signal, or by the error that a
+ * service that is gone for good gives.
+ * @throws InitiatorError, or the signal's reason.
+ */
+export function watchDiscovery(options: Address & WatchOptions): AsyncGenerator<DiscoveryEntry[]> {
+  const { host, port } = options;
+  const { connectTimeoutMs } = hostConfig(options, discoveryNqn);
+  return watchBy(dialsOf({ host, port }, connectTimeoutMs), { host, port }, options);
 }
 
-async function readHeader(admin: Admin, peer: string, options: CallOptions) {
-  const raw = await admin.logPage(logPage.discovery, 0, discoveryLogHeader.size, {
-    ...options,
-    retainEvent: true,
+/** The same over any transport. */
+export async function* watchBy(
+  dials: Dials,
+  reached: Address,
+  options: WatchOptions,
+): AsyncGenerator<DiscoveryEntry[]> {
+  const { signal } = options;
+  const call: CallOptions = signal ? { signal } : {};
+  const all = { reconnect: {}, ...options, subsystemNqn: discoveryNqn };
+  await using service = await Controller.open(dials, peerName(reached), all);
+  let news = Promise.withResolvers<void>();
+  const stop = service.onEvent((event) => {
+    if (event.type === "discovery-changed" || event.type === "reconnected") news.resolve();
+    else if (event.type === "closed") news.reject(event.error);
   });
-  const { genctr, numrec, recfmt } = discoveryLogHeader.decode(raw);
-  if (recfmt !== 0 || numrec > BigInt(discoveryEntriesMax)) {
-    const found = `format ${recfmt} with ${numrec} entries`;
-    const wanted = `format 0 with at most ${discoveryEntriesMax}`;
-    const message = `The discovery log of ${peer} is of ${found}, wanted ${wanted}.`;
-    throw new InitiatorError("protocol", message, { peer, recfmt, numrec });
+  try {
+    for (;;) {
+      // Made before the log is read: what changes from then on is news.
+      news = Promise.withResolvers();
+      news.promise.catch(() => {});
+      const entries = await service.logs.discovery(call);
+      yield entries.map((entry) => describeEntry(entry, reached));
+      await untilAborted(news.promise, signal);
+    }
+  } finally {
+    stop();
   }
-  return { genctr, count: toNumber(numrec) };
-}
-
-const subjects: Readonly<Record<number, DiscoverySubject>> = {
-  [subtype.referral]: "referral",
-  [subtype.nvm]: "subsystem",
-  [subtype.currentDiscovery]: "this-service",
-};
-const transports: Readonly<Record<number, DiscoveryEntry["transport"]>> = {
-  [trtype.tcp]: "tcp",
-  [trtype.rdma]: "rdma",
-  [trtype.fibreChannel]: "fibre-channel",
-};
-const families: Readonly<Record<number, DiscoveryEntry["addressFamily"]>> = {
-  [adrfam.ipv4]: "ipv4",
-  [adrfam.ipv6]: "ipv6",
-};
-const channels = ["unspecified", "required", "not-required", "unspecified"] as const;
-
-function describe(raw: DiscoveryLogEntry, reached: Address): DiscoveryEntry {
-  const transport = transports[raw.trtype] ?? "other";
-  const number = /^\d{1,5}$/.test(raw.trsvcid) ? Number(raw.trsvcid) : 0;
-  const port = number <= 65535 ? number : 0;
-  return {
-    subject: subjects[raw.subtype] ?? "unknown",
-    subsystemNqn: raw.subnqn,
-    transport,
-    addressFamily: families[raw.adrfam] ?? "other",
-    secureChannel: channels[raw.treq.secureChannel] ?? "unspecified",
-    advertised: { host: raw.traddr, port },
-    reached,
-    raw,
-  };
 }

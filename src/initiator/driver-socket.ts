@@ -1,7 +1,8 @@
-/** The transport over a TCP socket: the only file of this part that does I/O or reads a clock. */
+/** The transport over a TCP socket; with `driver-tls.ts`, all that does network I/O here. */
 
 import { connect, type Socket } from "node:net";
 import { performance } from "node:perf_hooks";
+import type { CallOptions } from "../block/index.ts";
 import { InitiatorError, type InitiatorErrorCode } from "./error.ts";
 import type { Dial, Transport, TransportHandlers } from "./transport.ts";
 
@@ -12,6 +13,8 @@ const receiveBytes = 256 * 1024;
 /** How long what is left to send may take after the end was asked for. */
 const lingerMs = 1000;
 
+const nothing = new Uint8Array(0);
+
 /** Where a controller listens. */
 export interface Address {
   /** Name or address. */
@@ -19,47 +22,67 @@ export interface Address {
   readonly port: number;
 }
 
+/** Where received bytes go: what sockets take as `onread`. */
+export interface SocketReader {
+  readonly buffer: Uint8Array;
+  readonly callback: (lengthBytes: number, buffer: Uint8Array) => boolean;
+}
+
 /** Opens TCP connections to `address`, each within `timeoutMs`. */
 export function dialTcp(address: Address, timeoutMs: number): Dial {
   const { host, port } = address;
-  const peer = `${host}:${port}`;
-  return async (handlers, { signal }) => {
-    signal?.throwIfAborted();
-    const opened = Promise.withResolvers<Transport>();
-    const socket = connect({
-      host,
-      port,
-      noDelay: true,
-      keepAlive: true,
-      onread: {
-        buffer: Buffer.allocUnsafeSlow(receiveBytes),
-        callback: (length, buffer) => {
-          handlers.bytes(buffer.subarray(0, length));
-          return true;
-        },
-      },
-    });
-    const failed = (error: Error) => opened.reject(connectError(peer, error));
-    const late = setTimeout(() => {
-      const message = `Cannot connect to ${peer}: no answer within ${timeoutMs} ms.`;
-      opened.reject(new InitiatorError("timeout", message, { peer }));
-    }, timeoutMs);
-    const aborted = () => opened.reject(signal?.reason);
-    socket.once("error", failed);
-    socket.once("connect", () => opened.resolve(new SocketTransport(socket, handlers)));
-    signal?.addEventListener("abort", aborted, { once: true });
-    try {
-      return await opened.promise;
-    } catch (error) {
-      socket.destroy();
-      throw error;
-    } finally {
-      clearTimeout(late);
-      socket.off("error", failed);
-      socket.on("error", () => {});
-      signal?.removeEventListener("abort", aborted);
-    }
-  };
+  return (handlers, options) =>
+    openSocket(`${host}:${port}`, timeoutMs, handlers, options, "connect", (onread) =>
+      connect({ host, port, noDelay: true, keepAlive: true, onread }),
+    );
+}
+
+/**
+ * Waits until a socket that `make` begins to connect is `ready`, and makes a transport of it.
+ * @param failure Makes an error of what ended a socket before it was ready.
+ * @throws As `Dial`.
+ */
+export async function openSocket<S extends Socket>(
+  peer: string,
+  timeoutMs: number,
+  handlers: TransportHandlers,
+  { signal }: CallOptions,
+  ready: "connect" | "secureConnect",
+  make: (onread: SocketReader) => S,
+  failure: (peer: string, error: Error) => InitiatorError = connectError,
+): Promise<Transport> {
+  signal?.throwIfAborted();
+  const opened = Promise.withResolvers<Transport>();
+  const socket = make({
+    buffer: Buffer.allocUnsafeSlow(receiveBytes),
+    callback: (length, buffer) => {
+      handlers.bytes(buffer.subarray(0, length));
+      return true;
+    },
+  });
+  const failed = (error: Error) => opened.reject(failure(peer, error));
+  const late = setTimeout(() => {
+    const message = `Cannot connect to ${peer}: no answer within ${timeoutMs} ms.`;
+    opened.reject(new InitiatorError("timeout", message, { peer }));
+  }, timeoutMs);
+  const ended = () => failed(new Error("it closed the connection"));
+  const aborted = () => opened.reject(signal?.reason);
+  socket.once("error", failed);
+  socket.once("close", ended);
+  socket.once(ready, () => opened.resolve(new SocketTransport(socket, handlers)));
+  signal?.addEventListener("abort", aborted, { once: true });
+  try {
+    return await opened.promise;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  } finally {
+    clearTimeout(late);
+    socket.off("error", failed);
+    socket.off("close", ended);
+    socket.on("error", () => {});
+    signal?.removeEventListener("abort", aborted);
+  }
 }
 
 class SocketTransport implements Transport {
@@ -88,9 +111,19 @@ class SocketTransport implements Transport {
   }
 
   send(chunks: readonly Uint8Array[]): void {
+    if (chunks.length === 1) {
+      this.#socket.write(chunks[0]!);
+      return;
+    }
     this.#socket.cork();
     for (const chunk of chunks) this.#socket.write(chunk);
     this.#socket.uncork();
+  }
+
+  whenLeft(left: () => void): void {
+    // Writes are done in order, and those of a socket that is destroyed are called back too.
+    if (this.#socket.writableLength === 0) left();
+    else this.#socket.write(nothing, () => left());
   }
 
   end(): void {
@@ -109,7 +142,11 @@ const codes: Readonly<Record<string, InitiatorErrorCode>> = {
   ETIMEDOUT: "timeout",
 };
 
-function connectError(peer: string, cause: Error & { readonly code?: string }): InitiatorError {
+/** The error of a connection that did not come about. */
+export function connectError(
+  peer: string,
+  cause: Error & { readonly code?: string },
+): InitiatorError {
   const code = codes[cause.code ?? ""] ?? "unreachable";
   const why = code === "connect-refused" ? "nothing listens there" : cause.message;
   const next = "Check the address, and that the controller is up and serves NVMe/TCP.";

@@ -1,6 +1,13 @@
 /** The world's fault between this host and a controller. */
 
-import { describeStatus, type Status } from "../nvme/index.ts";
+import {
+  type Command,
+  type Completion,
+  commands,
+  decodeStatus,
+  describeStatus,
+  type Status,
+} from "../nvme/index.ts";
 
 /** Why something with a controller failed. */
 export type InitiatorErrorCode =
@@ -18,6 +25,16 @@ export type InitiatorErrorCode =
   | "unsupported"
   /** There is no namespace of that id, or it is not active. */
   | "no-namespace"
+  /** Another namespace is where the one was that a disk had been opened for. */
+  | "namespace-replaced"
+  /** The connection was lost before an answer came: whether it was done is not known. */
+  | "interrupted"
+  /** Writes that were acknowledged but not flushed before a reconnect may be lost. */
+  | "volatile-writes-lost-possible"
+  /** One side could not prove that it knows the key, or did not try. */
+  | "authentication-failed"
+  /** The connection was lost, and reconnecting was given up. */
+  | "lost"
   /** The connection is gone, or was closed here. */
   | "closed"
   /** Too many commands wait already. */
@@ -54,20 +71,21 @@ export class InitiatorError extends Error {
   }
 }
 
-/** The error of a command that the controller refused. */
-export function statusError(
-  doing: string,
+/** What a completion says when it is not a success. */
+export function completionError(
+  command: Command,
+  completion: Completion,
   peer: string,
-  status: Status,
-  isFabrics = false,
-  addition = "",
-): InitiatorError {
-  const { name, meaning } = describeStatus(status, isFabrics);
+): InitiatorError | undefined {
+  if (completion.status === 0) return undefined;
+  const { name } = command;
+  const status = decodeStatus(completion.status);
+  const { name: statusName, meaning } = describeStatus(status, commands[name].set === "fabrics");
   const code = `${status.sct}/${status.sc.toString(16).padStart(2, "0")}h`;
   const retry = status.dnr ? ", do not retry" : "";
   return new InitiatorError(
     "status",
-    `${doing} at ${peer} failed: ${meaning}${addition} (status ${code}${retry}).`,
-    { peer, status, statusName: name },
+    `Command ${name} at ${peer} failed: ${meaning} (status ${code}${retry}).`,
+    { peer, status, statusName },
   );
 }

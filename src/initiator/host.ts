@@ -4,7 +4,9 @@ import { randomUUID } from "node:crypto";
 import type { CallOptions } from "../block/index.ts";
 import { type Digests, nqnFault, nqnOfUuid, uuidBytes, uuidOfNqn } from "../nvme/index.ts";
 import type { HostConfig } from "./admin.ts";
+import type { AuthenticationOptions } from "./authentication.ts";
 import type { Address } from "./driver-socket.ts";
+import type { TlsOptions } from "./security.ts";
 import type { InitiatorLog } from "./transport.ts";
 
 /** As whom to connect, and how. */
@@ -17,6 +19,10 @@ export interface HostOptions extends CallOptions {
   readonly digests?: Partial<Digests>;
   /** How long each step of connecting may take; 10 s unless given. */
   readonly connectTimeoutMs?: number;
+  /** Keys of DH-HMAC-CHAP; without them a controller that asks for authentication is refused. */
+  readonly authentication?: AuthenticationOptions;
+  /** Connect by TLS 1.3; without it, nothing is encrypted. */
+  readonly tls?: TlsOptions;
   readonly log?: InitiatorLog;
 }
 

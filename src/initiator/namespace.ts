@@ -73,6 +73,12 @@ export function isUnknownToController(status: Status | undefined): boolean {
   );
 }
 
+/** True for an error that says that a namespace does not exist. */
+export function isUnknownNamespace(error: unknown): boolean {
+  if (!(error instanceof InitiatorError)) return false;
+  return error.code === "no-namespace" || error.facts.statusName === "invalidNamespace";
+}
+
 /** The identities within Identify Namespace itself; all zeros mean none. */
 function ownIdentity({ nguid, eui64 }: IdentifyNamespace): NamespaceIdentity {
   const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
@@ -81,4 +87,57 @@ function ownIdentity({ nguid, eui64 }: IdentifyNamespace): NamespaceIdentity {
     ...(isGiven(nguid) ? { nguid: hex(nguid) } : {}),
     ...(isGiven(eui64) ? { eui64: hex(eui64) } : {}),
   };
+}
+
+/** What a namespace is known by: its own identities, and for one without any, where it lies. */
+export interface NamespaceIdentifier {
+  readonly uuid?: string;
+  readonly nguid?: string;
+  readonly eui64?: string;
+  readonly nsid?: number;
+}
+
+/** True if a namespace has all identities that are asked for; text compares without case. */
+export function hasIdentity(info: NamespaceInfo, wanted: NamespaceIdentifier): boolean {
+  const isSame = (found: string | undefined, asked: string | undefined) =>
+    asked === undefined || found === asked.toLowerCase();
+  return (
+    isSame(info.uuid, wanted.uuid) &&
+    isSame(info.nguid, wanted.nguid) &&
+    isSame(info.eui64, wanted.eui64) &&
+    (wanted.nsid === undefined || info.nsid === wanted.nsid)
+  );
+}
+
+/** A namespace, and the serial number of its controller. */
+export interface SeenNamespace {
+  readonly info: NamespaceInfo;
+  readonly serial: string;
+}
+
+/**
+ * How `now` differs from `before` so that it is not the same disk, in words; `undefined` if it is
+ * the same. Identities that there were must be there unchanged. One without any is the same if
+ * serial number, id and size are. Blocks of another size make another disk of any.
+ */
+export function identityDifference(before: SeenNamespace, now: SeenNamespace): string | undefined {
+  const kinds = ["uuid", "nguid", "eui64"] as const;
+  for (const kind of kinds) {
+    const wanted = before.info[kind];
+    const found = now.info[kind];
+    if (wanted !== undefined && found !== wanted) {
+      return `its ${kind} is ${found ?? "not told"}, it was ${wanted}`;
+    }
+  }
+  if (now.info.blockSizeBytes !== before.info.blockSizeBytes) {
+    return `its blocks have ${now.info.blockSizeBytes} bytes, they had ${before.info.blockSizeBytes}`;
+  }
+  if (kinds.some((kind) => before.info[kind] !== undefined)) return undefined;
+  if (now.serial !== before.serial) {
+    return `the serial number is "${now.serial}", it was "${before.serial}"`;
+  }
+  if (now.info.sizeBytes !== before.info.sizeBytes) {
+    return `it has ${now.info.sizeBytes} bytes, it had ${before.info.sizeBytes}, and no identity`;
+  }
+  return undefined;
 }

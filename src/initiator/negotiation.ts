@@ -59,8 +59,15 @@ export function checkIcResp(pdu: Pdu & { type: "ICResp" }, asked: Digests): Nego
   };
 }
 
+/** What a controller that was connected to says. */
+export interface Connected {
+  readonly cntlid: number;
+  /** AUTHREQ: this queue must authenticate before it is used. */
+  readonly authentication: "none" | "required" | "secure-channel";
+}
+
 /** Reads the response to Connect: the controller's id, or why there is none. */
-export function checkConnect(completion: Completion): { readonly cntlid: number } | Failure {
+export function checkConnect(completion: Completion): Connected | Failure {
   if (completion.status !== 0) {
     const status = decodeStatus(completion.status);
     const { name, meaning } = describeStatus(status, true);
@@ -70,9 +77,6 @@ export function checkConnect(completion: Completion): { readonly cntlid: number 
     return { code, detail, facts: { status, statusName: name } };
   }
   const { cntlid, authreq } = connectResult.decode(dword(completion.dw0));
-  if (authreq.atr || authreq.ascr) {
-    const detail = "it requires authentication, which this host was given no key for";
-    return { code: "unsupported", detail, facts: { authentication: true } };
-  }
-  return { cntlid };
+  if (authreq.ascr) return { cntlid, authentication: "secure-channel" };
+  return { cntlid, authentication: authreq.atr ? "required" : "none" };
 }

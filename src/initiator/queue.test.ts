@@ -9,7 +9,8 @@ import {
   encodeIcResp,
   encodeTermReq,
 } from "../nvme/index.ts";
-import { Queue, type QueueConfig, waitingMax } from "./queue.ts";
+import { Queue, waitingMax } from "./queue.ts";
+import type { QueueConfig } from "./queue-state.ts";
 import type { QueueRequest } from "./transfer.ts";
 
 const config: QueueConfig = {
@@ -38,7 +39,8 @@ function live(): Queue<QueueRequest> {
   queue.start(0);
   queue.receive(icResp);
   queue.receive(response(0));
-  assert.deepEqual(queue.drain(0).events, [{ kind: "live", cntlid: 7 }]);
+  const connected = { cntlid: 7, authentication: "none" };
+  assert.deepEqual(queue.drain(0).events, [{ kind: "live", connected }]);
   return queue;
 }
 

@@ -10,13 +10,14 @@
  */
 
 import {
+  adminCapsuleBytesMax,
   appendCapsuleCmd,
   appendData,
   type Completion,
   command,
+  commands,
   connectData,
   type DataPointer,
-  type Digests,
   describeFes,
   encodeCommand,
   encodeIcReq,
@@ -28,6 +29,8 @@ import {
   pduFault,
 } from "../nvme/index.ts";
 import { checkConnect, checkIcResp, type Failure, type Negotiated } from "./negotiation.ts";
+import type { QueueConfig, QueueEffects, QueueEvent, QueueState } from "./queue-state.ts";
+import { cidSlotsMax, Slots } from "./slots.ts";
 import {
   abandonTransfer,
   acceptC2hData,
@@ -39,59 +42,9 @@ import {
   startTransfer,
 } from "./transfer.ts";
 
-/** What a queue is connected with. */
-export interface QueueConfig {
-  /** 0 is the admin queue. */
-  readonly qid: number;
-  /** Entries of the submission queue (SQSIZE as a count); one less can be under way. */
-  readonly entries: number;
-  readonly subnqn: string;
-  readonly hostnqn: string;
-  /** 16 bytes. */
-  readonly hostid: Uint8Array;
-  /** FFFFh for an admin queue, else the controller that the admin queue got. */
-  readonly cntlid: number;
-  /** Keep Alive Timeout in milliseconds; 0 for none, and for I/O queues. */
-  readonly katoMs: number;
-  readonly digests: Digests;
-  /** Data up to this length goes with its command. */
-  readonly capsuleDataBytesMax: number;
-  /** How long ICResp, and then the response to Connect, may take. */
-  readonly connectTimeoutMs: number;
-}
-
-/** Where a queue stands; each state has what is valid in it. */
-export type QueueState =
-  | { readonly name: "new" }
-  | { readonly name: "initializing"; readonly deadlineMs: number }
-  | {
-      readonly name: "connecting";
-      readonly deadlineMs: number;
-      readonly negotiated: Negotiated;
-    }
-  | { readonly name: "live"; readonly negotiated: Negotiated; readonly cntlid: number }
-  | { readonly name: "ended"; readonly failure: Failure };
-
-/** What happened, in the order in which it did. */
-export type QueueEvent<R> =
-  | { readonly kind: "live"; readonly cntlid: number }
-  | { readonly kind: "completed"; readonly request: R; readonly completion: Completion }
-  /** The connection is to be closed after what is still to be sent; these requests failed. */
-  | { readonly kind: "ended"; readonly failure: Failure; readonly requests: readonly R[] };
-
-/** What the driver has to do. */
-export interface QueueEffects<R> {
-  readonly send: Uint8Array[];
-  readonly events: QueueEvent<R>[];
-}
-
 /** Requests that may wait for a slot; beyond, `submit` refuses. */
 export const waitingMax = 65536;
 
-/** Slots are numbered below this; a cid is a slot and a generation, so that a late or doubled
- * response is not taken for that of the slot's next command. */
-const slotsMax = 4096;
-const generations = 16;
 /** CID of the Connect command, outside of the generations that requests count through. */
 const connectCid = 0;
 
@@ -106,9 +59,7 @@ export class Queue<R extends QueueRequest> {
   #state: QueueState = { name: "new" };
   #nowMs = 0;
   readonly #waiting = new Set<R>();
-  readonly #slots: (InFlight<R> | undefined)[];
-  readonly #freeSlots: number[];
-  readonly #generation: Uint8Array;
+  readonly #slots: Slots<InFlight<R>>;
   /** Commands that owe data, first asked first served. */
   readonly #owing = new Set<InFlight<R>>();
   /** The command whose C2HData is being received. */
@@ -118,10 +69,7 @@ export class Queue<R extends QueueRequest> {
 
   constructor(config: QueueConfig) {
     this.#config = config;
-    const slots = Math.min(config.entries - 1, slotsMax);
-    this.#slots = new Array<InFlight<R> | undefined>(slots).fill(undefined);
-    this.#freeSlots = Array.from({ length: slots }, (_, index) => slots - 1 - index);
-    this.#generation = new Uint8Array(slots);
+    this.#slots = new Slots(Math.min(config.entries - 1, cidSlotsMax));
   }
 
   get state(): QueueState {
@@ -130,7 +78,7 @@ export class Queue<R extends QueueRequest> {
 
   /** Requests under way or waiting, those that nobody waits for included. */
   get load(): number {
-    return this.#slots.length - this.#freeSlots.length + this.#waiting.size;
+    return this.#slots.taken + this.#waiting.size;
   }
 
   /** The transport is there: sends ICReq. */
@@ -154,11 +102,18 @@ export class Queue<R extends QueueRequest> {
     return true;
   }
 
-  /** Nobody waits for `request` any more: it is not sent, or its result is dropped. */
-  abandon(request: R): void {
-    if (this.#waiting.delete(request)) return;
-    const entry = this.#slots.find((slot) => slot?.request === request);
-    if (entry) abandonTransfer(entry);
+  /**
+   * Nobody waits for `request` any more: it is not sent, or its result is dropped.
+   * @returns The cid of one that the controller has, and may be asked to abort.
+   */
+  abandon(request: R): number | undefined {
+    if (this.#waiting.delete(request)) return undefined;
+    for (const entry of this.#slots.entries()) {
+      if (entry.request !== request || entry.isAbandoned) continue;
+      abandonTransfer(entry);
+      return entry.cid;
+    }
+    return undefined;
   }
 
   /** Time passes; `nowMs` never goes back. A command that is late ends the queue. */
@@ -173,13 +128,12 @@ export class Queue<R extends QueueRequest> {
       }
       return;
     }
-    for (const entry of this.#slots) {
-      if (entry && nowMs >= entry.deadlineMs) {
-        const { command: late, timeoutMs } = entry.request;
-        const detail = `no answer to ${late.name} within ${timeoutMs} ms`;
-        this.end({ code: "timeout", detail, facts: { command: late.name } });
-        return;
-      }
+    for (const entry of this.#slots.entries()) {
+      if (nowMs < entry.deadlineMs) continue;
+      const { command: late, timeoutMs } = entry.request;
+      const detail = `no answer to ${late.name} within ${timeoutMs} ms`;
+      this.end({ code: "timeout", detail, facts: { command: late.name } });
+      return;
     }
   }
 
@@ -188,11 +142,13 @@ export class Queue<R extends QueueRequest> {
     if (this.#state.name === "ended") return;
     this.#state = { name: "ended", failure };
     const requests: R[] = [];
-    for (const entry of this.#slots) if (entry && !entry.isAbandoned) requests.push(entry.request);
+    for (const entry of this.#slots.entries()) {
+      if (!entry.isAbandoned) requests.push(entry.request);
+    }
     requests.push(...this.#waiting);
     this.#waiting.clear();
     this.#owing.clear();
-    this.#slots.fill(undefined);
+    this.#slots.clear();
     this.#receiving = undefined;
     this.#events.push({ kind: "ended", failure, requests });
   }
@@ -251,19 +207,14 @@ export class Queue<R extends QueueRequest> {
     const result = checkConnect(completion);
     if ("code" in result) this.end(result);
     else {
-      this.#state = { name: "live", negotiated, cntlid: result.cntlid };
-      this.#events.push({ kind: "live", cntlid: result.cntlid });
+      this.#state = { name: "live", negotiated, connected: result };
+      this.#events.push({ kind: "live", connected: result });
     }
     return undefined;
   }
 
-  #entryOf(cid: number): InFlight<R> | undefined {
-    const entry = this.#slots[cid % slotsMax];
-    return entry?.cid === cid ? entry : undefined;
-  }
-
   #complete(completion: Completion): PduFault | undefined {
-    const entry = this.#entryOf(completion.cid);
+    const entry = this.#slots.of(completion.cid);
     if (!entry) return unknownCid("CapsuleResp", completion.cid, 20);
     const fault = acceptCompletion(entry, completion.status);
     if (fault) return fault;
@@ -273,9 +224,7 @@ export class Queue<R extends QueueRequest> {
 
   /** Frees a slot and reports how its command ended. */
   #finish(entry: InFlight<R>, completion: Completion): void {
-    const slot = entry.cid % slotsMax;
-    this.#slots[slot] = undefined;
-    this.#freeSlots.push(slot);
+    this.#slots.free(entry.cid);
     this.#owing.delete(entry);
     if (entry.isAbandoned) return;
     const status = finalStatus(entry, completion.status);
@@ -284,7 +233,7 @@ export class Queue<R extends QueueRequest> {
   }
 
   #receive(pdu: Pdu & { type: "C2HData" | "H2CData" }): PduFault | undefined {
-    const entry = this.#entryOf(pdu.cccid);
+    const entry = this.#slots.of(pdu.cccid);
     if (!entry) return unknownCid("C2HData", pdu.cccid, 8);
     const fault = acceptC2hData(entry, pdu);
     if (fault) return fault;
@@ -313,7 +262,7 @@ export class Queue<R extends QueueRequest> {
   }
 
   #owe(pdu: Pdu & { type: "R2T" }): PduFault | undefined {
-    const entry = this.#entryOf(pdu.cccid);
+    const entry = this.#slots.of(pdu.cccid);
     if (!entry) return unknownCid("R2T", pdu.cccid, 8);
     const fault = acceptR2t(entry, pdu);
     if (fault) return fault;
@@ -329,7 +278,7 @@ export class Queue<R extends QueueRequest> {
       if (left <= 0) return;
     }
     for (const request of this.#waiting) {
-      if (left <= 0 || this.#freeSlots.length === 0) return;
+      if (left <= 0 || this.#slots.isFull) return;
       this.#waiting.delete(request);
       left -= this.#sendCommand(request, negotiated);
     }
@@ -357,14 +306,11 @@ export class Queue<R extends QueueRequest> {
 
   /** Sends a command in a free slot, with its data where that fits; returns about its length. */
   #sendCommand(request: R, negotiated: Negotiated): number {
-    const slot = this.#freeSlots.pop()!;
-    const generation = (this.#generation[slot]! + 1) % generations;
-    this.#generation[slot] = generation;
-    const cid = generation * slotsMax + slot;
+    const cid = this.#slots.nextCid();
     const entry = startTransfer(cid, request, this.#nowMs);
-    this.#slots[slot] = entry;
+    this.#slots.take(entry);
     const { data } = entry;
-    if (data.length > 0 && data.length <= this.#config.capsuleDataBytesMax) {
+    if (data.length > 0 && data.length <= this.#capsuleBytesMax(request)) {
       const pointer: DataPointer = { placement: "capsule", lengthBytes: data.length };
       const sqe = encodeCommand(request.command, cid, pointer);
       appendCapsuleCmd(this.#send, negotiated.send, sqe, data);
@@ -378,6 +324,13 @@ export class Queue<R extends QueueRequest> {
     const sqe = encodeCommand(request.command, cid, pointer);
     appendCapsuleCmd(this.#send, negotiated.send, sqe);
     return sqe.length;
+  }
+
+  /** Data up to this goes with its command: more than the controller says for those of fabrics. */
+  #capsuleBytesMax({ command: { name } }: R): number {
+    return commands[name].set === "fabrics"
+      ? adminCapsuleBytesMax
+      : this.#config.capsuleDataBytesMax;
   }
 
   /** The controller broke the protocol: tells it so, and ends. */

@@ -1,75 +1,71 @@
 /**
  * A namespace of a controller as a BlockDevice: calls of any length are split into commands that
  * the controller takes, some of them under way at a time.
+ *
+ * It survives reconnects where its controller does: calls wait and are sent again, after a look at
+ * whether the namespace is still the same one.
  */
 
 import { type BlockDevice, BlockError, type CallOptions } from "../block/index.ts";
-import { type CommandOf, command, type StatusName } from "../nvme/index.ts";
-import type { ExecuteOptions } from "./channel.ts";
+import type { Command, Completion } from "../nvme/index.ts";
+import { ioTimeoutMs } from "./channel.ts";
+import { type DiskAbilities, DiskCommands, type DiskLimits, readsZeros } from "./disk-commands.ts";
+import { blockError } from "./disk-error.ts";
+import { Durability } from "./durability.ts";
 import { InitiatorError } from "./error.ts";
+import { IoCall, type IoCallOptions, type IoPath } from "./io-call.ts";
 import type { NamespaceInfo } from "./namespace.ts";
-import type { InitiatorLog } from "./transport.ts";
+import { splitRange } from "./split.ts";
+import type { Transfer } from "./transfer.ts";
 
-/** What the controller allows and can do. */
-export interface DiskLimits {
-  /** Longest read or write in bytes; a multiple of the block size. */
-  readonly ioBytesMax: number;
-  readonly hasWriteZeroes: boolean;
-  /** There is a volatile write cache, so that a flush does something. */
-  readonly hasVolatileCache: boolean;
+/** How a write is done. */
+export interface WriteOptions extends CallOptions {
+  /** It resolves once the data is on the medium (Force Unit Access), without a flush. */
+  readonly isDurable?: boolean;
 }
 
-/** The commands that a disk is worked with. */
-export type DiskCommand =
-  | CommandOf<"read">
-  | CommandOf<"write">
-  | CommandOf<"writeZeroes">
-  | CommandOf<"flush">;
-
-/** Runs one I/O command on whichever queue has the least to do. */
-export type RunIo = (command: DiskCommand, options: ExecuteOptions) => Promise<unknown>;
-
-/** Commands of one call that are under way at a time. */
-const commandsAtATime = 8;
-/** NLB has 16 bits; and a piece should not take seconds on a slow medium. */
-const writeZeroesBlocksMax = 65536;
-const writeZeroesBytesMax = 32 * 1024 * 1024;
-/** How often a command is repeated that failed for a reason that passes. */
-const retriesMax = 3;
+/** What becomes of the contents of a deallocated range. */
+export interface DeallocateOptions extends CallOptions {
+  /**
+   * `zeros-or-kept`, unless given: it is not deallocated at all where the controller does not
+   * promise zeros. With `any` it may read as anything until it is written again.
+   */
+  readonly contents?: "zeros-or-kept" | "any";
+}
 
 /** A BlockDevice over NVMe/TCP. */
 export class RemoteDisk implements BlockDevice {
   readonly blockSizeBytes: number;
   #info: NamespaceInfo;
-  readonly #limits: DiskLimits;
-  readonly #run: RunIo;
-  readonly #log: InitiatorLog;
-  readonly #calls = new Set<Promise<void>>();
+  #limits: DiskLimits;
+  #commands: DiskCommands;
+  readonly #path: IoPath;
+  readonly #durability: Durability;
   readonly #onDisposed: (disk: RemoteDisk) => void;
+  /** Why it cannot be used: for now, or for ever where another one is in its place. */
+  #fault: InitiatorError | undefined;
+  readonly #plain: IoCallOptions;
   #isClosed = false;
-  readonly #templates;
+  #underWay = 0;
+  #idle: PromiseWithResolvers<void> | undefined;
   #zeros: Uint8Array | undefined;
 
+  /** Use `Controller.openNamespace`. */
   constructor(
     info: NamespaceInfo,
     limits: DiskLimits,
-    run: RunIo,
-    log: InitiatorLog,
+    path: IoPath,
     onDisposed: (disk: RemoteDisk) => void,
   ) {
     this.#info = info;
     this.#limits = limits;
-    this.#run = run;
-    this.#log = log;
+    this.#path = path;
     this.#onDisposed = onDisposed;
+    this.#durability = new Durability(path.epoch);
+    this.#commands = new DiskCommands(info);
     this.blockSizeBytes = info.blockSizeBytes;
-    const { nsid } = info;
-    this.#templates = {
-      read: command("read", { nsid }),
-      write: command("write", { nsid }),
-      writeZeroes: zeroesTemplate(info),
-      flush: command("flush", { nsid }),
-    };
+    const refusal = () => this.#fault;
+    this.#plain = { timeoutMs: ioTimeoutMs, isIdempotent: true, refusal };
   }
 
   get sizeBytes(): number {
@@ -85,192 +81,273 @@ export class RemoteDisk implements BlockDevice {
     return this.#info;
   }
 
-  /** Takes what the controller says of the namespace now, after it changed. */
-  update(info: NamespaceInfo): void {
+  /** What the controller can do for this disk beside reading and writing. */
+  get abilities(): DiskAbilities {
+    return this.#limits.abilities;
+  }
+
+  /** Why it cannot be used now, or `undefined`; `namespace-replaced` stays. */
+  get fault(): InitiatorError | undefined {
+    return this.#fault;
+  }
+
+  /** Takes what the controller says of the namespace now; for the controller's use. */
+  update(info: NamespaceInfo, limits: DiskLimits): void {
     this.#info = info;
+    this.#limits = limits;
+    this.#commands = new DiskCommands(info);
+    if (this.#fault?.code !== "namespace-replaced") this.#fault = undefined;
   }
 
+  /** The namespace is not there, or not the same; for the controller's use. */
+  exclude(fault: InitiatorError): void {
+    if (this.#fault?.code !== "namespace-replaced") this.#fault = fault;
+  }
+
+  /** It goes on over another connection; for the controller's use. */
+  reconnected(epoch: number): void {
+    if (this.#limits.hasVolatileCache) this.#durability.reconnected(epoch);
+  }
+
+  /** Fills `target`. Once an abort has rejected the call, `target` is left alone. */
   read(offsetBytes: number, target: Uint8Array, options: CallOptions = {}): Promise<void> {
-    return this.#call("read", offsetBytes, target.length, options, () =>
-      this.#split(offsetBytes, target.length, this.#limits.ioBytesMax, (at, length) => {
-        const piece = target.subarray(at - offsetBytes, at - offsetBytes + length);
-        const transfer = { kind: "in", target: piece } as const;
-        return this.#io(
-          { ...this.#templates.read, ...this.#blocks(at, length) },
-          transfer,
-          options,
-        );
-      }),
-    );
-  }
-
-  write(offsetBytes: number, data: Uint8Array, options: CallOptions = {}): Promise<void> {
-    return this.#call("write", offsetBytes, data.length, options, () =>
-      this.#split(offsetBytes, data.length, this.#limits.ioBytesMax, (at, length) => {
-        const piece = data.subarray(at - offsetBytes, at - offsetBytes + length);
-        return this.#writePiece(at, piece, options);
-      }),
-    );
-  }
-
-  writeZeroes(offsetBytes: number, lengthBytes: number, options: CallOptions = {}): Promise<void> {
-    const { hasWriteZeroes, ioBytesMax } = this.#limits;
-    return this.#call("write zeroes", offsetBytes, lengthBytes, options, () => {
-      if (!hasWriteZeroes) {
-        this.#zeros ??= new Uint8Array(ioBytesMax);
-        const zeros = this.#zeros;
-        return this.#split(offsetBytes, lengthBytes, ioBytesMax, (at, length) =>
-          this.#writePiece(at, zeros.subarray(0, length), options),
-        );
-      }
-      const longest = Math.min(writeZeroesBlocksMax * this.blockSizeBytes, writeZeroesBytesMax);
-      return this.#split(offsetBytes, lengthBytes, longest, (at, length) => {
-        const zeroes = { ...this.#templates.writeZeroes, ...this.#blocks(at, length) };
-        return this.#io(zeroes, { kind: "none" }, options);
-      });
+    const { length: lengthBytes } = target;
+    const range = { offsetBytes, lengthBytes, pieceBytes: this.#limits.ioBytesMax };
+    return this.#call("read", range, options, (at, length) => {
+      const from = at - offsetBytes;
+      const piece = length === lengthBytes ? target : target.subarray(from, from + length);
+      return this.#io(this.#commands.read(at, length), { kind: "in", target: piece }, options);
     });
   }
 
+  /**
+   * Writes `data`, which is handed to the socket as it is. An abort rejects the call when what was
+   * handed over has left, so that the buffer is the caller's again; what then lies in the range
+   * on the medium, the old or the new blocks, is not known.
+   */
+  write(offsetBytes: number, data: Uint8Array, options: WriteOptions = {}): Promise<void> {
+    const { length: lengthBytes } = data;
+    const range = { offsetBytes, lengthBytes, pieceBytes: this.#limits.ioBytesMax };
+    return this.#call("write", range, options, (at, length) => {
+      const from = at - offsetBytes;
+      const piece = length === lengthBytes ? data : data.subarray(from, from + length);
+      return this.#writePiece(at, piece, options);
+    });
+  }
+
+  /** Makes a range read as zeros, and frees its blocks where the controller can do both. */
+  writeZeroes(offsetBytes: number, lengthBytes: number, options: WriteOptions = {}): Promise<void> {
+    const { abilities, ioBytesMax } = this.#limits;
+    const { writeZeroes: isAble } = abilities;
+    const pieceBytes = isAble ? this.#commands.rangeBytesMax : ioBytesMax;
+    const range = { offsetBytes, lengthBytes, pieceBytes };
+    return this.#call("write zeroes", range, options, (at, length) => {
+      if (isAble) return this.#zeroPiece(at, length, options);
+      this.#zeros ??= new Uint8Array(ioBytesMax);
+      return this.#writePiece(at, this.#zeros.subarray(0, length), options);
+    });
+  }
+
+  /** Says that a range's contents are not needed; see `DeallocateOptions`. */
+  deallocate(
+    offsetBytes: number,
+    lengthBytes: number,
+    options: DeallocateOptions = {},
+  ): Promise<void> {
+    const range = { offsetBytes, lengthBytes, pieceBytes: this.#commands.deallocateBytesMax };
+    const isPromised = readsZeros(this.#info.identify.dlfeat) || options.contents === "any";
+    const isSent = this.#limits.abilities.deallocate && isPromised;
+    return this.#call("deallocate", range, options, (at, length) => {
+      if (!isSent) return Promise.resolve();
+      const { command, data } = this.#commands.deallocate(at, length);
+      return this.#io(command, { kind: "out", data }, options).then(({ epoch }) =>
+        this.#acknowledged(at, length, epoch),
+      );
+    });
+  }
+
+  /**
+   * True if the range holds `data`. The controller compares where it can; else the range is read.
+   */
+  async compare(
+    offsetBytes: number,
+    data: Uint8Array,
+    options: CallOptions = {},
+  ): Promise<boolean> {
+    const { abilities, ioBytesMax } = this.#limits;
+    const range = { offsetBytes, lengthBytes: data.length, pieceBytes: ioBytesMax };
+    let isEqual = true;
+    await this.#call("compare", range, options, async (at, length) => {
+      if (!isEqual) return;
+      const piece = data.subarray(at - offsetBytes, at - offsetBytes + length);
+      const isSame = abilities.compare
+        ? await this.#comparePiece(at, piece, options)
+        : await this.#readsAs(at, piece, options);
+      isEqual &&= isSame;
+    });
+    return isEqual;
+  }
+
+  /**
+   * Lets the controller check that a range can be read, without moving the data.
+   * @throws BlockError `medium`; InitiatorError `unsupported` where it has no Verify command.
+   */
+  verify(offsetBytes: number, lengthBytes: number, options: CallOptions = {}): Promise<void> {
+    if (!this.#limits.abilities.verify) {
+      const { peer } = this.#path;
+      const message = `Cannot verify a range: the controller at ${peer} has no Verify. Read it.`;
+      return Promise.reject(new InitiatorError("unsupported", message, { peer }));
+    }
+    const range = { offsetBytes, lengthBytes, pieceBytes: this.#commands.rangeBytesMax };
+    return this.#call("verify", range, options, (at, length) =>
+      this.#io(this.#commands.verify(at, length), none, options),
+    );
+  }
+
+  /**
+   * Resolves once every write that settled before is on the medium.
+   *
+   * After a reconnect, one flush rejects with a BlockError `medium` whose cause is the
+   * InitiatorError `volatile-writes-lost-possible`, if writes were acknowledged before the
+   * connection was lost and not flushed: a target that restarted may have lost them. `facts.ranges`
+   * (ByteRange[]) says which; write those again, and flush again.
+   */
   flush(options: CallOptions = {}): Promise<void> {
-    return this.#call("flush", 0, 0, options, async () => {
+    return this.#call("flush", undefined, options, async () => {
       if (!this.#limits.hasVolatileCache) return;
-      await this.#io(this.#templates.flush, { kind: "none" }, options);
+      const record = this.#durability.begin();
+      try {
+        await this.#io(this.#commands.flush, none, options);
+      } catch (error) {
+        this.#durability.fail(record);
+        throw error;
+      }
+      const ranges = this.#durability.succeed(record);
+      if (ranges.length > 0) throw this.#lossError(ranges);
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
-    await Promise.allSettled(this.#calls);
+    if (this.#underWay > 0) {
+      this.#idle ??= Promise.withResolvers();
+      await this.#idle.promise;
+    }
     this.#onDisposed(this);
   }
 
-  #writePiece(at: number, data: Uint8Array, options: CallOptions): Promise<void> {
-    const write = { ...this.#templates.write, ...this.#blocks(at, data.length) };
-    return this.#io(write, { kind: "out", data }, options);
+  #writePiece(at: number, data: Uint8Array, options: WriteOptions): Promise<unknown> {
+    const isDurable = options.isDurable ?? false;
+    const write = this.#commands.write(at, data.length, isDurable);
+    const done = this.#io(write, { kind: "out", data }, options);
+    if (isDurable) return done;
+    return done.then(({ epoch }) => this.#acknowledged(at, data.length, epoch));
   }
 
-  #blocks(atBytes: number, lengthBytes: number): { slba: bigint; nlb: number } {
-    const { blockSizeBytes } = this;
-    return { slba: BigInt(atBytes / blockSizeBytes), nlb: lengthBytes / blockSizeBytes };
+  #zeroPiece(at: number, length: number, options: WriteOptions): Promise<unknown> {
+    const isDurable = options.isDurable ?? false;
+    const done = this.#io(this.#commands.writeZeroes(at, length, isDurable), none, options);
+    return isDurable ? done : done.then(({ epoch }) => this.#acknowledged(at, length, epoch));
+  }
+
+  #acknowledged(at: number, length: number, epoch: number): void {
+    if (!this.#limits.hasVolatileCache) return;
+    this.#durability.acknowledged(at, at + length, epoch);
+  }
+
+  async #comparePiece(at: number, data: Uint8Array, options: CallOptions): Promise<boolean> {
+    try {
+      await this.#io(this.#commands.compare(at, data.length), { kind: "out", data }, options);
+      return true;
+    } catch (error) {
+      const isKnown = error instanceof InitiatorError;
+      if (isKnown && error.facts.statusName === "compareFailure") return false;
+      throw error;
+    }
+  }
+
+  async #readsAs(at: number, data: Uint8Array, options: CallOptions): Promise<boolean> {
+    const target = new Uint8Array(data.length);
+    await this.#io(this.#commands.read(at, data.length), { kind: "in", target }, options);
+    return Buffer.compare(target, data) === 0;
+  }
+
+  #io(io: Command, transfer: Transfer, { signal }: CallOptions): Promise<IoResult> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const { promise, resolve, reject } = Promise.withResolvers<IoResult>();
+    const done = (completion: Completion, epoch: number) => resolve({ completion, epoch });
+    const call = new IoCall(this.#path, io, transfer, this.#plain, done, reject);
+    call.resubmit();
+    return signal ? call.abortable(promise, signal) : promise;
   }
 
   /** Checks a call's range, counts it among those under way, and gives its errors their codes. */
-  async #call(
+  #call(
     doing: string,
-    offsetBytes: number,
-    lengthBytes: number,
+    range: CallRange | undefined,
     options: CallOptions,
-    work: () => Promise<void>,
+    run: (atBytes: number, lengthBytes: number) => Promise<unknown>,
   ): Promise<void> {
+    const { offsetBytes, lengthBytes, pieceBytes } = range ?? noRange;
     const error = this.#refusal(doing, offsetBytes, lengthBytes);
-    if (error) throw error;
-    options.signal?.throwIfAborted();
-    const call = work();
-    this.#calls.add(call);
-    try {
-      await call;
-    } catch (cause) {
-      throw blockError(`${doing} at ${offsetBytes} of namespace ${this.#info.nsid}`, cause);
-    } finally {
-      this.#calls.delete(call);
-    }
+    if (error) return Promise.reject(error);
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+    this.#underWay += 1;
+    const work = range ? splitRange(offsetBytes, lengthBytes, pieceBytes, run) : run(0, 0);
+    return work.then(
+      () => this.#settled(),
+      (cause) => {
+        this.#settled();
+        throw blockError(`${doing} at ${offsetBytes} of namespace ${this.#info.nsid}`, cause);
+      },
+    );
+  }
+
+  #settled(): void {
+    this.#underWay -= 1;
+    if (this.#underWay === 0) this.#idle?.resolve();
   }
 
   #refusal(doing: string, offsetBytes: number, lengthBytes: number): BlockError | undefined {
     const { blockSizeBytes, sizeBytes } = this;
+    const isAligned = offsetBytes % blockSizeBytes === 0 && lengthBytes % blockSizeBytes === 0;
+    const isInside = offsetBytes >= 0 && lengthBytes >= 0 && offsetBytes + lengthBytes <= sizeBytes;
+    const isAllowed = !this.readOnly || reading.has(doing);
+    if (isAligned && isInside && isAllowed && !this.#isClosed) return undefined;
     const what = `Cannot ${doing} ${lengthBytes} bytes at ${offsetBytes} of a namespace`;
     if (this.#isClosed) return new BlockError("closed", `${what}: it was closed here.`);
-    const isAligned = offsetBytes % blockSizeBytes === 0 && lengthBytes % blockSizeBytes === 0;
     if (!isAligned || !(offsetBytes >= 0) || !(lengthBytes >= 0)) {
       return new BlockError("range", `${what}: both must be multiples of ${blockSizeBytes}.`);
     }
-    if (offsetBytes + lengthBytes > sizeBytes) {
-      return new BlockError("range", `${what}: it has ${sizeBytes} bytes.`);
-    }
-    if (doing.startsWith("write") && this.readOnly) {
-      return new BlockError("read-only", `${what}: it is write protected.`);
-    }
-    return undefined;
+    if (!isInside) return new BlockError("range", `${what}: it has ${sizeBytes} bytes.`);
+    return new BlockError("read-only", `${what}: it is write protected.`);
   }
 
-  /** Runs pieces of at most `pieceBytes`, some at a time; on a failure the begun ones settle. */
-  async #split(
-    offsetBytes: number,
-    lengthBytes: number,
-    pieceBytes: number,
-    run: (atBytes: number, lengthBytes: number) => Promise<void>,
-  ): Promise<void> {
-    const endBytes = offsetBytes + lengthBytes;
-    if (lengthBytes > 0 && lengthBytes <= pieceBytes) return run(offsetBytes, lengthBytes);
-    let next = offsetBytes;
-    let hasFailed = false;
-    const worker = async () => {
-      while (next < endBytes && !hasFailed) {
-        const at = next;
-        next = Math.min(at + pieceBytes, endBytes);
-        try {
-          await run(at, next - at);
-        } catch (error) {
-          hasFailed = true;
-          throw error;
-        }
-      }
-    };
-    const results = await Promise.allSettled(Array.from({ length: commandsAtATime }, worker));
-    const failed = results.find((result) => result.status === "rejected");
-    if (failed) throw failed.reason;
-  }
-
-  async #io(
-    io: DiskCommand,
-    transfer: NonNullable<ExecuteOptions["transfer"]>,
-    options: CallOptions,
-  ): Promise<void> {
-    for (let retry = 0; ; retry++) {
-      try {
-        await this.#run(io, { ...options, transfer });
-        return;
-      } catch (error) {
-        if (retry === retriesMax || !isPassing(error)) throw error;
-        this.#log("command-retried", { command: io.name, nsid: io.nsid, retry: retry + 1 });
-      }
-    }
+  #lossError(ranges: readonly unknown[]): InitiatorError {
+    const { peer } = this.#path;
+    const what = `The connection to ${peer} was lost and is back`;
+    const message =
+      `${what}: ${ranges.length} written ranges were not flushed before and may be lost. ` +
+      "Write them again, and flush again.";
+    const { nsid } = this.#info;
+    return new InitiatorError("volatile-writes-lost-possible", message, { peer, nsid, ranges });
   }
 }
 
-/** Write Zeroes that also frees the blocks, where the namespace says that it then reads zeros. */
-function zeroesTemplate({ nsid, identify }: NamespaceInfo): CommandOf<"writeZeroes"> {
-  const template = command("writeZeroes", { nsid });
-  const { writeZeroesDeallocate, readBehavior } = identify.dlfeat;
-  const deac = writeZeroesDeallocate && readBehavior === 1;
-  return { ...template, control: { ...template.control, deac } };
+/** The range of a call, and how it is split. */
+interface CallRange {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly pieceBytes: number;
 }
 
-const passing: ReadonlySet<unknown> = new Set<StatusName>([
-  "transientTransport",
-  "commandInterrupted",
-]);
+const noRange: CallRange = { offsetBytes: 0, lengthBytes: 0, pieceBytes: 0 };
 
-function isPassing(error: unknown): boolean {
-  if (!(error instanceof InitiatorError) || error.facts.status?.dnr !== false) return false;
-  return passing.has(error.facts.statusName);
+interface IoResult {
+  readonly completion: Completion;
+  readonly epoch: number;
 }
 
-const blockCodes: Readonly<Partial<Record<string, BlockError["code"]>>> = {
-  lbaOutOfRange: "range",
-  capacityExceeded: "no-space",
-  namespaceWriteProtected: "read-only",
-  writeToReadOnly: "read-only",
-  invalidNamespace: "gone",
-  namespaceNotReady: "gone",
-  anaPersistentLoss: "gone",
-  anaInaccessible: "gone",
-} satisfies Partial<Record<StatusName, BlockError["code"]>>;
-
-/** An error of this part as one of a BlockDevice; an abort stays what it is. */
-function blockError(doing: string, cause: unknown): unknown {
-  if (!(cause instanceof InitiatorError)) return cause;
-  const { code, facts, message } = cause;
-  const block = code === "status" ? (blockCodes[facts.statusName ?? ""] ?? "medium") : "gone";
-  return new BlockError(block, `Cannot ${doing}: ${message}`, { cause });
-}
+const none: Transfer = { kind: "none" };
+/** Calls that a write protected disk takes. */
+const reading: ReadonlySet<string> = new Set(["read", "compare", "verify", "flush"]);

@@ -20,6 +20,8 @@ export interface Transport {
   readonly bufferedBytes: number;
   /** Takes buffers in order, without copying; they must not change before they have left. */
   send(chunks: readonly Uint8Array[]): void;
+  /** Calls `left` once everything sent so far has left this process, or never will. */
+  whenLeft(left: () => void): void;
   /** Sends what was taken, then closes; idempotent, and `ended` follows. */
   end(): void;
   /** The clock that `tick` shows, in milliseconds. */
@@ -32,12 +34,25 @@ export interface Transport {
  */
 export type Dial = (handlers: TransportHandlers, options: CallOptions) => Promise<Transport>;
 
+/** Waiting, for what is tried again later. */
+export interface Clock {
+  /** Milliseconds since any moment; never goes back. */
+  nowMs(): number;
+  /** Resolves after `durationMs`; rejects with the signal's reason. */
+  sleep(durationMs: number, options?: CallOptions): Promise<void>;
+}
+
 /** What this part reports to `log`. */
 export type InitiatorEvent =
   | "queue-connected"
   | "queue-ended"
   | "controller-ready"
   | "controller-closed"
+  | "controller-disconnected"
+  | "controller-reconnecting"
+  | "controller-reconnected"
+  | "controller-lost"
+  | "authenticated"
   | "async-event"
   | "command-retried";
 

@@ -3,6 +3,7 @@
  * write and leave, and hooks to misbehave. A test double, made of the encoders of `nvme`.
  */
 
+import type { BlockDevice } from "../../block/index.ts";
 import {
   appendCapsuleResp,
   appendData,
@@ -13,6 +14,9 @@ import {
   cap,
   cc,
   cns,
+  commands,
+  type DhchapController,
+  type DhchapControllerStep,
   type Digests,
   decodeCommand,
   decodeProperty,
@@ -24,6 +28,7 @@ import {
   encodeNamespaceList,
   encodeProperty,
   encodeStatus,
+  feature,
   identifyController,
   identifyNamespace,
   initialFraming,
@@ -37,6 +42,7 @@ import {
   type StatusName,
   statusOf,
 } from "../../nvme/index.ts";
+import { FakeMedium, type FakeResult } from "./fake-medium.ts";
 import type { FarEnd, NearEnd } from "./memory-pipe.ts";
 
 /** A command as a hook sees it. */
@@ -63,6 +69,21 @@ export interface FakeOptions {
   readonly ioccsz?: number;
   readonly mdts?: number;
   readonly hasWriteZeroes?: boolean;
+  /** Compare, Verify and Dataset Management are there; the last one leaves zeros. */
+  readonly hasAllCommands?: boolean;
+  /** Flush is needed, unless false. */
+  readonly hasVolatileCache?: boolean;
+  /** None where there are no descriptors. */
+  readonly uuid?: string | undefined;
+  readonly serial?: string;
+  /** The namespace is not there. */
+  readonly isGone?: boolean;
+  /** AUTHREQ of each queue's Connect: bits 1 (ATR) and 2 (ASCR). */
+  readonly authreq?: (qid: number) => number;
+  /** The controller's side of authentication, one for each queue. */
+  readonly authentication?: (qid: number) => DhchapController;
+  /** What the namespace's blocks are on; bytes in memory unless given. */
+  readonly device?: BlockDevice;
   readonly isReadOnly?: boolean;
   /** What ICResp says in place of what it was asked for. */
   readonly digests?: Digests;
@@ -73,16 +94,23 @@ export interface FakeOptions {
   readonly hook?: (call: FakeCall) => boolean;
 }
 
+/** UUID of a fake target's namespace, unless told otherwise. */
+const fakeUuid = "12345678-1234-4234-8234-123456789abc";
+
 /** The state behind all connections of one fake target. */
 export class FakeTarget {
-  readonly options: FakeOptions;
-  readonly disk: Uint8Array;
+  options: FakeOptions;
+  readonly medium: FakeMedium;
   readonly blockSizeBytes: number;
   readonly queues: FakeQueue[] = [];
   /** Names of the commands that came, in order. */
   readonly seen: string[] = [];
   /** Termination requests that came from the host. */
   readonly terminations: { readonly fes: number; readonly fei: number }[] = [];
+  /** Features that were set, by CDW11. */
+  readonly features = new Map<number, number>();
+  /** Log pages beside those of changed namespaces and discovery. */
+  readonly pages = new Map<number, Uint8Array>();
   genctr = 1n;
   enabled = false;
   isShutDown = false;
@@ -91,8 +119,30 @@ export class FakeTarget {
   constructor(options: FakeOptions = {}) {
     this.options = options;
     this.blockSizeBytes = options.blockSizeBytes ?? 512;
-    this.disk = new Uint8Array(options.sizeBytes ?? 1024 * 1024);
+    const disk = new Uint8Array(options.sizeBytes ?? 1024 * 1024);
+    this.medium = new FakeMedium(disk, this.blockSizeBytes, options.device);
     this.readsUntilReady = options.readyAfter ?? 0;
+  }
+
+  /** The bytes of the namespace. */
+  get disk(): Uint8Array {
+    return this.medium.disk;
+  }
+
+  set disk(disk: Uint8Array) {
+    this.medium.disk = disk;
+  }
+
+  /** Behaves differently from now on. */
+  change(options: Partial<FakeOptions>): void {
+    this.options = { ...this.options, ...options };
+  }
+
+  /** Cuts all connections. */
+  cut(): void {
+    for (const queue of this.queues.splice(0)) queue.cut();
+    this.enabled = false;
+    this.isShutDown = false;
   }
 
   /** Takes a connection; give this to a MemoryPipe. */
@@ -117,6 +167,9 @@ export class FakeQueue implements FarEnd {
   /** Commands that wait for an event. */
   readonly pendingEvents: number[] = [];
   qid = 0;
+  /** What came of the host's authentication. */
+  authentication: DhchapController | undefined;
+  authenticated: DhchapControllerStep | undefined;
   #received: Uint8Array | undefined;
   #afterData: (() => void) | undefined;
   readonly #transfers = new Map<number, { cid: number; command: Command; data: Uint8Array }>();
@@ -227,7 +280,7 @@ export class FakeQueue implements FarEnd {
     this.#target.seen.push(command.name);
     const call = { cid, command, lengthBytes: data.lengthBytes, queue: this };
     const bytes = new Uint8Array(data.lengthBytes);
-    const isOut = command.name === "write" || command.name === "connect";
+    const isOut = commands[command.name].data === "out" && bytes.length > 0;
     if (pdu.dataLength > 0) {
       this.#received = bytes;
       this.#afterData = () => {
@@ -250,11 +303,12 @@ export class FakeQueue implements FarEnd {
 
   /** Runs a command whose data is all there. */
   #run(cid: number, command: Command, data: Uint8Array): void {
-    const { disk, blockSizeBytes, options } = this.#target;
+    const { options } = this.#target;
     switch (command.name) {
       case "connect":
         this.qid = command.qid;
-        this.respond(cid, { dw0: 7 });
+        this.authentication = options.authentication?.(command.qid);
+        this.respond(cid, { dw0: 7 + (options.authreq?.(command.qid) ?? 0) * 0x10000 });
         break;
       case "propertyGet":
         this.#getProperty(cid, command.ofst);
@@ -269,36 +323,65 @@ export class FakeQueue implements FarEnd {
         this.#logPage(cid, command.lid, Number(command.lpo), command.numd * 4);
         break;
       case "setFeatures":
-        this.respond(cid, { dw0: dwordOf(numberOfQueues.encode({ nsq: 4, ncq: 4 })) });
+        if (command.fid === feature.numberOfQueues) {
+          this.respond(cid, { dw0: dwordOf(numberOfQueues.encode({ nsq: 4, ncq: 4 })) });
+        } else {
+          this.#target.features.set(command.fid, command.cdw11);
+          this.respond(cid);
+        }
         break;
+      case "getFeatures": {
+        const dw0 = this.#target.features.get(command.fid) ?? 0;
+        if (lengthOf(command.fid) === 0) this.respond(cid, { dw0 });
+        else
+          this.sendData(
+            cid,
+            Uint8Array.from({ length: lengthOf(command.fid) }, (_, n) => n),
+          );
+        break;
+      }
       case "asyncEventRequest":
         this.pendingEvents.push(cid);
         break;
       case "keepAlive":
-      case "flush":
         this.respond(cid);
         break;
-      case "read": {
-        const at = Number(command.slba) * blockSizeBytes;
-        this.sendData(cid, disk.subarray(at, at + command.nlb * blockSizeBytes));
+      case "authenticationSend":
+        this.authenticated = this.authentication!.send(data);
+        this.respond(cid);
         break;
-      }
-      case "write":
-        if (options.isReadOnly) {
-          this.fail(cid, "namespaceWriteProtected");
-          break;
+      case "authenticationReceive": {
+        const answer = this.authentication!.receive();
+        if (answer.kind === "outOfTurn") this.fail(cid, "commandSequence");
+        else {
+          const raw = new Uint8Array(command.length);
+          raw.set(answer.message);
+          this.sendData(cid, raw);
         }
-        disk.set(data, Number(command.slba) * blockSizeBytes);
-        this.respond(cid);
-        break;
-      case "writeZeroes": {
-        const at = Number(command.slba) * blockSizeBytes;
-        disk.fill(0, at, at + command.nlb * blockSizeBytes);
-        this.respond(cid);
         break;
       }
+      case "abort":
+        this.respond(cid, { dw0: 1 });
+        break;
       default:
-        this.fail(cid, "invalidOpcode");
+        this.#runIo(cid, command, data);
+    }
+  }
+
+  #runIo(cid: number, command: Command, data: Uint8Array): void {
+    const { options, medium } = this.#target;
+    const isChange = ["write", "writeZeroes", "datasetManagement"].includes(command.name);
+    if (options.isGone) this.fail(cid, "invalidNamespace");
+    else if (options.isReadOnly && isChange) this.fail(cid, "namespaceWriteProtected");
+    else {
+      const answer = (result: FakeResult) => {
+        if (typeof result === "string") this.fail(cid, result);
+        else if (result) this.sendData(cid, result);
+        else this.respond(cid);
+      };
+      const result = medium.run(command, data);
+      if (result instanceof Promise) void result.then(answer);
+      else answer(result);
     }
   }
 
@@ -327,11 +410,11 @@ export class FakeQueue implements FarEnd {
     const { options, disk, blockSizeBytes } = this.#target;
     if (structure === cns.controller) this.sendData(cid, this.#controller());
     else if (structure === cns.activeNamespaces) {
-      this.sendData(cid, encodeNamespaceList(nsid < 1 ? [1] : []));
-    } else if (nsid !== 1) this.fail(cid, "invalidNamespace");
+      this.sendData(cid, encodeNamespaceList(nsid < 1 && !options.isGone ? [1] : []));
+    } else if (nsid !== 1 || options.isGone) this.fail(cid, "invalidNamespace");
     else if (structure === cns.namespaceDescriptors) {
-      const uuid = "12345678-1234-4234-8234-123456789abc";
-      this.sendData(cid, encodeNamespaceDescriptors({ uuid, csi: 0 }));
+      const { uuid } = { uuid: fakeUuid, ...options };
+      this.sendData(cid, encodeNamespaceDescriptors({ ...(uuid ? { uuid } : {}), csi: 0 }));
     } else {
       const zero = identifyNamespace.decode(new Uint8Array(4096));
       const blocks = BigInt(disk.length / blockSizeBytes);
@@ -339,18 +422,22 @@ export class FakeQueue implements FarEnd {
         i > 0 ? f : { ...f, lbads: Math.log2(blockSizeBytes) },
       );
       const nsattr = { writeProtected: options.isReadOnly ?? false };
+      const dlfeat = { ...zero.dlfeat, readBehavior: options.hasAllCommands ? 1 : 0 };
       const sizes = { nsze: blocks, ncap: blocks, nuse: blocks };
-      this.sendData(cid, identifyNamespace.encode({ ...zero, ...sizes, lbaf, nsattr }));
+      this.sendData(cid, identifyNamespace.encode({ ...zero, ...sizes, dlfeat, lbaf, nsattr }));
     }
   }
 
   #controller(): Uint8Array {
-    const { ioccsz = 4 + 8192 / 16, mdts = 0, hasWriteZeroes = true } = this.#target.options;
+    const { options } = this.#target;
+    const { ioccsz = 4 + 8192 / 16, mdts = 0, hasWriteZeroes = true } = options;
+    const { hasAllCommands: all = false, hasVolatileCache = true, serial = "42" } = options;
+    const has = { compare: all, verify: all, datasetManagement: all, writeZeroes: hasWriteZeroes };
     const zero = identifyController.decode(new Uint8Array(4096));
     return identifyController.encode({
       ...zero,
       mn: "Fake",
-      sn: "42",
+      sn: serial,
       fr: "1",
       cntlid: 7,
       mdts,
@@ -358,8 +445,10 @@ export class FakeQueue implements FarEnd {
       kas: 10,
       ioccsz,
       iorcsz: 1,
-      oncs: { ...zero.oncs, writeZeroes: hasWriteZeroes },
-      vwc: { present: true, flushBehavior: 0 },
+      acl: 4,
+      elpe: 8,
+      oncs: { ...zero.oncs, ...has },
+      vwc: { present: hasVolatileCache, flushBehavior: 0 },
       sgls: { support: 1, keyed: false },
     });
   }
@@ -367,6 +456,11 @@ export class FakeQueue implements FarEnd {
   #logPage(cid: number, lid: number, lpo: number, lengthBytes: number): void {
     if (lid === logPage.changedNamespaces) {
       this.sendData(cid, encodeNamespaceList([1]).subarray(0, lengthBytes));
+      return;
+    }
+    const page = this.#target.pages.get(lid);
+    if (page) {
+      this.sendData(cid, page.subarray(lpo, lpo + lengthBytes));
       return;
     }
     const entries = this.#target.options.discovery ?? [];
@@ -378,4 +472,10 @@ export class FakeQueue implements FarEnd {
     ]);
     this.sendData(cid, log.subarray(lpo, lpo + lengthBytes));
   }
+}
+
+/** Data that Get Features of a feature brings. */
+function lengthOf(fid: number): number {
+  if (fid === feature.timestamp) return 8;
+  return fid === feature.hostIdentifier ? 16 : 0;
 }

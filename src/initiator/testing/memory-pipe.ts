@@ -1,6 +1,7 @@
 /** A transport in memory for tests: the other end is a function, time moves when told to. */
 
-import type { Dial, TransportHandlers } from "../transport.ts";
+import { InitiatorError } from "../error.ts";
+import type { Clock, Dial, TransportHandlers } from "../transport.ts";
 
 /** The far end of one connection. */
 export interface FarEnd {
@@ -24,7 +25,15 @@ export class MemoryPipe {
   readonly #open = new Set<TransportHandlers>();
   /** Cuts what is delivered to the host into pieces of this. */
   pieceBytes = Number.POSITIVE_INFINITY;
+  /** While true, nothing that was sent counts as having left; what waits for that is in `held`. */
+  holdsSent = false;
+  readonly held: (() => void)[] = [];
+  /** Nothing listens at the other end. */
+  isDown = false;
+  /** How often a connection was asked for. */
+  dials = 0;
   #nowMs = 1000;
+  readonly #sleepers = new Set<{ readonly endMs: number; readonly wake: () => void }>();
 
   constructor(accept: (near: NearEnd) => FarEnd) {
     this.#accept = accept;
@@ -39,10 +48,31 @@ export class MemoryPipe {
   tick(byMs: number): void {
     this.#nowMs += byMs;
     for (const handlers of this.#open) handlers.tick(this.#nowMs);
+    for (const sleeper of this.#sleepers) {
+      if (sleeper.endMs > this.#nowMs) continue;
+      this.#sleepers.delete(sleeper);
+      sleeper.wake();
+    }
   }
+
+  /** A clock that goes as `tick` says. */
+  readonly clock: Clock = {
+    nowMs: () => this.#nowMs,
+    sleep: (durationMs, { signal } = {}) =>
+      new Promise((resolve, reject) => {
+        const sleeper = { endMs: this.#nowMs + durationMs, wake: resolve };
+        this.#sleepers.add(sleeper);
+        signal?.addEventListener("abort", () => {
+          this.#sleepers.delete(sleeper);
+          reject(signal.reason);
+        });
+      }),
+  };
 
   readonly dial: Dial = async (handlers, { signal }) => {
     signal?.throwIfAborted();
+    this.dials += 1;
+    if (this.isDown) throw new InitiatorError("connect-refused", "Nothing listens here.");
     this.#open.add(handlers);
     const close = (cause?: Error) => {
       if (!this.#open.delete(handlers)) return;
@@ -68,6 +98,10 @@ export class MemoryPipe {
         queueMicrotask(() => {
           if (this.#open.has(handlers)) far.receive(joined);
         });
+      },
+      whenLeft: (left) => {
+        if (this.holdsSent) this.held.push(left);
+        else queueMicrotask(left);
       },
       end: () => queueMicrotask(() => close()),
       nowMs: () => this.#nowMs,

@@ -1,0 +1,181 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { test } from "node:test";
+import {
+  DhchapController,
+  type DhchapControllerOptions,
+  DhchapSecret,
+  dhchapGroups,
+  dhchapHashes,
+  type RetainedPsk,
+} from "../nvme/index.ts";
+import { Controller, InitiatorError } from "./index.ts";
+import type { FakeOptions } from "./testing/fake-target.ts";
+import { fake, open, settle, subsystemNqn } from "./testing/open.ts";
+
+const hostNqn = "nqn.2026-11.org.example:host";
+const hostSecret = new DhchapSecret(new Uint8Array(32).fill(1), "sha256");
+const controllerSecret = new DhchapSecret(new Uint8Array(48).fill(2), "none");
+const otherSecret = new DhchapSecret(new Uint8Array(32).fill(3), "none");
+const groupFast = ["null"] as const;
+
+/** A target that asks each queue to authenticate, or those that `asks` says. */
+function target(
+  options: Partial<DhchapControllerOptions> = {},
+  asks: (qid: number) => number = () => 2,
+): FakeOptions {
+  const parties = { hostnqn: hostNqn, subnqn: subsystemNqn };
+  const secrets = { secret: hostSecret, controllerSecret };
+  return {
+    authreq: asks,
+    authentication: () =>
+      new DhchapController({ ...parties, ...secrets, random: randomBytes, ...options }),
+  };
+}
+
+const secret = hostSecret.reveal();
+const both = { secret, controllerSecret: controllerSecret.reveal() };
+
+test("a host authenticates every queue, in each hash and group, one and both ways", async () => {
+  for (const hash of dhchapHashes) {
+    for (const group of dhchapGroups.filter((name) => name === "null" || name === "ffdhe2048")) {
+      for (const keys of [{ secret }, both]) {
+        const authentication = { ...keys, hashes: [hash], groups: [group] };
+        const { target: made, controller } = await open(target(), { hostNqn, authentication });
+        await (await controller.openNamespace(1)).flush();
+        assert.equal(made.queues.length, 2);
+        for (const { authenticated } of made.queues) {
+          assert.ok(authenticated?.kind === "authenticated");
+          assert.equal(authenticated.result.bidirectional, keys === both);
+        }
+        await controller.close();
+      }
+    }
+  }
+});
+
+test("a target that asks on its admin queue only is served as well", async () => {
+  const behaviour = target({}, (qid) => (qid === 0 ? 2 : 0));
+  const authentication = { ...both, groups: groupFast };
+  const { controller } = await open(behaviour, { hostNqn, authentication });
+  await controller.close();
+});
+
+const failures: readonly {
+  readonly name: string;
+  readonly behaviour: FakeOptions;
+  readonly keys: { readonly secret: string; readonly controllerSecret?: string } | undefined;
+  readonly code: InitiatorError["code"];
+  readonly message: RegExp;
+}[] = [
+  {
+    name: "no key",
+    behaviour: target(),
+    keys: undefined,
+    code: "unsupported",
+    message: /was given no key/,
+  },
+  {
+    name: "the wrong key of the host",
+    behaviour: target(),
+    keys: { secret: otherSecret.reveal() },
+    code: "authentication-failed",
+    message: /secrets of both ends differ/,
+  },
+  {
+    name: "the wrong key of the controller",
+    behaviour: target(),
+    keys: { secret, controllerSecret: otherSecret.reveal() },
+    code: "authentication-failed",
+    message: /secrets of both ends differ/,
+  },
+  {
+    name: "a controller that does not authenticate, where it must",
+    behaviour: target({}, () => 0),
+    keys: both,
+    code: "authentication-failed",
+    message: /did not ask/,
+  },
+  {
+    name: "no hash in common",
+    behaviour: target({ hashes: ["sha512"] }),
+    keys: both,
+    code: "authentication-failed",
+    message: /hash in common/,
+  },
+  {
+    name: "a secure channel that the host was not told of",
+    behaviour: target({}, () => 4),
+    keys: both,
+    code: "authentication-failed",
+    message: /secure channel/,
+  },
+  {
+    name: "a text that is no secret",
+    behaviour: target(),
+    keys: { secret: `${secret.slice(0, -3)}x=:` },
+    code: "unsupported",
+    message: /host's secret/,
+  },
+];
+
+test("connecting fails with the reason, and without the key", async () => {
+  for (const { name, behaviour, keys, code, message } of failures) {
+    const hashes = ["sha256"] as const;
+    const authentication = keys && { ...keys, hashes, groups: groupFast };
+    const options = { hostNqn, ...(authentication ? { authentication } : {}) };
+    await assert.rejects(open(behaviour, options), (error) => {
+      assert.ok(error instanceof InitiatorError, name);
+      assert.equal(error.code, code, name);
+      assert.match(error.message, message, name);
+      assert.ok(!JSON.stringify(error).includes(secret.slice(10, 30)), name);
+      return true;
+    });
+  }
+});
+
+test("a controller that reconnects authenticates again", async () => {
+  const authentication = { ...both, groups: groupFast };
+  const { target: made, pipe } = fake(target());
+  const options = { subsystemNqn, hostNqn, authentication, clock: pipe.clock, reconnect: {} };
+  const controller = await Controller.open(pipe, "fake", options);
+  const disk = await controller.openNamespace(1);
+  made.cut();
+  const flushing = disk.flush();
+  await settle();
+  pipe.tick(200);
+  await flushing;
+  assert.equal(made.queues.length, 2);
+  await controller.close();
+});
+
+test("secure channel concatenation makes a key by authentication, and goes on by TLS with it", async () => {
+  const plain = fake(target({ concatenation: "newTlsPsk" }, () => 4));
+  const secured = fake();
+  const identities: string[] = [];
+  const dials = {
+    dial: plain.pipe.dial,
+    dialSecured: (psks: readonly { readonly identity: string }[]) => {
+      identities.push(...psks.map(({ identity }) => identity));
+      return secured.pipe.dial;
+    },
+  };
+  const authentication = { ...both, groups: ["ffdhe2048"] as const };
+  const tls = { isFromAuthentication: true } as const;
+  const options = { subsystemNqn, hostNqn, authentication, tls };
+  const controller = await Controller.open(dials, "fake", options);
+  assert.equal(controller.ioQueues, 1);
+  assert.equal(plain.pipe.openCount, 0);
+  const [queue] = plain.target.queues;
+  const made: RetainedPsk | undefined =
+    queue?.authenticated?.kind === "authenticated"
+      ? queue.authenticated.result.generated
+      : undefined;
+  const parties = { hostnqn: hostNqn, subnqn: subsystemNqn };
+  assert.deepEqual(identities, [made?.tlsPsk(parties, 1).identity]);
+  await controller.close();
+  const without = Controller.open(plain.pipe, "fake", { ...options });
+  await assert.rejects(without, { code: "unsupported", message: /transport has none/ });
+  const { authentication: _, ...noKeys } = options;
+  await assert.rejects(Controller.open(dials, "fake", noKeys), { message: /no secret/ });
+});

@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import {
+  createServer,
+  getCACertificates,
+  setDefaultCACertificates,
+  type TlsOptions,
+} from "node:tls";
+import { ConfiguredPsk, type TlsPsk } from "../nvme/index.ts";
+import { connectController, InitiatorError } from "./index.ts";
+import { FakeTarget } from "./testing/fake-target.ts";
+import { pattern, subsystemNqn } from "./testing/open.ts";
+
+const hostNqn = "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-4000-8000-000000000001";
+const parties = { hostnqn: hostNqn, subnqn: subsystemNqn };
+const configured = new ConfiguredPsk(new Uint8Array(32).fill(7), "sha256");
+const key = configured.reveal();
+
+/** A fake target behind TLS that knows one identity. */
+async function listen(known: TlsPsk | undefined, options: TlsOptions = {}) {
+  const target = new FakeTarget();
+  const asked: string[] = [];
+  const psk: TlsOptions = {
+    minVersion: "TLSv1.3",
+    ciphers: "TLS_AES_128_GCM_SHA256",
+    pskCallback: (_socket, identity) => {
+      asked.push(identity);
+      return identity === known?.identity ? known.key : null;
+    },
+  };
+  const server = createServer({ ...psk, ...options }, (socket) => {
+    const far = target.accept({
+      send: (chunk) => void socket.write(chunk),
+      cut: () => void socket.destroy(),
+    });
+    socket.on("data", (chunk) => far.receive(chunk));
+    socket.on("error", () => {});
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  return {
+    target,
+    asked,
+    address: { host: "127.0.0.1", port, subsystemNqn, hostNqn },
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+test("connectController goes by TLS with the key of either identity version", async () => {
+  for (const version of [0, 1] as const) {
+    await using server = await listen(configured.retain(hostNqn).tlsPsk(parties, version));
+    {
+      await using controller = await connectController({
+        ...server.address,
+        tls: { key },
+        ioQueues: 2,
+      });
+      await using disk = await controller.openNamespace(1);
+      const data = pattern(300_032 - (300_032 % 512));
+      await disk.write(512, data);
+      const back = new Uint8Array(data.length);
+      await disk.read(512, back);
+      assert.deepEqual(back, data);
+    }
+    // The version that the target knows is found out once.
+    const versions = server.asked.map((identity) => identity.slice(0, 8));
+    const wanted = version === 1 ? ["1", "1", "1"] : ["1", "0", "0", "0"];
+    assert.deepEqual(
+      versions,
+      wanted.map((digit) => `NVMe${digit}R01`),
+    );
+  }
+});
+
+test("a controller that does not know the key is refused, a trusted certificate notwithstanding", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "diskomator-tls-"));
+  const file = (name: string) => join(folder, name);
+  const subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
+  const out = ["-keyout", file("key.pem"), "-out", file("cert.pem"), "-days", "1"];
+  execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", ...out, ...subject], {
+    stdio: "ignore",
+  });
+  const cert = readFileSync(file("cert.pem"), "utf8");
+  const before = getCACertificates("default");
+  setDefaultCACertificates([cert]);
+  const withCertificate = { cert, key: readFileSync(file("key.pem")) };
+  for (const options of [{}, withCertificate, { ...withCertificate, pskCallback: () => null }]) {
+    await using server = await listen(undefined, options);
+    const connecting = connectController({ ...server.address, tls: { key } });
+    await assert.rejects(connecting, (error) => {
+      assert.ok(error instanceof InitiatorError);
+      assert.equal(error.code, "authentication-failed");
+      assert.match(error.message, /Check that both ends have the same key/);
+      assert.ok(!error.message.includes(key));
+      return true;
+    });
+    assert.equal(server.target.queues.length, 0);
+  }
+  setDefaultCACertificates(before);
+  rmSync(folder, { recursive: true });
+});
+
+test("a target without TLS is told apart, and a key for SHA-384 is refused before dialling", async () => {
+  await using server = await listen(undefined);
+  const plain = connectController({ ...server.address, connectTimeoutMs: 1000 });
+  await assert.rejects(plain, { name: "InitiatorError" });
+  const long = new ConfiguredPsk(new Uint8Array(48).fill(7), "sha384").reveal();
+  const refused = connectController({ ...server.address, tls: { key: long } });
+  await assert.rejects(refused, { code: "unsupported", message: /32 bytes/ });
+  const wrong = connectController({ ...server.address, tls: { key: `${key}x` } });
+  await assert.rejects(wrong, { code: "unsupported", message: /its key is none/ });
+  assert.deepEqual(server.asked, []);
+});

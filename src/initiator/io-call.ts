@@ -1,0 +1,154 @@
+/**
+ * One I/O command until it is done: it outlives the queue that it was sent on, is repeated when its
+ * failure passes, and is sent again after a reconnect where that does no harm.
+ */
+
+import type { CallOptions } from "../block/index.ts";
+import type { Command, Completion, StatusName } from "../nvme/index.ts";
+import type { Call, Channel } from "./channel.ts";
+import { completionError, InitiatorError } from "./error.ts";
+import type { Transfer } from "./transfer.ts";
+import type { InitiatorLog } from "./transport.ts";
+
+/** How often a command is repeated that failed for a reason that passes. */
+const retriesMax = 3;
+/** How often a command is sent again that was under way when a connection was lost: one that is
+ * itself the reason must not go on for ever. */
+const interruptionsMax = 8;
+
+/** Where I/O calls go: a controller, over all of its associations. */
+export interface IoPath {
+  readonly peer: string;
+  readonly log: InitiatorLog;
+  /** Counts the associations; a call bears the number of the one that it was sent on last. */
+  readonly epoch: number;
+  /** Sends a call now, or once there is a connection again, or fails it. */
+  submit(call: IoCall): void;
+  /** Nobody waits for `call`; `released` is called once its buffer is free. */
+  abandon(call: IoCall, released: () => void): void;
+  /** True while a call that lost its connection may go on over another one. */
+  readonly goesOn: boolean;
+}
+
+/** How one I/O call behaves. */
+export interface IoCallOptions extends CallOptions {
+  readonly timeoutMs: number;
+  /** Doing it twice is as good as once; it is sent again after a reconnect. */
+  readonly isIdempotent: boolean;
+  /** Why it must not be sent again, where there is a reason by then. */
+  readonly refusal?: () => InitiatorError | undefined;
+}
+
+/** One I/O command, and the promise of its completion. */
+export class IoCall implements Call {
+  readonly command: Command;
+  readonly transfer: Transfer;
+  readonly timeoutMs: number;
+  /** Where it was sent last. */
+  channel: Channel | undefined;
+  /** The association that it was sent on last. */
+  epoch = 0;
+  readonly #path: IoPath;
+  readonly #options: IoCallOptions;
+  readonly #done: (completion: Completion, epoch: number) => void;
+  readonly #fail: (reason: unknown) => void;
+  #interruptions = 0;
+  #retries = 0;
+
+  constructor(
+    path: IoPath,
+    command: Command,
+    transfer: Transfer,
+    options: IoCallOptions,
+    done: (completion: Completion, epoch: number) => void,
+    fail: (reason: unknown) => void,
+  ) {
+    this.#path = path;
+    this.command = command;
+    this.transfer = transfer;
+    this.timeoutMs = options.timeoutMs;
+    this.#options = options;
+    this.#done = done;
+    this.#fail = fail;
+  }
+
+  /** Runs a command on `path`. */
+  static run(
+    path: IoPath,
+    command: Command,
+    transfer: Transfer,
+    options: IoCallOptions,
+  ): Promise<Completion> {
+    const { signal } = options;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    const { promise, resolve, reject } = Promise.withResolvers<Completion>();
+    const call = new IoCall(path, command, transfer, options, resolve, reject);
+    path.submit(call);
+    return signal ? call.abortable(promise, signal) : promise;
+  }
+
+  /** `promise`, which this call settles, until `signal` is aborted. */
+  abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+    const onAbort = () => this.#path.abandon(this, () => this.#fail(signal.reason));
+    signal.addEventListener("abort", onAbort, { once: true });
+    return promise.finally(() => signal.removeEventListener("abort", onAbort));
+  }
+
+  completed(completion: Completion): void {
+    if (completion.status === 0) {
+      this.#done(completion, this.epoch);
+      return;
+    }
+    const error = completionError(this.command, completion, this.#path.peer)!;
+    if (this.#retries === retriesMax || !isPassing(error)) {
+      this.#fail(error);
+      return;
+    }
+    this.#retries += 1;
+    const { name, nsid } = this.command;
+    this.#path.log("command-retried", { command: name, nsid, retry: this.#retries });
+    this.resubmit();
+  }
+
+  failed(error: InitiatorError): void {
+    if (error.code === "busy" || !this.#path.goesOn) {
+      this.#fail(error);
+      return;
+    }
+    this.#interruptions += 1;
+    if (this.#options.isIdempotent && this.#interruptions <= interruptionsMax) this.resubmit();
+    else this.#fail(interruptedError(this.command, this.#path.peer, error));
+  }
+
+  /** Sends it again, unless there is a reason by now not to. */
+  resubmit(): void {
+    const refusal = this.#options.refusal?.();
+    if (refusal) this.#fail(refusal);
+    else this.#path.submit(this);
+  }
+
+  /** Fails it: there will be no connection to send it on. */
+  reject(error: InitiatorError): void {
+    this.#fail(error);
+  }
+}
+
+/** The error of a command that was under way when the connection was lost, and not sent again. */
+export function interruptedError(
+  { name, nsid }: Command,
+  peer: string,
+  cause: InitiatorError,
+): InitiatorError {
+  const what = `The connection to ${peer} was lost while ${name} was under way`;
+  const message = `${what}: whether it was done is not known. Look before doing it again.`;
+  return new InitiatorError("interrupted", message, { peer, command: name, nsid }, { cause });
+}
+
+const passing: ReadonlySet<unknown> = new Set<StatusName>([
+  "transientTransport",
+  "commandInterrupted",
+]);
+
+function isPassing(error: InitiatorError): boolean {
+  return error.facts.status?.dnr === false && passing.has(error.facts.statusName);
+}

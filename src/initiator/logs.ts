@@ -1,0 +1,90 @@
+/** Log pages of a controller, read as values. NVMe Base 2.0 §5.16. */
+
+import type { CallOptions } from "../block/index.ts";
+import {
+  type CommandEffect,
+  commandsSupportedLog,
+  type DiscoveryLogEntry,
+  type ErrorLogEntry,
+  errorLogEntry,
+  firmwareSlotLog,
+  logPage,
+  type SmartLog,
+  smartLog,
+} from "../nvme/index.ts";
+import type { Admin } from "./admin.ts";
+import { readLog } from "./discovery-entry.ts";
+
+/** Runs something on the admin queue there is, again after a reconnect. */
+export type AskAdmin = <T>(work: (admin: Admin) => Promise<T>, options: CallOptions) => Promise<T>;
+
+/** One command that a controller has. */
+export interface SupportedCommand {
+  readonly opc: number;
+  readonly effect: CommandEffect;
+}
+
+/** The log pages of one controller; each method throws what `Controller.executeAdmin` throws. */
+export class LogPages {
+  readonly #peer: string;
+  readonly #ask: AskAdmin;
+
+  /** Use `Controller.logs`. */
+  constructor(peer: string, ask: AskAdmin) {
+    this.#peer = peer;
+    this.#ask = ask;
+  }
+
+  /** `lengthBytes` (a multiple of 4) of any page from `offsetBytes` on; clears its event. */
+  read(
+    lid: number,
+    lengthBytes: number,
+    options: CallOptions & { readonly offsetBytes?: number } = {},
+  ): Promise<Uint8Array> {
+    const { offsetBytes = 0 } = options;
+    return this.#ask((admin) => admin.logPage(lid, offsetBytes, lengthBytes, options), options);
+  }
+
+  /** What a discovery service lists; rearms its event. */
+  discovery(options: CallOptions = {}): Promise<DiscoveryLogEntry[]> {
+    return this.#ask((admin) => readLog(admin, this.#peer, options), options);
+  }
+
+  /** How the controller and its media are. */
+  async smart(options: CallOptions = {}): Promise<SmartLog> {
+    return smartLog.decode(await this.read(logPage.smart, smartLog.size, options));
+  }
+
+  /** Errors, the last one first, as many as the controller keeps (ELPE). */
+  async errors(options: CallOptions = {}): Promise<ErrorLogEntry[]> {
+    const count = await this.#ask(async ({ controller }) => controller.elpe, options);
+    const { size } = errorLogEntry;
+    const raw = await this.read(logPage.errorInformation, count * size, options);
+    const all = Array.from({ length: count }, (_, n) => errorLogEntry.decode(raw, n * size));
+    return all.filter(({ errorCount }) => errorCount !== 0n);
+  }
+
+  /** Commands that the controller has, and what they do beside their work. */
+  async commands(options: CallOptions = {}): Promise<{
+    readonly admin: readonly SupportedCommand[];
+    readonly io: readonly SupportedCommand[];
+  }> {
+    const raw = await this.read(logPage.commandsSupported, commandsSupportedLog.size, options);
+    const { acs, iocs } = commandsSupportedLog.decode(raw);
+    return { admin: supported(acs), io: supported(iocs) };
+  }
+
+  /** Revision of the firmware in each slot, and the number of the slot that runs. */
+  async firmware(options: CallOptions = {}): Promise<{
+    readonly activeSlot: number;
+    readonly revisions: readonly (string | undefined)[];
+  }> {
+    const raw = await this.read(logPage.firmwareSlot, firmwareSlotLog.size, options);
+    const { afi, frs } = firmwareSlotLog.decode(raw);
+    return { activeSlot: afi.active, revisions: frs.map((text) => text.trimEnd() || undefined) };
+  }
+}
+
+function supported(effects: readonly CommandEffect[]): SupportedCommand[] {
+  return effects.map((effect, opc) => ({ opc, effect })).filter(({ effect }) => effect.csupp);
+}

@@ -1,0 +1,73 @@
+/** Asking a controller which namespaces it has, and what each one is. NVMe Base 2.0 §5.17. */
+
+import type { CallOptions } from "../block/index.ts";
+import {
+  cns,
+  decodeNamespaceDescriptors,
+  decodeNamespaceList,
+  identifyBytes,
+  identifyNamespace,
+  namespaceListMax,
+} from "../nvme/index.ts";
+import type { Admin } from "./admin.ts";
+import { InitiatorError } from "./error.ts";
+import {
+  isUnknownNamespace,
+  isUnknownToController,
+  type NamespaceInfo,
+  namespaceInfo,
+} from "./namespace.ts";
+
+/** All active namespaces, in the order of their ids. */
+export async function readNamespaces(
+  admin: Admin,
+  peer: string,
+  options: CallOptions,
+): Promise<NamespaceInfo[]> {
+  const found: NamespaceInfo[] = [];
+  for (let after = 0; ; ) {
+    const nsids = decodeNamespaceList(await admin.identify(cns.activeNamespaces, after, options));
+    for (const nsid of nsids) {
+      // One that went away since the list was made is left out.
+      const info = await readNamespace(admin, nsid, peer, options).catch(unlessGone);
+      if (info) found.push(info);
+    }
+    const last = nsids.at(-1) ?? 0;
+    if (nsids.length < namespaceListMax || last <= after) return found;
+    after = last;
+  }
+}
+
+/**
+ * One namespace by its id.
+ * @throws InitiatorError `no-namespace`, or `status` as the controller answers.
+ */
+export async function readNamespace(
+  admin: Admin,
+  nsid: number,
+  peer: string,
+  options: CallOptions,
+): Promise<NamespaceInfo> {
+  const raw = await admin.identify(cns.namespace, nsid, options);
+  const identity = decodeNamespaceDescriptors(await readDescriptors(admin, nsid, options)) ?? {};
+  return namespaceInfo(nsid, identifyNamespace.decode(raw), identity, peer);
+}
+
+async function readDescriptors(
+  admin: Admin,
+  nsid: number,
+  options: CallOptions,
+): Promise<Uint8Array> {
+  try {
+    return await admin.identify(cns.namespaceDescriptors, nsid, options);
+  } catch (error) {
+    const status = error instanceof InitiatorError ? error.facts.status : undefined;
+    if (isUnknownToController(status)) return new Uint8Array(identifyBytes);
+    throw error;
+  }
+}
+
+function unlessGone(error: unknown): undefined {
+  if (isUnknownNamespace(error)) return undefined;
+  throw error;
+}

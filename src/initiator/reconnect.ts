@@ -1,0 +1,63 @@
+/** When a lost controller is tried again, and when it is given up. */
+
+import { InitiatorError } from "./error.ts";
+
+/** How a lost controller is waited for. */
+export interface ReconnectOptions {
+  /** Wait before the first attempt, doubled for each one after it; 200 ms unless given. */
+  readonly firstDelayMs?: number;
+  /** Longest wait between two attempts; 10 s unless given, as in Linux. */
+  readonly delayMsMax?: number;
+  /** No attempt begins later than this after the loss; 600 s unless given, as in Linux. */
+  readonly controllerLossMs?: number;
+}
+
+/** The same, filled up. */
+export type ReconnectPolicy = Required<ReconnectOptions>;
+
+/** The policy of some options. */
+export function reconnectPolicy(options: ReconnectOptions): ReconnectPolicy {
+  return {
+    firstDelayMs: options.firstDelayMs ?? 200,
+    delayMsMax: options.delayMsMax ?? 10_000,
+    controllerLossMs: options.controllerLossMs ?? 600_000,
+  };
+}
+
+/** How long to wait before attempt `attempt`, which counts from 1. */
+export function delayBefore(attempt: number, policy: ReconnectPolicy): number {
+  return Math.min(policy.firstDelayMs * 2 ** (attempt - 1), policy.delayMsMax);
+}
+
+const finalCodes: ReadonlySet<unknown> = new Set(["unsupported", "authentication-failed"]);
+
+/**
+ * True for a failure that no later attempt can change: the host is not allowed or has no valid key.
+ * A subsystem that is not there is no such failure: a target that restarts brings its subsystems up
+ * one after another, and refuses the missing ones in the meantime with "do not retry".
+ */
+export function isFinal(error: unknown): boolean {
+  if (!(error instanceof InitiatorError)) return true;
+  if (finalCodes.has(error.code)) return true;
+  return error.facts.statusName === "connectInvalidHost" && error.facts.status?.dnr === true;
+}
+
+/** The error of a controller that was given up. */
+export function lostError(
+  peer: string,
+  policy: ReconnectPolicy,
+  attempts: number,
+  cause: unknown,
+): InitiatorError {
+  const last = cause instanceof Error ? cause.message : String(cause);
+  const why = isFinal(cause)
+    ? `it was refused for good: ${last}`
+    : `${attempts} attempts within ${policy.controllerLossMs} ms failed, the last one: ${last}`;
+  const next = "Connect anew once it is back.";
+  return new InitiatorError(
+    "lost",
+    `The controller at ${peer} is lost: ${why} ${next}`,
+    { peer, attempts },
+    { cause },
+  );
+}

@@ -12,6 +12,7 @@ import {
   faultyDisk,
   type MakeDisk,
   MemoryDisk,
+  OverlayDisk,
 } from "./index.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "diskomator-block-"));
@@ -28,6 +29,10 @@ const makers: Record<string, MakeDisk> = {
     await writeFile(path, contents);
     return FileDisk.open(path, { readOnly, blockSizeBytes });
   },
+  OverlayDisk: async ({ contents, readOnly, ...shape }) =>
+    readOnly
+      ? new MemoryDisk({ ...shape, contents, readOnly })
+      : new OverlayDisk({ below: new MemoryDisk({ ...shape, contents, readOnly: true }) }),
   "faultyDisk without faults": async (wanted) => faultyDisk(new MemoryDisk(wanted)),
   "faultyDisk that is slow": async (wanted) =>
     faultyDisk(new MemoryDisk(wanted), { kind: "slow", until: () => Promise.resolve() }),
@@ -146,4 +151,77 @@ test("faultyDisk goes on when the slow call may", async () => {
   resolve();
   await slow;
   assert.deepEqual(order, ["quick", "slow"]);
+});
+
+test("OverlayDisk leaves the disk below as it was, whatever is written", async () => {
+  const contents = new Uint8Array(2 ** 20).map((_, index) => index % 251);
+  const below = new MemoryDisk({ sizeBytes: contents.length, contents });
+  const overlay = new OverlayDisk({ below });
+  await Promise.all([
+    overlay.write(65536 - 512, new Uint8Array(1024).fill(1)),
+    overlay.write(65536 - 1024, new Uint8Array(512).fill(2)),
+    overlay.writeZeroes(131072, 131072),
+  ]);
+  const wanted = contents.slice();
+  wanted.fill(1, 65536 - 512, 65536 + 512);
+  wanted.fill(2, 65536 - 1024, 65536 - 512);
+  wanted.fill(0, 131072, 262144);
+  const found = new Uint8Array(contents.length);
+  await overlay.read(0, found);
+  assert.deepEqual(found, wanted);
+  await below.read(0, found);
+  assert.deepEqual(found, contents);
+});
+
+test("OverlayDisk takes no more memory than it was given", async () => {
+  const below = new MemoryDisk({ sizeBytes: 2 ** 20, readOnly: true });
+  const overlay = new OverlayDisk({ below, bytesMax: 2 * 65536 });
+  await overlay.write(0, new Uint8Array(2 * 65536));
+  await assert.rejects(overlay.write(2 * 65536, block(1)), code("no-space"));
+  await overlay.write(512, block(1));
+  assert.equal(overlay.heldBytes, 2 * 65536);
+});
+
+for (const kind of ["MemoryDisk", "FileDisk"] as const) {
+  test(`${kind} reads and writes at once what it reads and writes later`, async () => {
+    const shape = { sizeBytes: 64 * 512, blockSizeBytes: 512, readOnly: false };
+    await using disk = await makers[kind]!({ ...shape, contents: new Uint8Array(64 * 512) });
+    const data = new Uint8Array(1500).map((_, index) => index % 256);
+    disk.writeNow!(1024, data, 100, 1024);
+    const found = new Uint8Array(2000).fill(9);
+    await disk.read(1024, found.subarray(0, 1024));
+    assert.deepEqual(found.subarray(0, 1024), data.subarray(100, 1124));
+    disk.readNow!(1024, found, 500, 1024);
+    assert.deepEqual(found.subarray(500, 1524), data.subarray(100, 1124));
+    assert.ok(found.subarray(1524).every((byte) => byte === 9));
+    for (const [offset, length] of [
+      [1, 512],
+      [0, 511],
+      [64 * 512, 512],
+      [-512, 512],
+    ] as const) {
+      assert.throws(() => disk.readNow!(offset, found, 0, length), code("range"));
+      assert.throws(() => disk.writeNow!(offset, found, 0, length), code("range"));
+    }
+    await disk[Symbol.asyncDispose]();
+    assert.throws(() => disk.readNow!(0, found, 0, 512), code("closed"));
+  });
+}
+
+test("FileDisk.deallocate frees what a range takes, and leaves its neighbours", async (t) => {
+  if (process.platform !== "linux") return t.skip("only Linux has fallocate");
+  const path = newPath();
+  const contents = new Uint8Array(4 * 2 ** 20).fill(5);
+  await writeFile(path, contents);
+  await using disk = await FileDisk.open(path);
+  const before = (await stat(path)).blocks;
+  await disk.deallocate(2 ** 20, 2 * 2 ** 20);
+  const found = new Uint8Array(contents.length);
+  await disk.read(0, found);
+  contents.fill(0, 2 ** 20, 3 * 2 ** 20);
+  assert.deepEqual(found, contents);
+  const after = await stat(path);
+  assert.equal(after.size, contents.length);
+  assert.ok(after.blocks <= before - (2 * 2 ** 20) / 512, `${after.blocks} of ${before} blocks`);
+  await assert.rejects(disk.deallocate(0, 8 * 2 ** 20), code("range"));
 });

@@ -27,6 +27,19 @@ export interface BlockDevice extends AsyncDisposable {
   writeZeroes(offsetBytes: number, lengthBytes: number, options?: CallOptions): Promise<void>;
   /** Resolves once every write that settled before the call is on the medium. */
   flush(options?: CallOptions): Promise<void>;
+  /**
+   * The same as `read`, but done when it returns: for media whose blocks are in memory, where a
+   * promise costs more than the work. It blocks as long as the medium does.
+   * Fills `lengthBytes` of `target` from index `at` on. Throws what `read` rejects with.
+   */
+  readNow?(offsetBytes: number, target: Uint8Array, at: number, lengthBytes: number): void;
+  /** The same as `write`, but done when it returns; see `readNow`. */
+  writeNow?(offsetBytes: number, data: Uint8Array, at: number, lengthBytes: number): void;
+  /**
+   * Says that a range's contents are not needed: the medium may free what holds it, or do nothing.
+   * The range reads as zeros or as before.
+   */
+  deallocate?(offsetBytes: number, lengthBytes: number, options?: CallOptions): Promise<void>;
 }
 
 /** Why a call on a block device failed. */

@@ -1,8 +1,10 @@
 /** A disk in a file, or a disk of this machine through its device node. */
 
+import { readSync, writeSync } from "node:fs";
 import { type FileHandle, open, readFile, realpath } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type BlockDevice, BlockError, type BlockErrorCode, type CallOptions } from "./device.ts";
+import { punchHole } from "./driver-punch.ts";
 import { type BlockCall, CallGate } from "./gate.ts";
 
 /** One call of the operating system moves at most this much, so that aborting takes effect. */
@@ -21,16 +23,17 @@ export interface FileDiskOptions {
 /** A BlockDevice over one open file or device node. */
 export class FileDisk implements BlockDevice {
   readonly path: string;
-  readonly sizeBytes: number;
   readonly blockSizeBytes: number;
   readonly readOnly: boolean;
+  #sizeBytes: number;
   readonly #file: FileHandle;
   readonly #gate: CallGate;
   readonly #sparse: boolean;
+  #canPunch = true;
 
   private constructor(path: string, file: FileHandle, shape: FileShape) {
     this.path = path;
-    this.sizeBytes = shape.sizeBytes;
+    this.#sizeBytes = shape.sizeBytes;
     this.blockSizeBytes = shape.blockSizeBytes;
     this.readOnly = shape.readOnly;
     this.#file = file;
@@ -59,6 +62,22 @@ export class FileDisk implements BlockDevice {
     }
   }
 
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /**
+   * Asks for the size again, in whole blocks; true when it has changed.
+   * @throws BlockError as `open` does.
+   */
+  async refreshSize(): Promise<boolean> {
+    const found = await sizeOf(this.path, this.#file);
+    const sizeBytes = found.sizeBytes - (found.sizeBytes % this.blockSizeBytes);
+    const isChanged = sizeBytes !== this.#sizeBytes;
+    this.#sizeBytes = sizeBytes;
+    return isChanged;
+  }
+
   read(offsetBytes: number, target: Uint8Array, options?: CallOptions): Promise<void> {
     const call = { kind: "read", offsetBytes, lengthBytes: target.byteLength } as const;
     return this.#run(call, options, async () => {
@@ -66,13 +85,7 @@ export class FileDisk implements BlockDevice {
         options?.signal?.throwIfAborted();
         const length = Math.min(stepBytes, target.byteLength - done);
         const { bytesRead } = await this.#file.read(target, done, length, offsetBytes + done);
-        if (bytesRead === 0) {
-          throw new BlockError(
-            "medium",
-            `Cannot read ${this.path} at ${offsetBytes + done}: it ends there, but had ` +
-              `${this.sizeBytes} bytes when it was opened.`,
-          );
-        }
+        if (bytesRead === 0) throw this.#endsAt(offsetBytes + done);
         done += bytesRead;
       }
     });
@@ -101,12 +114,56 @@ export class FileDisk implements BlockDevice {
     return this.#run({ kind: "flush" }, options, () => this.#file.datasync());
   }
 
+  readNow(offsetBytes: number, target: Uint8Array, at: number, lengthBytes: number): void {
+    this.#gate.now("read", offsetBytes, lengthBytes);
+    for (let done = 0; done < lengthBytes; ) {
+      const left = lengthBytes - done;
+      let moved = 0;
+      try {
+        moved = readSync(this.#file.fd, target, at + done, left, offsetBytes + done);
+      } catch (error) {
+        throw worldlyError(error, `read ${this.path}`, "read-only");
+      }
+      if (moved === 0) throw this.#endsAt(offsetBytes + done);
+      done += moved;
+    }
+  }
+
+  writeNow(offsetBytes: number, data: Uint8Array, at: number, lengthBytes: number): void {
+    this.#gate.now("write", offsetBytes, lengthBytes);
+    for (let done = 0; done < lengthBytes; ) {
+      const left = lengthBytes - done;
+      try {
+        done += writeSync(this.#file.fd, data, at + done, left, offsetBytes + done);
+      } catch (error) {
+        throw worldlyError(error, `write ${this.path}`, "read-only");
+      }
+    }
+  }
+
+  /** Punches holes into a file on Linux; does nothing where that cannot be done. */
+  deallocate(offsetBytes: number, lengthBytes: number, options?: CallOptions): Promise<void> {
+    const call = { kind: "zero", offsetBytes, lengthBytes } as const;
+    return this.#gate.run(call, options, async () => {
+      if (!this.#sparse || !this.#canPunch || lengthBytes < punchBytesMin) return;
+      this.#canPunch = await punchHole(this.#file.fd, offsetBytes, lengthBytes);
+    });
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.#gate.close(() => this.#file.close());
   }
 
   #run(call: BlockCall, options: CallOptions | undefined, body: () => Promise<void>) {
     return this.#gate.run(call, options, () => worldly(`${call.kind} ${this.path}`, body));
+  }
+
+  #endsAt(offsetBytes: number): BlockError {
+    return new BlockError(
+      "medium",
+      `Cannot read ${this.path} at ${offsetBytes}: it ends there, but had ${this.sizeBytes} ` +
+        `bytes when its size was last asked for.`,
+    );
   }
 
   async #put(offsetBytes: number, data: Uint8Array, options?: CallOptions): Promise<void> {
@@ -125,6 +182,8 @@ export class FileDisk implements BlockDevice {
 }
 
 const zeroBytes = 1024 * 1024;
+/** Smaller holes are not worth a process each. */
+const punchBytesMin = 64 * 1024;
 
 interface FileShape {
   readonly sizeBytes: number;
@@ -134,23 +193,27 @@ interface FileShape {
   readonly sparse: boolean;
 }
 
+/** Size of a file; size and block size of a device node. */
+async function sizeOf(path: string, file: FileHandle) {
+  const stat = await worldly(`look at ${path}`, () => file.stat(), "medium");
+  if (stat.isBlockDevice()) {
+    return await worldly(`find the size of ${path}`, () => nodeShape(stat.rdev), "medium");
+  }
+  if (stat.isFile()) return { sizeBytes: stat.size, blockSizeBytes: undefined };
+  throw new BlockError("medium", `Cannot open ${path}: it is neither a file nor a disk.`);
+}
+
 async function shapeOf(
   path: string,
   file: FileHandle,
   { readOnly = false, blockSizeBytes }: FileDiskOptions,
 ): Promise<FileShape> {
-  const stat = await worldly(`look at ${path}`, () => file.stat(), "medium");
-  const node = stat.isBlockDevice()
-    ? await worldly(`find the size of ${path}`, () => nodeShape(stat.rdev), "medium")
-    : undefined;
-  if (!node && !stat.isFile()) {
-    throw new BlockError("medium", `Cannot open ${path}: it is neither a file nor a disk.`);
-  }
+  const size = await sizeOf(path, file);
   const found = {
-    sizeBytes: node?.sizeBytes ?? stat.size,
-    blockSizeBytes: node?.blockSizeBytes ?? blockSizeBytes ?? 512,
+    sizeBytes: size.sizeBytes,
+    blockSizeBytes: size.blockSizeBytes ?? blockSizeBytes ?? 512,
     readOnly,
-    sparse: !node,
+    sparse: size.blockSizeBytes === undefined,
   };
   if (blockSizeBytes !== undefined && blockSizeBytes !== found.blockSizeBytes) {
     throw new BlockError(
@@ -200,9 +263,14 @@ async function worldly<T>(
   try {
     return await body();
   } catch (error) {
-    if (!(error instanceof Error) || !("syscall" in error)) throw error;
-    const found = (error as NodeJS.ErrnoException).code ?? "";
-    const code = found === "EACCES" || found === "EPERM" ? denied : (codes[found] ?? "medium");
-    throw new BlockError(code, `Cannot ${doing}: ${error.message}.`, { cause: error });
+    throw worldlyError(error, doing, denied);
   }
+}
+
+/** The BlockError for what the operating system says; any other error as it is. */
+function worldlyError(error: unknown, doing: string, denied: BlockErrorCode): unknown {
+  if (!(error instanceof Error) || !("syscall" in error)) return error;
+  const found = (error as NodeJS.ErrnoException).code ?? "";
+  const code = found === "EACCES" || found === "EPERM" ? denied : (codes[found] ?? "medium");
+  return new BlockError(code, `Cannot ${doing}: ${error.message}.`, { cause: error });
 }

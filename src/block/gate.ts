@@ -51,9 +51,7 @@ export class CallGate {
     options: CallOptions | undefined,
     body: () => Promise<void>,
   ): Promise<void> {
-    if (this.#closing) {
-      throw new BlockError("closed", `Cannot ${describe(call)} ${this.#name}: it is closed.`);
-    }
+    this.#refuseClosed(call);
     this.#check(call);
     options?.signal?.throwIfAborted();
     const running = body();
@@ -65,10 +63,29 @@ export class CallGate {
     }
   }
 
+  /** Throws a BlockError if a call that ends before it returns makes no sense now. */
+  now(kind: "read" | "write", offsetBytes: number, lengthBytes: number): void {
+    const { sizeBytes, blockSizeBytes, readOnly } = this.#shape;
+    const isPlain =
+      offsetBytes >= 0 &&
+      offsetBytes + lengthBytes <= sizeBytes &&
+      offsetBytes % blockSizeBytes === 0 &&
+      lengthBytes % blockSizeBytes === 0;
+    if (isPlain && !this.#closing && !(readOnly && kind === "write")) return;
+    const call: BlockCall = { kind, offsetBytes, lengthBytes };
+    this.#refuseClosed(call);
+    this.#check(call);
+  }
+
   /** Refuses new calls, waits for those under way, then runs `release` once. */
   close(release: () => Promise<void>): Promise<void> {
     this.#closing ??= Promise.allSettled(this.#underWay).then(release);
     return this.#closing;
+  }
+
+  #refuseClosed(call: BlockCall): void {
+    if (!this.#closing) return;
+    throw new BlockError("closed", `Cannot ${describe(call)} ${this.#name}: it is closed.`);
   }
 
   #check(call: BlockCall): void {

@@ -40,13 +40,7 @@ export class MemoryDisk implements BlockDevice {
 
   read(offsetBytes: number, target: Uint8Array, options?: CallOptions): Promise<void> {
     const call = { kind: "read", offsetBytes, lengthBytes: target.byteLength } as const;
-    return this.#gate.run(call, options, async () => {
-      for (const { index, at, from, to } of spans(offsetBytes, target.byteLength)) {
-        const piece = this.#pieces.get(index);
-        if (piece) target.set(piece.subarray(at, at + to - from), from);
-        else target.fill(0, from, to);
-      }
-    });
+    return this.#gate.run(call, options, async () => this.#get(offsetBytes, target));
   }
 
   write(offsetBytes: number, data: Uint8Array, options?: CallOptions): Promise<void> {
@@ -70,6 +64,28 @@ export class MemoryDisk implements BlockDevice {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#gate.close(async () => this.#pieces.clear());
+  }
+
+  readNow(offsetBytes: number, target: Uint8Array, at: number, lengthBytes: number): void {
+    this.#gate.now("read", offsetBytes, lengthBytes);
+    this.#get(offsetBytes, target.subarray(at, at + lengthBytes));
+  }
+
+  writeNow(offsetBytes: number, data: Uint8Array, at: number, lengthBytes: number): void {
+    this.#gate.now("write", offsetBytes, lengthBytes);
+    this.#put(offsetBytes, data.subarray(at, at + lengthBytes));
+  }
+
+  deallocate(offsetBytes: number, lengthBytes: number, options?: CallOptions): Promise<void> {
+    return this.writeZeroes(offsetBytes, lengthBytes, options);
+  }
+
+  #get(offsetBytes: number, target: Uint8Array): void {
+    for (const { index, at, from, to } of spans(offsetBytes, target.byteLength)) {
+      const piece = this.#pieces.get(index);
+      if (piece) target.set(piece.subarray(at, at + to - from), from);
+      else target.fill(0, from, to);
+    }
   }
 
   #put(offsetBytes: number, data: Uint8Array): void {

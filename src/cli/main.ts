@@ -1,13 +1,46 @@
 /** `diskomator COMMAND`: finds the command, runs it, turns what went wrong into an exit code. */
 
-import { build } from "./build.ts";
 import type { Command } from "./command.ts";
 import { printLine, tell } from "./console.ts";
 import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
-import { start } from "./start.ts";
-import { vm } from "./vm.ts";
 
-const commands: Readonly<Record<string, Command>> = { build, vm, start };
+/** A command's code is loaded when it runs: each takes a part of the project that others lack. */
+interface KnownCommand {
+  readonly summary: string;
+  load(): Promise<Command>;
+}
+
+const commands: Readonly<Record<string, KnownCommand>> = {
+  build: { summary: "make an image", load: async () => (await import("./build.ts")).build },
+  vm: {
+    summary: "boot an image in a virtual machine",
+    load: async () => (await import("./vm.ts")).vm,
+  },
+  start: {
+    summary: "build, boot, write and read back: the whole path once",
+    load: async () => (await import("./start.ts")).start,
+  },
+  serve: {
+    summary: "serve files or disks of this machine to NVMe/TCP hosts",
+    load: async () => (await import("./serve.ts")).serve,
+  },
+  flash: {
+    summary: "write an image to disks",
+    load: async () => (await import("./flash.ts")).flash,
+  },
+  verify: {
+    summary: "compare a disk with an image",
+    load: async () => (await import("./verify.ts")).verify,
+  },
+  backup: {
+    summary: "save a disk as an image file",
+    load: async () => (await import("./backup.ts")).backup,
+  },
+  clone: {
+    summary: "copy a disk to another",
+    load: async () => (await import("./clone.ts")).clone,
+  },
+};
 
 async function main(args: readonly string[], signal: AbortSignal): Promise<ExitCode> {
   const [name, ...rest] = args;
@@ -15,12 +48,13 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<ExitC
     printLine(overview());
     return name === undefined ? exitCodes.usage : exitCodes.ok;
   }
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-  if (command === undefined) {
+  const known = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (known === undefined) {
     throw new UsageError(
       `There is no command "${name}". The commands are ${Object.keys(commands).join(", ")}.`,
     );
   }
+  const command = await known.load();
   if (rest.includes("--help")) {
     printLine(command.help);
     return exitCodes.ok;

@@ -1,0 +1,126 @@
+/** The command line of `serve` as values: addresses, sizes, keys. */
+
+import { readFile } from "node:fs/promises";
+import { isIPv6 } from "node:net";
+import { everyHost, type HostAccess, type TlsKey } from "../target/index.ts";
+import { readOptions } from "./command.ts";
+import { UsageError } from "./exit.ts";
+
+/** What `serve` was asked for. */
+export interface ServeOptions {
+  readonly paths: readonly string[];
+  readonly memoryBytes: readonly number[];
+  readonly blockSizeBytes: number | undefined;
+  readonly readOnly: boolean;
+  readonly overlay: boolean;
+  readonly host: string;
+  readonly port: number;
+  readonly nqn: string | undefined;
+  readonly hosts: "any" | ReadonlyMap<string, HostAccess>;
+  readonly tlsKeys: readonly TlsKey[];
+  readonly json: boolean;
+}
+
+const portDefault = 4420;
+const pathsMax = 1024;
+
+/**
+ * Reads the command line, and the files with keys that it names.
+ * @throws UsageError for what makes no sense.
+ */
+export async function readServeOptions(args: readonly string[]): Promise<ServeOptions> {
+  const { values, positionals } = readOptions(
+    args,
+    {
+      "read-only": { type: "boolean", default: false },
+      overlay: { type: "boolean", default: false },
+      memory: { type: "string", multiple: true, default: [] },
+      "block-size": { type: "string" },
+      listen: { type: "string", default: "127.0.0.1" },
+      nqn: { type: "string" },
+      allow: { type: "string", multiple: true, default: [] },
+      secret: { type: "string" },
+      tls: { type: "string" },
+      json: { type: "boolean", default: false },
+    },
+    pathsMax,
+  );
+  if (positionals.length + values.memory.length === 0) {
+    throw new UsageError("Name what to serve: a file, a disk, or --memory SIZE.");
+  }
+  if (values["read-only"] && values.overlay) {
+    throw new UsageError("With --overlay nothing is written to the file: leave --read-only out.");
+  }
+  const secrets = values.secret === undefined ? undefined : await readSecrets(values.secret);
+  const { host, port } = parseListen(values.listen);
+  return {
+    paths: positionals,
+    memoryBytes: values.memory.map(parseSize),
+    blockSizeBytes:
+      values["block-size"] === undefined ? undefined : parseSize(values["block-size"]),
+    readOnly: values["read-only"],
+    overlay: values.overlay,
+    host,
+    port,
+    nqn: values.nqn,
+    hosts: hostsOf(values.allow, secrets),
+    tlsKeys: values.tls === undefined ? [] : [{ key: (await readKeyFile(values.tls))[0]! }],
+    json: values.json,
+  };
+}
+
+/** Address, with a port after a colon; IPv6 addresses with a port stand in brackets. */
+export function parseListen(text: string): { readonly host: string; readonly port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]*))(?::(\d+))?$/.exec(text);
+  if (!match) {
+    if (isIPv6(text)) return { host: text, port: portDefault };
+    throw new UsageError(`"${text}" is no address. Write --listen 0.0.0.0 or --listen [::]:4420.`);
+  }
+  const port = match[3] === undefined ? portDefault : Number(match[3]);
+  if (port > 65535) throw new UsageError(`There is no port ${port}.`);
+  return { host: match[1] ?? (match[2] || "0.0.0.0"), port };
+}
+
+const units: Readonly<Record<string, number>> = {
+  "": 1,
+  K: 2 ** 10,
+  M: 2 ** 20,
+  G: 2 ** 30,
+  T: 2 ** 40,
+};
+
+/** A number of bytes: digits, and K, M, G or T for powers of 1024. */
+export function parseSize(text: string): number {
+  const match = /^(\d+)([KMGT]?)$/i.exec(text);
+  const bytes = match ? Number(match[1]) * units[match[2]!.toUpperCase()]! : 0;
+  if (bytes > 0 && Number.isSafeInteger(bytes)) return bytes;
+  throw new UsageError(`"${text}" is no size. Write a number of bytes, or one like 64M or 2G.`);
+}
+
+/** Access of the hosts named, or of every host. */
+function hostsOf(
+  allowed: readonly string[],
+  secrets: HostAccess | undefined,
+): "any" | ReadonlyMap<string, HostAccess> {
+  if (allowed.length === 0 && !secrets) return "any";
+  const names = allowed.length === 0 ? [everyHost] : allowed;
+  return new Map(names.map((name) => [name, secrets ?? {}]));
+}
+
+/** First line: the hosts' secret; second line, if any: the controller's. */
+async function readSecrets(path: string): Promise<HostAccess> {
+  const [secret, controllerSecret] = await readKeyFile(path);
+  return controllerSecret === undefined
+    ? { secret: secret! }
+    : { secret: secret!, controllerSecret };
+}
+
+async function readKeyFile(path: string): Promise<string[]> {
+  const text = await readFile(path, "utf8").catch((cause: Error) => {
+    throw new UsageError(`Cannot read the key in ${path}: ${cause.message}.`);
+  });
+  const lines = text.split("\n").map((line) => line.trim());
+  const found = lines.filter((line) => line !== "" && !line.startsWith("#"));
+  if (found.length === 0) throw new UsageError(`There is no key in ${path}.`);
+  return found;
+}

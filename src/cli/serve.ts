@@ -1,0 +1,242 @@
+/** `diskomator serve`: files, disks and memory of this machine as NVMe/TCP namespaces. */
+
+import { createHash, randomUUID } from "node:crypto";
+import { realpath } from "node:fs/promises";
+import { hostname, networkInterfaces } from "node:os";
+import { setTimeout as wait } from "node:timers/promises";
+import { type BlockDevice, FileDisk, MemoryDisk, OverlayDisk } from "../block/index.ts";
+import {
+  createTarget,
+  type NamespaceOptions,
+  type RunningTarget,
+  TargetError,
+  type TargetEvent,
+} from "../target/index.ts";
+import type { Command } from "./command.ts";
+import { printJson, printLine, progressLine, tell } from "./console.ts";
+import { exitCodes } from "./exit.ts";
+import { readServeOptions, type ServeOptions } from "./serve-options.ts";
+
+const help = `Usage: diskomator serve PATH... [OPTIONS]
+
+Serves files and disks of this machine to NVMe/TCP hosts until Ctrl-C. No root is needed for files.
+
+  --read-only        refuse writes
+  --overlay          keep writes in memory, and leave the files as they are
+  --memory SIZE      serve a disk of this size in memory too (64M, 2G); may be repeated
+  --block-size SIZE  512 unless told; disks have their own
+  --listen ADDR      address, with or without :PORT; 127.0.0.1:4420 unless told
+  --nqn NQN          name of the subsystem
+  --allow HOSTNQN    let only this host in; may be repeated
+  --secret FILE      hosts must prove that they know the DHHC-1 secret in FILE; a second line in it
+                     is the secret by which this side proves itself
+  --tls FILE         TLS 1.3 with the NVMeTLSkey-1 key in FILE
+  --json             events as JSON lines
+
+Example: diskomator serve disk.img --listen 0.0.0.0 --allow nqn.2014-08.org.nvmexpress:uuid:...`;
+
+const discoveryPort = 8009;
+const statusMs = 1000;
+const mebibyte = 2 ** 20;
+
+/** One served device, and what to call it. */
+interface Served {
+  readonly name: string;
+  readonly device: BlockDevice;
+  readonly file: FileDisk | undefined;
+  readonly uuid: string;
+}
+
+/** The command. */
+export const serve: Command = {
+  help,
+  async run({ args, signal }) {
+    const options = await readServeOptions(args);
+    await using stack = new AsyncDisposableStack();
+    const served = await openAll(options, stack);
+    const nqn = options.nqn ?? `nqn.2026-11.io.diskomator:serve:${hostname().toLowerCase()}`;
+    const target = createTarget({
+      subsystems: [
+        {
+          nqn,
+          serial: createHash("sha256").update(nqn).digest("hex").slice(0, 20),
+          hosts: options.hosts,
+          namespaces: served.map(namespaceOf),
+        },
+      ],
+      log: (event, fields) => show(options, event, fields),
+    });
+    stack.use(target);
+    const port = await listen(target, options);
+    announce(options, nqn, port, served);
+    await run(target, nqn, served, options, signal);
+    await target.close();
+    for (const { device } of served) if (!device.readOnly) await device.flush();
+    report(target, options);
+    return exitCodes.ok;
+  },
+};
+
+async function openAll(options: ServeOptions, stack: AsyncDisposableStack): Promise<Served[]> {
+  const { readOnly, overlay, blockSizeBytes } = options;
+  const block = blockSizeBytes === undefined ? {} : { blockSizeBytes };
+  const served: Served[] = [];
+  for (const path of options.paths) {
+    const file = await FileDisk.open(path, { readOnly: readOnly || overlay, ...block });
+    const device = overlay ? new OverlayDisk({ below: file }) : file;
+    stack.use(device);
+    served.push({ name: path, device, file, uuid: await uuidOf(path) });
+  }
+  for (const sizeBytes of options.memoryBytes) {
+    const device = stack.use(new MemoryDisk({ sizeBytes, ...block }));
+    served.push({ name: "memory", device, file: undefined, uuid: randomUUID() });
+  }
+  return served;
+}
+
+/** The same for the same file on the same machine, so that hosts know a disk again. */
+async function uuidOf(path: string): Promise<string> {
+  const place = `${hostname()}:${await realpath(path)}`;
+  const hex = createHash("sha256").update(`diskomator serve ${place}`).digest("hex");
+  // Version 8 (RFC 9562 §5.8): made of a hash of our own.
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
+
+function namespaceOf({ device, uuid }: Served): NamespaceOptions {
+  return { device, uuid };
+}
+
+async function listen(target: RunningTarget, options: ServeOptions): Promise<number> {
+  const { host, port, tlsKeys } = options;
+  const tls = tlsKeys.length > 0 ? { tls: { policy: "required" as const, keys: tlsKeys } } : {};
+  const listener = await target.listen({ host, port, ...tls });
+  try {
+    await target.listen({ host, port: discoveryPort, discoveryOnly: true });
+  } catch (error) {
+    if (!(error instanceof TargetError)) throw error;
+    // Discovery is on the other port too.
+    tell(`Not on port ${discoveryPort} as well: ${error.message}`);
+  }
+  return listener.port;
+}
+
+function announce(
+  options: ServeOptions,
+  nqn: string,
+  port: number,
+  served: readonly Served[],
+): void {
+  const addresses = addressesOf(options.host);
+  const isOpen = options.hosts === "any" && options.tlsKeys.length === 0;
+  if (isOpen && addresses.some((address) => !isLoopback(address))) {
+    tell("WARNING: everyone who reaches this machine can read and write what is served.");
+    tell("Use --secret, --tls or --allow, or leave --listen out.");
+  }
+  if (options.json) {
+    const namespaces = served.map(({ name, device, uuid }, index) => {
+      const { sizeBytes, readOnly } = device;
+      return { nsid: index + 1, name, uuid, sizeBytes, readOnly };
+    });
+    printJson({ event: "serving", nqn, port, addresses, namespaces });
+    return;
+  }
+  for (const [index, { name, device }] of served.entries()) {
+    const size = `${(device.sizeBytes / mebibyte).toFixed(0)} MiB`;
+    printLine(`namespace ${index + 1}: ${name} (${size}${device.readOnly ? ", read-only" : ""})`);
+  }
+  for (const address of addresses) {
+    printLine(`nvme connect -t tcp -a ${address} -s ${port} -n ${nqn}`);
+  }
+}
+
+/** Addresses by which hosts reach a listener. */
+function addressesOf(host: string): string[] {
+  if (host !== "0.0.0.0" && host !== "::") return [host];
+  const all = Object.values(networkInterfaces()).flatMap((found) => found ?? []);
+  const outside = all.filter(({ internal, family, scopeid }) => {
+    return !internal && (family === "IPv4" || (host === "::" && !scopeid));
+  });
+  return outside.length > 0 ? outside.map(({ address }) => address) : ["127.0.0.1"];
+}
+
+function isLoopback(address: string): boolean {
+  return address.startsWith("127.") || address === "::1" || address === "localhost";
+}
+
+/** Until the signal: the status line, and files whose size changes. */
+async function run(
+  target: RunningTarget,
+  nqn: string,
+  served: readonly Served[],
+  options: ServeOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  let before = totals(target);
+  while (!signal.aborted) {
+    // Ends early with the signal, which is how this command is meant to end.
+    await wait(statusMs, undefined, { signal }).catch(() => {});
+    for (const [index, { file }] of served.entries()) {
+      if (!options.overlay && (await file?.refreshSize())) {
+        target.target.subsystems.get(nqn)?.namespaceChanged(index + 1);
+      }
+    }
+    const now = totals(target);
+    if (!options.json) progressLine.show(statusLine(target, before, now));
+    before = now;
+  }
+  progressLine.clear();
+}
+
+interface Totals {
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+  readonly operations: number;
+}
+
+function totals({ target }: RunningTarget): Totals {
+  let [readBytes, writtenBytes, operations] = [0, 0, 0];
+  for (const { counts } of target.statistics().namespaces) {
+    readBytes += counts.read.bytes;
+    writtenBytes += counts.write.bytes;
+    operations += counts.read.operations + counts.write.operations;
+  }
+  return { readBytes, writtenBytes, operations };
+}
+
+function statusLine({ target }: RunningTarget, before: Totals, now: Totals): string {
+  const rate = (bytes: number) => `${(bytes / mebibyte).toFixed(1)} MiB/s`;
+  return (
+    `${target.connectionCount} connections, read ${rate(now.readBytes - before.readBytes)}, ` +
+    `write ${rate(now.writtenBytes - before.writtenBytes)}, ` +
+    `${now.operations - before.operations} operations/s`
+  );
+}
+
+const shown: readonly TargetEvent[] = [
+  "host-connected",
+  "host-refused",
+  "host-authenticated",
+  "peer-fault",
+];
+
+function show(
+  { json }: ServeOptions,
+  event: TargetEvent,
+  fields: Readonly<Record<string, unknown>>,
+): void {
+  if (!shown.includes(event)) return;
+  if (json) printJson({ event, ...fields });
+  else {
+    const facts = Object.entries(fields).map(([name, value]) => `${name} ${String(value)}`);
+    tell(`${event}: ${facts.join(", ")}`);
+  }
+}
+
+function report(target: RunningTarget, { json }: ServeOptions): void {
+  const { readBytes, writtenBytes, operations } = totals(target);
+  if (json) printJson({ event: "result", readBytes, writtenBytes, operations });
+  else {
+    const inMebibytes = (bytes: number) => `${(bytes / mebibyte).toFixed(1)} MiB`;
+    tell(`Served ${inMebibytes(readBytes)}, took ${inMebibytes(writtenBytes)}.`);
+  }
+}

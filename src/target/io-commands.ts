@@ -1,0 +1,287 @@
+/**
+ * I/O commands other than plain reads and writes. NVM Command Set 1.0 §3.2, Base 2.0 §7.
+ * Ranges were checked against the namespace by `checkRange` before anything is done.
+ */
+
+import {
+  broadcastNsid,
+  type Command,
+  type CommandOf,
+  datasetRange,
+  encodeReservationStatus,
+  fieldFault,
+  persistChange,
+  reservationAcquireData,
+  reservationRegisterData,
+  reservationReleaseData,
+} from "../nvme/index.ts";
+import { type Answer, type Call, failure, success } from "./answer.ts";
+import type { Controller } from "./controller.ts";
+import { isReadOnlyFor } from "./identify.ts";
+import type { TargetLimits } from "./limits.ts";
+import type { Namespace } from "./namespace.ts";
+import type { ReservationOutcome } from "./reservations.ts";
+
+/** What is read at a time to verify or compare. */
+const pieceBytes = 256 * 1024;
+/** Byte offsets in the command: NSID, SLBA, first dword. */
+const at = { nsid: 4, slba: 40, dword10: 40, nlb: 48 };
+
+/** A range of blocks in bytes. */
+export interface ByteRange {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+/** The bytes of a range of blocks, or the refusal of one that runs over the namespace's end. */
+export function checkRange(namespace: Namespace, slba: bigint, nlb: number): ByteRange | Answer {
+  const blocks = BigInt(namespace.blocks);
+  if (slba >= blocks || slba + BigInt(nlb) > blocks) {
+    const lba = slba < BigInt(Number.MAX_SAFE_INTEGER) ? Number(slba) : 0;
+    return { ...failure("lbaOutOfRange", at.slba), lba };
+  }
+  const { blockSizeBytes } = namespace;
+  return { offsetBytes: Number(slba) * blockSizeBytes, lengthBytes: nlb * blockSizeBytes };
+}
+
+/** How long the data is that a command of a namespace brings; 0 for those that bring none. */
+export function hostDataBytes(command: Command, namespace: Namespace | undefined): number {
+  switch (command.name) {
+    case "write":
+    case "compare":
+      return command.nlb * (namespace?.blockSizeBytes ?? 0);
+    case "datasetManagement":
+      return command.nr * datasetRange.size;
+    case "reservationRegister":
+      return reservationRegisterData.size;
+    case "reservationAcquire":
+      return reservationAcquireData.size;
+    case "reservationRelease":
+      return reservationReleaseData.size;
+    default:
+      return 0;
+  }
+}
+
+/** Executes a command of a queue that is ready. */
+export async function executeIo(
+  controller: Controller,
+  limits: TargetLimits,
+  call: Call,
+): Promise<Answer> {
+  const { command } = call;
+  if (command.name === "flush") return flush(controller, call);
+  const namespace = controller.subsystem.namespaces.get(command.nsid);
+  if (!namespace) return failure("invalidNamespace", at.nsid);
+  const fault = fieldFault(command);
+  if (fault) return failure(fault.status, fault.byte, fault.bit);
+  const { hostid } = controller.host;
+  const kind = changes(command) ? "write" : "read";
+  if (!command.name.startsWith("reservation")) {
+    if (!namespace.reservations.allows(hostid, kind)) return failure("reservationConflict");
+    if (kind === "write" && isReadOnlyFor(controller, namespace)) {
+      return failure("namespaceWriteProtected");
+    }
+  }
+  try {
+    return await run(controller, limits, namespace, call);
+  } catch (error) {
+    return failure(namespace.statusOf(error, kind));
+  }
+}
+
+function changes({ name }: Command): boolean {
+  return name === "write" || name === "writeZeroes" || name === "datasetManagement";
+}
+
+async function run(
+  controller: Controller,
+  limits: TargetLimits,
+  namespace: Namespace,
+  call: Call,
+): Promise<Answer> {
+  const { command, data, signal } = call;
+  switch (command.name) {
+    case "write":
+      return write(controller, namespace, command, data, signal);
+    case "writeZeroes":
+      return writeZeroes(controller, namespace, command, signal);
+    case "compare": {
+      const range = checkRange(namespace, command.slba, command.nlb);
+      return "status" in range ? range : compare(namespace, range, data, signal);
+    }
+    case "verify": {
+      const range = checkRange(namespace, command.slba, command.nlb);
+      return "status" in range ? range : verify(namespace, range, signal);
+    }
+    case "datasetManagement":
+      return datasetManagement(namespace, command, data, signal);
+    case "reservationRegister":
+    case "reservationAcquire":
+    case "reservationRelease":
+      return reserve(controller, namespace, command, data);
+    case "reservationReport":
+      return report(limits, namespace, command);
+    default:
+      return failure("invalidOpcode", 0);
+  }
+}
+
+/** Flushes one namespace, or all of them. */
+async function flush(controller: Controller, { command, signal }: Call): Promise<Answer> {
+  const { namespaces } = controller.subsystem;
+  const one = namespaces.get(command.nsid);
+  if (!one && command.nsid !== broadcastNsid) return failure("invalidNamespace", at.nsid);
+  for (const namespace of one ? [one] : [...namespaces.values()]) {
+    if (namespace.isReadOnly) continue;
+    try {
+      await namespace.device.flush({ signal });
+    } catch (error) {
+      return failure(namespace.statusOf(error, "write"));
+    }
+  }
+  return success();
+}
+
+async function write(
+  controller: Controller,
+  namespace: Namespace,
+  command: CommandOf<"write">,
+  data: Uint8Array,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const range = checkRange(namespace, command.slba, command.nlb);
+  if ("status" in range) return range;
+  await namespace.gate.shared(() => namespace.device.write(range.offsetBytes, data, { signal }));
+  if (command.control.fua || controller.isWriteThrough) await namespace.device.flush();
+  return success();
+}
+
+async function writeZeroes(
+  controller: Controller,
+  namespace: Namespace,
+  command: CommandOf<"writeZeroes">,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const range = checkRange(namespace, command.slba, command.nlb);
+  if ("status" in range) return range;
+  const { offsetBytes, lengthBytes } = range;
+  await namespace.gate.shared(() =>
+    namespace.device.writeZeroes(offsetBytes, lengthBytes, { signal }),
+  );
+  if (command.control.fua || controller.isWriteThrough) await namespace.device.flush();
+  return success();
+}
+
+/** Compares what is there with `data`. */
+export async function compare(
+  namespace: Namespace,
+  { offsetBytes }: ByteRange,
+  data: Uint8Array,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const found = Buffer.allocUnsafe(Math.min(pieceBytes, data.length));
+  for (let done = 0; done < data.length; done += found.length) {
+    const wanted = data.subarray(done, done + found.length);
+    const piece = found.subarray(0, wanted.length);
+    await namespace.device.read(offsetBytes + done, piece, { signal });
+    if (!piece.equals(wanted)) return failure("compareFailure");
+  }
+  return success();
+}
+
+/** Reads and forgets: an error of the medium shows. */
+async function verify(
+  namespace: Namespace,
+  { offsetBytes, lengthBytes }: ByteRange,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const found = Buffer.allocUnsafe(Math.min(pieceBytes, lengthBytes));
+  for (let done = 0; done < lengthBytes; done += found.length) {
+    const piece = found.subarray(0, lengthBytes - done);
+    await namespace.device.read(offsetBytes + done, piece, { signal });
+  }
+  return success();
+}
+
+/** Deallocates where the device can; the other attributes are hints that are not needed. */
+async function datasetManagement(
+  namespace: Namespace,
+  command: CommandOf<"datasetManagement">,
+  data: Uint8Array,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const ranges: ByteRange[] = [];
+  for (let index = 0; index < command.nr; index++) {
+    const { slba, nlb } = datasetRange.decode(data, index * datasetRange.size);
+    if (nlb === 0) continue;
+    const range = checkRange(namespace, slba, nlb);
+    if ("status" in range) return { ...range, location: { byte: at.dword10, bit: 0 } };
+    ranges.push(range);
+  }
+  const { device, gate } = namespace;
+  if (!command.attributes.ad || !device.deallocate) return success();
+  await gate.shared(async () => {
+    for (const { offsetBytes, lengthBytes } of ranges) {
+      await device.deallocate!(offsetBytes, lengthBytes, { signal });
+    }
+  });
+  return success();
+}
+
+type ReservationCommand =
+  | CommandOf<"reservationRegister">
+  | CommandOf<"reservationAcquire">
+  | CommandOf<"reservationRelease">;
+
+function reserve(
+  controller: Controller,
+  namespace: Namespace,
+  command: ReservationCommand,
+  data: Uint8Array,
+): Answer {
+  const host = { hostid: controller.host.hostid, cntlid: controller.cntlid };
+  const { reservations } = namespace;
+  const { iekey } = command.action;
+  let outcome: ReservationOutcome;
+  if (command.name === "reservationRegister") {
+    const { rrega, cptpl } = command.action;
+    if (cptpl === persistChange.set) return failure("invalidField", 43, 6);
+    const { crkey, nrkey } = reservationRegisterData.decode(data);
+    outcome = reservations.register(host, rrega, iekey, crkey, nrkey);
+  } else if (command.name === "reservationAcquire") {
+    if (iekey) return failure("invalidField", at.dword10, 3);
+    const { crkey, prkey } = reservationAcquireData.decode(data);
+    outcome = reservations.acquire(host, command.action.racqa, command.rtype, crkey, prkey);
+  } else {
+    const { crkey } = reservationReleaseData.decode(data);
+    outcome = reservations.release(host, command.action.rrela, command.rtype, iekey, crkey);
+  }
+  tell(controller, namespace, outcome);
+  return outcome.status === "success" ? success() : failure(outcome.status, at.dword10);
+}
+
+/** Tells the hosts concerned, and aborts the commands of those that were preempted. */
+function tell(controller: Controller, { nsid }: Namespace, outcome: ReservationOutcome): void {
+  for (const other of controller.subsystem.controllers.values()) {
+    if (outcome.abortHosts.includes(other.host.hostid)) other.abortNamespace(nsid);
+    for (const { type, hosts } of outcome.notices) {
+      if (hosts.includes(other.host.hostid)) other.noteReservation(type, nsid);
+    }
+  }
+}
+
+function report(
+  limits: TargetLimits,
+  namespace: Namespace,
+  command: CommandOf<"reservationReport">,
+): Answer {
+  // Hosts over fabrics have long identifiers, which only the extended structure can hold.
+  if (!command.structure.eds) return failure("hostIdFormat", 44);
+  const lengthBytes = command.numd * 4;
+  if (lengthBytes > limits.transferBytesMax) return failure("invalidField", at.dword10);
+  const status = encodeReservationStatus(namespace.reservations.report());
+  const data = new Uint8Array(lengthBytes);
+  data.set(status.subarray(0, lengthBytes));
+  return { ...success(), data };
+}

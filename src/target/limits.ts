@@ -1,0 +1,60 @@
+/** Every maximum and time-out of a target, with what it is unless told. */
+
+/** Sizes, counts and times that bound what hosts can make a target do. */
+export interface TargetLimits {
+  /** Longest read or write in bytes (MDTS): 4096 times a power of two. */
+  readonly transferBytesMax: number;
+  /** In-capsule data of I/O commands; a multiple of 16. Longer writes wait for an R2T. */
+  readonly capsuleDataBytesMax: number;
+  /** Entries of an I/O queue (CAP.MQES as a count). */
+  readonly queueEntriesMax: number;
+  /** I/O queues of one controller. */
+  readonly ioQueuesMax: number;
+  /** Connections of all hosts together; further ones are closed at once. */
+  readonly connectionsMax: number;
+  /** Connections that have not finished Connect; a further one ends the oldest. */
+  readonly halfOpenMax: number;
+  /** Controllers of one subsystem. */
+  readonly controllersMax: number;
+  /** Memory for data that waits for a host or a medium, all connections together. */
+  readonly bytesInFlightMax: number;
+  /** The same for one connection. */
+  readonly connectionBytesInFlightMax: number;
+  /** How long a connection may take up to a finished Connect. */
+  readonly halfOpenMs: number;
+  /** How long a host may leave what is sent to it untaken. */
+  readonly stallMs: number;
+  /** Keep Alive Timeout for discovery controllers whose host asks for none. */
+  readonly discoveryKatoMs: number;
+}
+
+/** The limits unless told otherwise. */
+export const defaultLimits: TargetLimits = {
+  transferBytesMax: 1024 * 1024,
+  capsuleDataBytesMax: 16 * 1024,
+  queueEntriesMax: 128,
+  ioQueuesMax: 128,
+  connectionsMax: 2048,
+  halfOpenMax: 128,
+  controllersMax: 512,
+  bytesInFlightMax: 32 * 1024 * 1024,
+  connectionBytesInFlightMax: 4 * 1024 * 1024,
+  halfOpenMs: 10_000,
+  stallMs: 60_000,
+  discoveryKatoMs: 120_000,
+};
+
+/** Entries of the admin queue that a host may ask for. */
+export const adminQueueEntriesMax = 128;
+/** Asynchronous Event Requests held (AERL as a count). */
+export const asyncEventsMax = 4;
+/** Entries of the Error Information log (ELPE as a count). */
+export const errorLogEntriesMax = 128;
+/** Abort commands under way (ACL as a count). */
+export const abortsMax = 4;
+/** What the Keep Alive Timer counts in (KAS), in milliseconds. */
+export const keepAliveUnitMs = 1000;
+/** Namespaces of a subsystem (NN). */
+export const namespacesMax = 1024;
+/** Longest log page or other answer that is put together in memory. */
+export const answerBytesMax = 1024 * 1024;

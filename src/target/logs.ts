@@ -1,0 +1,201 @@
+/** What Get Log Page answers. NVMe Base 2.0 §5.16. */
+
+import { toNumber } from "../bytes/index.ts";
+import {
+  type AsyncEventName,
+  anaState,
+  broadcastNsid,
+  type CommandEffects,
+  type CommandName,
+  type CommandOf,
+  changedNamespacesOverflow,
+  commands,
+  dataUnitBytes,
+  encodeAnaLog,
+  encodeCommandsSupported,
+  encodeNamespaceList,
+  encodeSupportedLogPages,
+  fabricsOpcode,
+  firmwareSlotLog,
+  logPage,
+  reservationNotification,
+  reservationNotificationType,
+  smartLog,
+} from "../nvme/index.ts";
+import { type Answer, failure, successWith } from "./answer.ts";
+import type { Controller } from "./controller.ts";
+import { anaGroup } from "./identify.ts";
+import { answerBytesMax, type TargetLimits } from "./limits.ts";
+import type { Namespace } from "./namespace.ts";
+
+/** What log pages tell beside what the controller knows. */
+export interface LogSources {
+  readonly limits: TargetLimits;
+  /** Since the target was made. */
+  readonly uptimeMs: number;
+  /** The Discovery log page for the asking controller's host. */
+  discoveryLog(): Uint8Array;
+}
+
+/** Byte offsets of fields in the command: LID, NUMDL, LPOL; NSID. */
+const at = { nsid: 4, lid: 40, numd: 42, lpo: 48 };
+
+const ioPages: readonly number[] = [
+  logPage.supportedLogPages,
+  logPage.errorInformation,
+  logPage.smart,
+  logPage.firmwareSlot,
+  logPage.changedNamespaces,
+  logPage.commandsSupported,
+  logPage.ana,
+  logPage.reservationNotification,
+];
+const discoveryPages: readonly number[] = [
+  logPage.supportedLogPages,
+  logPage.errorInformation,
+  logPage.smart,
+  logPage.commandsSupported,
+  logPage.discovery,
+];
+
+/** Answers a Get Log Page. */
+export function getLogPage(
+  controller: Controller,
+  sources: LogSources,
+  command: CommandOf<"getLogPage">,
+): Answer {
+  const { lid, numd, lpo, specific } = command;
+  const pages = controller.isDiscovery ? discoveryPages : ioPages;
+  if (!pages.includes(lid)) return failure("invalidLogPage", at.lid);
+  const lengthBytes = numd * 4;
+  const longest = Math.min(answerBytesMax, sources.limits.transferBytesMax);
+  if (lengthBytes > longest) return failure("invalidField", at.numd);
+  if (lpo % 4n !== 0n || lpo > BigInt(longest) * 1024n) return failure("invalidField", at.lpo);
+  const page = makePage(controller, sources, command);
+  if ("status" in page) return page;
+  const offset = toNumber(lpo);
+  if (offset > page.length) return failure("invalidField", at.lpo);
+  const data = new Uint8Array(lengthBytes);
+  data.set(page.subarray(offset, offset + lengthBytes));
+  const event = rearms.get(lid);
+  if (event && !specific.rae) controller.rearm(event);
+  return successWith(data);
+}
+
+const rearms: ReadonlyMap<number, AsyncEventName> = new Map([
+  [logPage.changedNamespaces, "namespaceAttribute"],
+  [logPage.discovery, "discoveryLog"],
+  [logPage.ana, "ana"],
+  [logPage.reservationNotification, "reservation"],
+]);
+
+function makePage(
+  controller: Controller,
+  sources: LogSources,
+  command: CommandOf<"getLogPage">,
+): Uint8Array | Answer {
+  switch (command.lid) {
+    case logPage.supportedLogPages:
+      return encodeSupportedLogPages(controller.isDiscovery ? discoveryPages : ioPages);
+    case logPage.errorInformation:
+      return controller.errors.encode();
+    case logPage.smart:
+      return smart(controller, sources, command.nsid);
+    case logPage.firmwareSlot:
+      return firmwareSlot(controller);
+    case logPage.changedNamespaces:
+      return changedNamespaces(controller);
+    case logPage.commandsSupported:
+      return commandEffects(controller.isDiscovery);
+    case logPage.ana:
+      return ana(controller, command.specific.lsp % 2 === 1);
+    case logPage.reservationNotification:
+      return reservationNotice(controller);
+    default:
+      return sources.discoveryLog();
+  }
+}
+
+function smart(
+  controller: Controller,
+  { uptimeMs }: LogSources,
+  nsid: number,
+): Uint8Array | Answer {
+  const { namespaces } = controller.subsystem;
+  const isAll = nsid === 0 || nsid === broadcastNsid;
+  const one = namespaces.get(nsid);
+  if (!isAll && !one) return failure("invalidNamespace", at.nsid);
+  const counted = one ? [one] : [...namespaces.values()];
+  const sum = (value: (namespace: Namespace) => number) =>
+    counted.reduce((total, namespace) => total + value(namespace), 0);
+  const units = (bytes: number) => BigInt(Math.ceil(bytes / dataUnitBytes));
+  const isReadOnly =
+    counted.length > 0 && counted.every(({ isWriteProtected }) => isWriteProtected);
+  const zero = smartLog.decode(new Uint8Array(smartLog.size));
+  return smartLog.encode({
+    ...zero,
+    criticalWarning: { ...zero.criticalWarning, readOnly: isReadOnly },
+    availableSpare: 100,
+    dataUnitsRead: units(sum(({ statistics }) => statistics.read.bytes)),
+    dataUnitsWritten: units(sum(({ statistics }) => statistics.write.bytes)),
+    hostReads: BigInt(sum(({ statistics }) => statistics.read.operations)),
+    hostWrites: BigInt(sum(({ statistics }) => statistics.write.operations)),
+    powerCycles: 1n,
+    powerOnHours: BigInt(Math.floor(uptimeMs / 3_600_000)),
+    mediaErrors: BigInt(sum(({ mediaErrors }) => mediaErrors)),
+    errorLogEntries: controller.errors.count,
+  });
+}
+
+function firmwareSlot({ subsystem }: Controller): Uint8Array {
+  const frs = [subsystem.firmware, "", "", "", "", "", ""];
+  return firmwareSlotLog.encode({ afi: { active: 1, next: 0 }, frs });
+}
+
+function changedNamespaces(controller: Controller): Uint8Array {
+  const changed = controller.takeChangedNamespaces();
+  return encodeNamespaceList(changed === "many" ? [changedNamespacesOverflow] : changed);
+}
+
+const discoveryCommands: readonly CommandName[] = [
+  "getLogPage",
+  "identify",
+  "setFeatures",
+  "getFeatures",
+  "asyncEventRequest",
+  "keepAlive",
+];
+const writers: readonly CommandName[] = ["write", "writeZeroes", "datasetManagement"];
+
+function commandEffects(isDiscovery: boolean): Uint8Array {
+  const effects = (set: "admin" | "io"): CommandEffects => {
+    const names = (Object.keys(commands) as CommandName[]).filter(
+      (name) => commands[name].set === set && (!isDiscovery || discoveryCommands.includes(name)),
+    );
+    return new Map(
+      names.map((name) => [commands[name].opc, writers.includes(name) ? { lbcc: true } : {}]),
+    );
+  };
+  const admin = new Map(effects("admin"));
+  admin.set(fabricsOpcode, {});
+  return encodeCommandsSupported(admin, isDiscovery ? new Map() : effects("io"));
+}
+
+function ana({ subsystem }: Controller, groupsOnly: boolean): Uint8Array {
+  const nsids = groupsOnly ? [] : [...subsystem.namespaces.keys()].sort((a, b) => a - b);
+  const group = { anagrpid: anaGroup, chgcnt: 0n, state: anaState.optimized, nsids };
+  return encodeAnaLog({ chgcnt: 0n, groups: [group] });
+}
+
+/** The oldest notification, which reading takes off the list. */
+function reservationNotice(controller: Controller): Uint8Array {
+  const oldest = controller.reservationNotices.shift();
+  if (!oldest) return new Uint8Array(reservationNotification.size);
+  const left = controller.reservationNotices.length;
+  return reservationNotification.encode({
+    lpc: controller.reservationNoticeCount - BigInt(left),
+    type: reservationNotificationType[oldest.type],
+    nalp: Math.min(left, 255),
+    nsid: oldest.nsid,
+  });
+}

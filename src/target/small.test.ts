@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ErrorLog } from "./error-log.ts";
+import { errorLogEntriesMax } from "./limits.ts";
+import { Pace } from "./pace.ts";
+import { BufferPool, ByteBudget, sizeFor } from "./pool.ts";
+import { Statistics } from "./statistics.ts";
+import { TlsKeys } from "./tls-keys.ts";
+import { WriteGate } from "./write-gate.ts";
+
+test("Pace avoids direct calls after several that took long, longer each time", () => {
+  const pace = new Pace();
+  for (let n = 0; n < 3; n++) pace.note(4096, 10, 0);
+  assert.ok(pace.isQuick(0), "a few long calls may be chance");
+  pace.note(4096, 10, 10);
+  assert.ok(!pace.isQuick(13.9));
+  assert.ok(pace.isQuick(14));
+  for (let n = 0; n < 2; n++) pace.note(4096, 10, 24);
+  assert.ok(!pace.isQuick(31.9), "two more are enough on trial, and for longer");
+  assert.ok(pace.isQuick(32));
+  for (let n = 0; n < 64; n++) pace.note(4096, 0.01, 32);
+  for (let n = 0; n < 4; n++) pace.note(4096, 10, 50);
+  assert.ok(!pace.isQuick(53.9));
+  assert.ok(pace.isQuick(54), "what was long ago is forgiven");
+  assert.equal(pace.disappointments, 3);
+});
+
+test("Pace does not mind a long call now and then", () => {
+  const pace = new Pace();
+  for (let n = 0; n < 10_000; n++) pace.note(4096, n % 40 === 0 ? 5 : 0.004, n);
+  assert.equal(pace.disappointments, 0);
+});
+
+test("Pace gives large calls more time", () => {
+  const pace = new Pace();
+  for (let n = 0; n < 10; n++) pace.note(2 ** 20, 2, 2);
+  assert.ok(pace.isQuick(2));
+});
+
+test("WriteGate lets one be alone, in the order in which they came", async () => {
+  const gate = new WriteGate();
+  const order: string[] = [];
+  const steps = { first: Promise.withResolvers<void>(), alone: Promise.withResolvers<void>() };
+  const run = (name: string, until: Promise<void>) => async () => {
+    order.push(`${name} in`);
+    await until;
+    order.push(`${name} out`);
+  };
+  const first = gate.shared(run("first", steps.first.promise));
+  const alone = gate.alone(run("alone", steps.alone.promise));
+  assert.ok(!gate.isFree);
+  const last = gate.shared(run("last", Promise.resolve()));
+  steps.first.resolve();
+  await first;
+  steps.alone.resolve();
+  await Promise.all([alone, last]);
+  assert.deepEqual(order, [
+    "first in",
+    "first out",
+    "alone in",
+    "alone out",
+    "last in",
+    "last out",
+  ]);
+  assert.ok(gate.isFree);
+});
+
+test("WriteGate goes on after work that failed", async () => {
+  const gate = new WriteGate();
+  await assert.rejects(
+    gate.alone(() => Promise.reject(new Error("no"))),
+    /no/,
+  );
+  assert.ok(gate.isFree);
+});
+
+test("ByteBudget refuses what is too much, and wakes who waits in turn", () => {
+  const budget = new ByteBudget(100);
+  assert.ok(budget.tryTake(80));
+  assert.ok(!budget.tryTake(30));
+  const woken: number[] = [];
+  budget.await(() => woken.push(1));
+  budget.await(() => woken.push(2));
+  budget.give(80);
+  assert.deepEqual(woken, [1, 2]);
+  assert.ok(budget.tryTake(500), "who is alone gets what it needs");
+  assert.equal(budget.usedBytes, 500);
+});
+
+test("BufferPool gives sizes that are powers of two, and the same buffer again", () => {
+  const pool = new BufferPool();
+  const buffer = pool.take(5000);
+  assert.equal(buffer.length, 8192);
+  assert.equal(sizeFor(5000), 8192);
+  pool.give(buffer);
+  assert.equal(pool.take(8192), buffer);
+});
+
+test("Statistics sorts operations by how long they took", () => {
+  const statistics = new Statistics();
+  for (const tookMs of [0.0005, 0.003, 1, 100_000_000]) statistics.read.add(512, tookMs);
+  const { operations, bytes, latencyUs } = statistics.snapshot().read;
+  assert.deepEqual([operations, bytes], [4, 2048]);
+  assert.deepEqual([latencyUs[0], latencyUs[2], latencyUs[10], latencyUs.at(-1)], [1, 1, 1, 1]);
+});
+
+test("ErrorLog keeps the newest errors first, and only so many", () => {
+  const log = new ErrorLog();
+  for (let cid = 0; cid < 200; cid++) log.add({ sqid: 1, cid, status: 2, opc: 2, nsid: 1 });
+  const raw = log.encode();
+  assert.equal(raw.length, errorLogEntriesMax * 64);
+  assert.deepEqual([raw[0], raw[64], raw[10]], [200, 199, 199]);
+  assert.equal(log.count, 200n);
+});
+
+const key = "NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:";
+// From the specification's vectors as libnvme has them.
+const identity =
+  "NVMe1R01 nqn.psk-test-host nqn.psk-test-subsys iSbjiStwJ/1TrTvDlt2fjFmzvsytOJelidNnA+X5lEU=";
+
+test("TlsKeys finds the key of an identity, and whom it stands for", () => {
+  const found = new TlsKeys([{ key }]).find(identity);
+  const parties = { hostnqn: "nqn.psk-test-host", subnqn: "nqn.psk-test-subsys" };
+  assert.deepEqual(found?.parties, parties);
+  assert.equal(found?.psk.key.length, 32);
+  assert.ok(new TlsKeys([{ key, hostnqn: parties.hostnqn }]).find(identity));
+  assert.equal(new TlsKeys([{ key, hostnqn: "nqn.other" }]).find(identity), undefined);
+  assert.equal(new TlsKeys([{ key }]).find(identity.replace("iS", "xS")), undefined);
+  assert.equal(new TlsKeys([{ key }]).find("anything else"), undefined);
+});
+
+test("TlsKeys refuses keys that are malformed or for SHA-384, without showing them", () => {
+  const long =
+    "NVMeTLSkey-1:02:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwP/w0S89ELi3W2LxIcLXVsDn8kXZQ==:";
+  for (const bad of [`${key.slice(0, 30)}:`, long]) {
+    assert.throws(
+      () => new TlsKeys([{ key: bad }]),
+      (error: Error & { code?: string }) => {
+        assert.ok(!error.message.includes(bad.slice(16, 28)));
+        return error.name === "TargetError" && error.code === "key";
+      },
+    );
+  }
+});

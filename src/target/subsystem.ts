@@ -1,0 +1,112 @@
+/** One subsystem: namespaces, who may come, and the controllers that hosts have made. */
+
+import type { Controller } from "./controller.ts";
+import { namespacesMax, type TargetLimits } from "./limits.ts";
+import { Namespace, type NamespaceOptions } from "./namespace.ts";
+
+/** What one host may do, and what it must know. */
+export interface HostAccess {
+  /** The host's DH-HMAC-CHAP secret (`DHHC-1:…`); it must authenticate when there is one. */
+  readonly secret?: string;
+  /** The controller's secret, for hosts that want to be sure of it. */
+  readonly controllerSecret?: string;
+  /** Refuse this host's writes. */
+  readonly readOnly?: boolean;
+}
+
+/** In place of a host's name: every host that is not named. */
+export const everyHost = "*";
+
+/** What a subsystem is made from. */
+export interface SubsystemOptions {
+  readonly nqn: string;
+  /** Up to 20 printable characters; differs from every other subsystem's. */
+  readonly serial: string;
+  /** Up to 40 printable characters. */
+  readonly model?: string;
+  /** Up to 8 printable characters. */
+  readonly firmware?: string;
+  /** Who may connect: everybody, or the hosts named by their NQNs or as `everyHost`. */
+  readonly hosts: "any" | ReadonlyMap<string, HostAccess>;
+  readonly namespaces?: readonly NamespaceOptions[];
+}
+
+/** What is unique to a subsystem's model and firmware unless told. */
+const modelDefault = "Diskomator";
+const firmwareDefault = "1";
+
+/** A subsystem as it is served. */
+export class Subsystem {
+  readonly nqn: string;
+  readonly serial: string;
+  readonly model: string;
+  readonly firmware: string;
+  readonly namespaces = new Map<number, Namespace>();
+  readonly controllers = new Map<number, Controller>();
+  /** Device calls of connections that are gone, by host identifier: they may still write. */
+  readonly leftovers = new Map<string, Set<Promise<unknown>>>();
+  hosts: "any" | ReadonlyMap<string, HostAccess>;
+  readonly #limits: TargetLimits;
+  #lastCntlid = 0;
+
+  /** @throws RangeError when two namespaces want the same id, or there are too many. */
+  constructor(options: SubsystemOptions, limits: TargetLimits) {
+    this.nqn = options.nqn;
+    this.serial = options.serial;
+    this.model = options.model ?? modelDefault;
+    this.firmware = options.firmware ?? firmwareDefault;
+    this.hosts = options.hosts;
+    this.#limits = limits;
+    for (const namespace of options.namespaces ?? []) this.addNamespace(namespace);
+  }
+
+  /** Adds a namespace; connected hosts are told. */
+  addNamespace(options: NamespaceOptions): Namespace {
+    let { nsid } = options;
+    if (nsid === undefined) {
+      nsid = 1;
+      while (this.namespaces.has(nsid)) nsid++;
+    }
+    if (nsid < 1 || nsid > namespacesMax || this.namespaces.has(nsid)) {
+      throw new RangeError(
+        `Cannot add namespace ${nsid} to ${this.nqn}: the id is ` +
+          `${this.namespaces.has(nsid) ? "taken" : `not from 1 to ${namespacesMax}`}.`,
+      );
+    }
+    const namespace = new Namespace(nsid, options);
+    this.namespaces.set(nsid, namespace);
+    this.namespaceChanged(nsid);
+    return namespace;
+  }
+
+  /** Removes a namespace: its commands are aborted, connected hosts are told. */
+  removeNamespace(nsid: number): boolean {
+    const namespace = this.namespaces.get(nsid);
+    if (!namespace) return false;
+    this.namespaces.delete(nsid);
+    for (const controller of this.controllers.values()) controller.abortNamespace(nsid);
+    this.namespaceChanged(nsid);
+    return true;
+  }
+
+  /** Tells connected hosts that a namespace is not what it was: its size, or its being there. */
+  namespaceChanged(nsid: number): void {
+    for (const controller of this.controllers.values()) controller.noteNamespaceChanged(nsid);
+  }
+
+  /** What a host may do here; undefined when it may not come. */
+  accessOf(hostnqn: string): HostAccess | undefined {
+    return this.hosts === "any" ? {} : (this.hosts.get(hostnqn) ?? this.hosts.get(everyHost));
+  }
+
+  /** A controller id that is free; undefined when there are too many controllers. */
+  allocateCntlid(): number | undefined {
+    if (this.controllers.size >= this.#limits.controllersMax) return undefined;
+    do this.#lastCntlid = this.#lastCntlid >= cntlidMax ? 1 : this.#lastCntlid + 1;
+    while (this.controllers.has(this.#lastCntlid));
+    return this.#lastCntlid;
+  }
+}
+
+/** FFF0h and above are reserved (Base 2.0 figure 275). */
+const cntlidMax = 0xffef;

@@ -1,0 +1,339 @@
+/**
+ * A target without I/O: subsystems, who is connected, and what Connect makes of a connection.
+ * NVMe Base 2.0 §6.3 (Connect), §3.1.2 (discovery controllers).
+ */
+
+import {
+  anyController,
+  type CommandOf,
+  connectData,
+  connectResult,
+  discoveryNqn,
+  dwordOf,
+  nqnBytesMax,
+} from "../nvme/index.ts";
+import { type Answer, type Call, connectFailure, failure, success } from "./answer.ts";
+import { Authentication, secretOf } from "./authentication.ts";
+import { TargetConnection } from "./connection.ts";
+import { Controller } from "./controller.ts";
+import { encodeDiscovery, type Listening, type Referral } from "./discovery.ts";
+import { adminQueueEntriesMax, defaultLimits, type TargetLimits } from "./limits.ts";
+import { BufferPool, ByteBudget } from "./pool.ts";
+import type { Services, SuccessPolicy } from "./services.ts";
+import { Statistics, type StatisticsSnapshot } from "./statistics.ts";
+import { type HostAccess, Subsystem, type SubsystemOptions } from "./subsystem.ts";
+import type { TargetLog, Transport } from "./transport.ts";
+
+/** What a target is made from. */
+export interface TargetOptions {
+  readonly subsystems?: readonly SubsystemOptions[];
+  readonly limits?: Partial<TargetLimits>;
+  readonly successPolicy?: SuccessPolicy;
+  readonly referrals?: readonly Referral[];
+  /** A name of the discovery service beside the well-known one. */
+  readonly discoveryNqn?: string;
+  readonly log?: TargetLog;
+}
+
+/** What a target needs of the world. */
+export interface TargetWorld {
+  /** A clock in milliseconds that never goes back. */
+  nowMs(): number;
+  /** As many unpredictable bytes. */
+  random(lengthBytes: number): Uint8Array;
+}
+
+/** What was done for whom, as data. */
+export interface TargetStatistics {
+  readonly connections: number;
+  readonly bytesInFlight: number;
+  readonly hosts: ReadonlyMap<string, StatisticsSnapshot>;
+  /** By subsystem and namespace. */
+  readonly namespaces: readonly {
+    readonly nqn: string;
+    readonly nsid: number;
+    readonly counts: StatisticsSnapshot;
+  }[];
+}
+
+/** Hosts whose counts are kept. */
+const countedHostsMax = 1024;
+
+/** Offsets in the command and in the data that Connect is refused for. */
+const inCommand = { qid: 42, sqsize: 44 };
+const inData = { cntlid: 16, subnqn: 256, hostnqn: 512 };
+const authRequired = { reserved0: 0, atr: true, ascr: false };
+
+/** The target. */
+export class Target implements Services {
+  readonly limits: TargetLimits;
+  readonly pool = new BufferPool();
+  readonly budget: ByteBudget;
+  readonly log: TargetLog;
+  readonly successPolicy: SuccessPolicy;
+  readonly startedMs: number;
+  readonly #world: TargetWorld;
+  readonly #subsystems = new Map<string, Subsystem>();
+  readonly #discovery: Subsystem;
+  readonly #referrals: readonly Referral[];
+  readonly #listenings = new Set<Listening>();
+  readonly #connections = new Set<TargetConnection>();
+  readonly #halfOpen = new Set<TargetConnection>();
+  readonly #hosts = new Map<string, Statistics>();
+  #genctr = 1n;
+
+  /** @throws RangeError when a name is taken twice or a secret is malformed. */
+  constructor(options: TargetOptions, world: TargetWorld) {
+    this.limits = { ...defaultLimits, ...options.limits };
+    this.budget = new ByteBudget(this.limits.bytesInFlightMax);
+    this.log = options.log ?? (() => {});
+    this.successPolicy = options.successPolicy ?? "without-flow-control";
+    this.#world = world;
+    this.#referrals = options.referrals ?? [];
+    this.startedMs = world.nowMs();
+    this.#discovery = new Subsystem(
+      { nqn: options.discoveryNqn ?? discoveryNqn, serial: "discovery", hosts: "any" },
+      this.limits,
+    );
+    for (const subsystem of options.subsystems ?? []) this.addSubsystem(subsystem);
+  }
+
+  /** All subsystems with namespaces, by their names. */
+  get subsystems(): ReadonlyMap<string, Subsystem> {
+    return this.#subsystems;
+  }
+
+  /** Connections that are open. */
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** Adds a subsystem; discovery controllers tell their hosts. */
+  addSubsystem(options: SubsystemOptions): Subsystem {
+    if (this.#subsystems.has(options.nqn)) {
+      throw new RangeError(`Cannot add subsystem ${options.nqn}: there is one of that name.`);
+    }
+    if (options.hosts !== "any") for (const access of options.hosts.values()) checkAccess(access);
+    const subsystem = new Subsystem(options, this.limits);
+    this.#subsystems.set(options.nqn, subsystem);
+    this.discoveryChanged();
+    return subsystem;
+  }
+
+  /** Removes a subsystem; its hosts are disconnected. */
+  removeSubsystem(nqn: string): boolean {
+    const subsystem = this.#subsystems.get(nqn);
+    if (!subsystem) return false;
+    this.#subsystems.delete(nqn);
+    for (const controller of [...subsystem.controllers.values()]) {
+      controller.end("the subsystem was removed");
+    }
+    this.discoveryChanged();
+    return true;
+  }
+
+  /** Hosts can connect there from now on, until the returned function is called. */
+  addListening(listening: Listening): () => void {
+    this.#listenings.add(listening);
+    this.discoveryChanged();
+    return () => {
+      if (this.#listenings.delete(listening)) this.discoveryChanged();
+    };
+  }
+
+  /** What hosts discover is not what it was. */
+  discoveryChanged(): void {
+    this.#genctr++;
+    for (const controller of this.#discovery.controllers.values()) controller.post("discoveryLog");
+  }
+
+  /** Takes a connection; `undefined` when there are too many, and it is to be closed. */
+  accept(transport: Transport): TargetConnection | undefined {
+    const { connectionsMax, halfOpenMax } = this.limits;
+    const { address, port } = transport.remote;
+    const peer = `${address}:${port}`;
+    if (this.#connections.size >= connectionsMax) {
+      this.log("connection-refused", { peer, reason: "too many connections" });
+      return undefined;
+    }
+    if (this.#halfOpen.size >= halfOpenMax) {
+      // Who floods a target with connections that say nothing pushes out its own.
+      const [oldest] = this.#halfOpen;
+      oldest?.end("too many connections without a finished Connect");
+    }
+    const connection = new TargetConnection(this, transport);
+    this.#connections.add(connection);
+    this.#halfOpen.add(connection);
+    this.log("connection-accepted", { peer });
+    return connection;
+  }
+
+  /** Time passes for all connections. */
+  tick(nowMs: number): void {
+    for (const connection of [...this.#connections]) connection.tick(nowMs);
+  }
+
+  /** Ends all connections. */
+  close(reason: string): void {
+    for (const connection of [...this.#connections]) connection.end(reason);
+  }
+
+  /** Resolves when no call on a device is under way for anybody. */
+  async settled(): Promise<void> {
+    const leftovers = [...this.#subsystems.values()].flatMap(({ leftovers: byHost }) =>
+      [...byHost.values()].flatMap((set) => [...set]),
+    );
+    const open = [...this.#connections].map((connection) => connection.settled());
+    await Promise.allSettled([...leftovers, ...open]);
+  }
+
+  /** Counts as they are now. */
+  statistics(): TargetStatistics {
+    return {
+      connections: this.#connections.size,
+      bytesInFlight: this.budget.usedBytes,
+      hosts: new Map([...this.#hosts].map(([nqn, counts]) => [nqn, counts.snapshot()])),
+      namespaces: [...this.#subsystems.values()].flatMap(({ nqn, namespaces }) =>
+        [...namespaces.values()].map(({ nsid, statistics }) => ({
+          nqn,
+          nsid,
+          counts: statistics.snapshot(),
+        })),
+      ),
+    };
+  }
+
+  discoveryLog(connection: TargetConnection, controller: Controller): Uint8Array {
+    const { hostnqn } = controller.host;
+    const visible = [...this.#subsystems.values()].filter(
+      (subsystem) => subsystem.accessOf(hostnqn) !== undefined,
+    );
+    return encodeDiscovery({
+      genctr: this.#genctr,
+      nqns: visible.map(({ nqn }) => nqn),
+      listenings: [...this.#listenings],
+      referrals: this.#referrals,
+      discoveryNqn: this.#discovery.nqn,
+      local: connection.transport.local,
+    });
+  }
+
+  ended(connection: TargetConnection): void {
+    this.#connections.delete(connection);
+    this.#halfOpen.delete(connection);
+  }
+
+  completed(connection: TargetConnection): void {
+    this.#halfOpen.delete(connection);
+  }
+
+  async connect(
+    connection: TargetConnection,
+    { command, data }: Call<CommandOf<"connect">>,
+  ): Promise<Answer> {
+    if (command.recfmt !== 0) return failure("connectIncompatibleFormat", 40);
+    const { hostnqn, subnqn, hostid, cntlid } = connectData.decode(data);
+    const entriesMax = command.qid === 0 ? adminQueueEntriesMax : this.limits.queueEntriesMax;
+    if (command.sqsize < 2 || command.sqsize > Math.max(entriesMax, this.limits.queueEntriesMax)) {
+      return connectFailure(inCommand.sqsize, false);
+    }
+    if (!isName(hostnqn)) return connectFailure(inData.hostnqn, true);
+    const isDiscovery = subnqn === discoveryNqn || subnqn === this.#discovery.nqn;
+    const subsystem = isDiscovery ? this.#discovery : this.#subsystems.get(subnqn);
+    const isHere = isDiscovery || !connection.transport.isDiscoveryOnly;
+    if (!subsystem || !isHere) return connectFailure(inData.subnqn, true);
+    const access = subsystem.accessOf(hostnqn);
+    const proven = connection.transport.tlsParties;
+    const isOther = proven && (proven.hostnqn !== hostnqn || proven.subnqn !== subnqn);
+    if (!access || (isOther && !isDiscovery)) {
+      this.log("host-refused", { ...connection.facts, hostnqn, subnqn, reason: "not allowed" });
+      return failure("connectInvalidHost", inData.hostnqn);
+    }
+    const parties = { hostnqn, subnqn, access };
+    const host = { hostnqn, hostid: Buffer.from(hostid).toString("hex"), access };
+    // Writes that an earlier connection of this host left behind must not overtake new ones.
+    await Promise.all(subsystem.leftovers.get(host.hostid) ?? []);
+    const authentication = Authentication.of(parties, (n) => this.#world.random(n), this.log);
+    const found =
+      command.qid === 0
+        ? this.#makeController(connection, subsystem, host, isDiscovery, command.kato, cntlid)
+        : await this.#findController(subsystem, host, command.qid, cntlid);
+    if (!(found instanceof Controller)) return found;
+    if (connection.isEnded) return failure("abortedQueueDeleted");
+    if (command.qid > 0) found.ioQueues.set(command.qid, connection);
+    connection.attach({
+      controller: found,
+      qid: command.qid,
+      entries: command.sqsize,
+      isFlowControlled: !command.cattr.dissqflow,
+      authentication,
+    });
+    if (command.qid === 0) this.log("host-connected", { ...connection.facts, hostnqn, subnqn });
+    const authreq = { ...authRequired, atr: authentication !== undefined };
+    return success(dwordOf(connectResult.encode({ cntlid: found.cntlid, authreq })));
+  }
+
+  #makeController(
+    connection: TargetConnection,
+    subsystem: Subsystem,
+    host: Controller["host"],
+    isDiscovery: boolean,
+    katoMs: number,
+    wanted: number,
+  ): Controller | Answer {
+    if (wanted !== anyController) return connectFailure(inData.cntlid, true);
+    if (connection.isEnded) return failure("abortedQueueDeleted");
+    const cntlid = subsystem.allocateCntlid();
+    if (cntlid === undefined) return failure("connectControllerBusy");
+    const controller = new Controller(cntlid, subsystem, host, connection, {
+      isDiscovery,
+      katoMs: isDiscovery && katoMs === 0 ? this.limits.discoveryKatoMs : katoMs,
+      nowMs: this.#world.nowMs(),
+      statistics: this.#statisticsOf(host.hostnqn),
+    });
+    subsystem.controllers.set(cntlid, controller);
+    return controller;
+  }
+
+  async #findController(
+    subsystem: Subsystem,
+    host: Controller["host"],
+    qid: number,
+    cntlid: number,
+  ): Promise<Controller | Answer> {
+    const controller = subsystem.controllers.get(cntlid);
+    const isSame =
+      controller?.host.hostnqn === host.hostnqn && controller.host.hostid === host.hostid;
+    if (!controller || !isSame) return connectFailure(inData.cntlid, true);
+    if (controller.isDiscovery || qid > this.limits.ioQueuesMax) {
+      return connectFailure(inCommand.qid, false);
+    }
+    if (!controller.isAuthenticated) return failure("authenticationRequired");
+    if (!controller.isReady) return failure("commandSequence");
+    const old = controller.ioQueues.get(qid);
+    if (old) {
+      // The host came back before its old connection was seen to be gone.
+      old.end("the host connected the queue again");
+      await old.settled();
+    }
+    const isAlive = subsystem.controllers.get(cntlid) === controller && controller.isReady;
+    return isAlive ? controller : connectFailure(inData.cntlid, true);
+  }
+
+  #statisticsOf(hostnqn: string): Statistics {
+    const known = this.#hosts.get(hostnqn);
+    if (known) return known;
+    const made = new Statistics();
+    if (this.#hosts.size < countedHostsMax) this.#hosts.set(hostnqn, made);
+    return made;
+  }
+}
+
+function isName(nqn: string): boolean {
+  return nqn.length <= nqnBytesMax && /^nqn\.[\x21-\x7e]+$/.test(nqn);
+}
+
+/** A secret that is malformed is found when the target is made, not when a host comes. */
+function checkAccess({ secret, controllerSecret }: HostAccess): void {
+  for (const text of [secret, controllerSecret]) if (text !== undefined) secretOf(text);
+}

@@ -1,0 +1,42 @@
+/** What a connection needs of the world: a way to send, and what may be known of both ends. */
+
+/** Events that a target tells; the closed list of what `log` is called with. */
+export type TargetEvent =
+  | "listening"
+  | "connection-accepted"
+  | "connection-refused"
+  | "connection-ended"
+  | "host-connected"
+  | "host-refused"
+  | "host-authenticated"
+  | "peer-fault";
+
+/** Takes one event with its facts; never holds secrets. */
+export type TargetLog = (event: TargetEvent, fields: Readonly<Record<string, unknown>>) => void;
+
+/** One end of a connection. */
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+  readonly family: "ipv4" | "ipv6";
+}
+
+/** A connection's way out. */
+export interface Transport {
+  readonly local: Endpoint;
+  readonly remote: Endpoint;
+  /** Whose TLS key the host proved to have; none without TLS. */
+  readonly tlsParties?: { readonly hostnqn: string; readonly subnqn: string };
+  /** Where it came in, there are discovery controllers only. */
+  readonly isDiscoveryOnly: boolean;
+  /** Bytes given to `send` that have not left. */
+  readonly bufferedBytes: number;
+  /** Sends; `sent` is called once the bytes may change, also when they will never leave. */
+  send(chunk: Uint8Array, sent: () => void): void;
+  /** Stops and resumes what comes in. */
+  setReceiving(isReceiving: boolean): void;
+  /** Closes after what is buffered; nothing is sent afterwards. Idempotent. */
+  end(): void;
+  /** A clock in milliseconds that never goes back. */
+  nowMs(): number;
+}

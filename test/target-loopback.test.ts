@@ -1,0 +1,227 @@
+/** Our host and our target over loopback sockets: what each says, the other understands. */
+
+import assert from "node:assert/strict";
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { type BlockDevice, FileDisk, MemoryDisk, OverlayDisk } from "../src/block/index.ts";
+import { connectController, discover } from "../src/initiator/index.ts";
+import { createTarget, type ListenOptions, type SubsystemOptions } from "../src/target/index.ts";
+
+const subsystemNqn = "nqn.2026-11.org.example:disk";
+const hostNqn = "nqn.2026-11.org.example:host";
+const uuid = "12345678-1234-4234-8234-123456789abc";
+const mebibyte = 2 ** 20;
+
+const folder = await mkdtemp(join(tmpdir(), "diskomator-target-"));
+after(() => rm(folder, { recursive: true }));
+
+/** A target over `device` that listens on a free port. */
+async function serve(
+  device: BlockDevice,
+  subsystem: Partial<SubsystemOptions> = {},
+  listen: ListenOptions = {},
+) {
+  const running = createTarget({
+    subsystems: [
+      {
+        nqn: subsystemNqn,
+        serial: "42",
+        hosts: "any",
+        namespaces: [{ device, uuid }],
+        ...subsystem,
+      },
+    ],
+  });
+  const { host, port } = await running.listen({ port: 0, ...listen });
+  return {
+    target: running.target,
+    address: { host, port },
+    [Symbol.asyncDispose]: () => running.close(),
+  };
+}
+
+function pattern(length: number, seed: number): Uint8Array {
+  return Uint8Array.from(
+    { length },
+    (_, index) => (index * 31 + seed + Math.floor(index / 256)) % 256,
+  );
+}
+
+const options = { subsystemNqn, hostNqn };
+
+for (const digests of [
+  { hdgst: false, ddgst: false },
+  { hdgst: true, ddgst: false },
+  { hdgst: false, ddgst: true },
+  { hdgst: true, ddgst: true },
+]) {
+  test(`data of every size comes back as it was written: ${JSON.stringify(digests)}`, async () => {
+    const path = join(folder, `disk-${digests.hdgst}-${digests.ddgst}`);
+    await using device = await FileDisk.open(path, { createBytes: 16 * mebibyte });
+    await using server = await serve(device);
+    await using controller = await connectController({
+      ...server.address,
+      ...options,
+      digests,
+      ioQueues: 3,
+    });
+    await using disk = await controller.openNamespace(1);
+    assert.equal(disk.sizeBytes, 16 * mebibyte);
+    const sizes = [512, 4096, 8192, 16384, 16896, 65536, 131072, mebibyte, 5 * mebibyte];
+    for (const [seed, size] of sizes.entries()) {
+      const data = pattern(size, seed);
+      await disk.write(mebibyte, data);
+      const found = new Uint8Array(size);
+      await disk.read(mebibyte, found);
+      assert.deepEqual(found, data, `${size} bytes`);
+    }
+    await disk.writeZeroes(mebibyte, mebibyte);
+    await disk.flush();
+    const found = new Uint8Array(mebibyte).fill(1);
+    await device.read(mebibyte, found);
+    assert.ok(found.every((byte) => byte === 0));
+  });
+}
+
+test("many reads and writes at a time, over several queues, stay apart", async () => {
+  const device = new MemoryDisk({ sizeBytes: 64 * mebibyte });
+  await using server = await serve(device);
+  await using controller = await connectController({ ...server.address, ...options, ioQueues: 4 });
+  await using disk = await controller.openNamespace(1);
+  const pieces = Array.from({ length: 256 }, (_, index) => pattern(65536, index));
+  await Promise.all(pieces.map((data, index) => disk.write(index * 65536, data)));
+  const found = pieces.map(() => new Uint8Array(65536));
+  await Promise.all(found.map((buffer, index) => disk.read(index * 65536, buffer)));
+  for (const [index, buffer] of found.entries()) assert.deepEqual(buffer, pieces[index]);
+  assert.equal(server.target.statistics().bytesInFlight, 0);
+});
+
+test("a disk that is only read through promises is served as well", async () => {
+  const below = new MemoryDisk({ sizeBytes: 8 * mebibyte, contents: pattern(mebibyte, 3) });
+  await using device = new OverlayDisk({ below });
+  await using server = await serve(device);
+  await using controller = await connectController({ ...server.address, ...options });
+  await using disk = await controller.openNamespace(1);
+  const found = new Uint8Array(2 * mebibyte);
+  await disk.write(mebibyte, pattern(mebibyte, 4));
+  await disk.read(0, found);
+  assert.deepEqual(found.subarray(0, mebibyte), pattern(mebibyte, 3));
+  assert.deepEqual(found.subarray(mebibyte), pattern(mebibyte, 4));
+});
+
+test("discovery names the address that the host came to, and what is new", async () => {
+  await using server = await serve(
+    new MemoryDisk({ sizeBytes: mebibyte }),
+    {},
+    { host: "0.0.0.0" },
+  );
+  const address = { host: "127.0.0.1", port: server.address.port };
+  const entries = await discover({ ...address, hostNqn });
+  const subsystems = entries.filter(({ subject }) => subject === "subsystem");
+  assert.deepEqual(
+    subsystems.map((entry) => entry.advertised),
+    [address],
+  );
+  assert.deepEqual(
+    subsystems.map((entry) => entry.subsystemNqn),
+    [subsystemNqn],
+  );
+});
+
+test("a file that grows, and a namespace that comes and goes, are seen by the host", async () => {
+  const path = join(folder, "growing");
+  await writeFile(path, new Uint8Array(mebibyte));
+  await using device = await FileDisk.open(path);
+  await using server = await serve(device);
+  await using controller = await connectController({ ...server.address, ...options });
+  await using disk = await controller.openNamespace(1);
+  const changed = () =>
+    new Promise<void>((done) => {
+      const end = controller.onEvent(({ type }) => {
+        if (type !== "namespaces-changed") return;
+        end();
+        done();
+      });
+    });
+  let event = changed();
+  await truncate(path, 2 * mebibyte);
+  await device.refreshSize();
+  const subsystem = server.target.subsystems.get(subsystemNqn)!;
+  subsystem.namespaceChanged(1);
+  await event;
+  assert.equal(disk.sizeBytes, 2 * mebibyte);
+  await disk.write(mebibyte, pattern(4096, 1));
+  event = changed();
+  const other = "22345678-1234-4234-8234-123456789abc";
+  subsystem.addNamespace({ device: new MemoryDisk({ sizeBytes: mebibyte }), uuid: other });
+  await event;
+  assert.deepEqual(
+    (await controller.namespaces()).map(({ nsid }) => nsid),
+    [1, 2],
+  );
+  event = changed();
+  subsystem.removeNamespace(2);
+  await event;
+  assert.deepEqual(
+    (await controller.namespaces()).map(({ nsid }) => nsid),
+    [1],
+  );
+});
+
+const secret = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
+const controllerSecret = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:";
+
+test("DH-HMAC-CHAP lets a host in that has the secret, both ways, and no other", async () => {
+  const hosts = new Map([[hostNqn, { secret, controllerSecret }]]);
+  await using server = await serve(new MemoryDisk({ sizeBytes: mebibyte }), { hosts });
+  for (const authentication of [{ secret }, { secret, controllerSecret }]) {
+    const wanted = { ...server.address, ...options, authentication };
+    await using controller = await connectController(wanted);
+    await using disk = await controller.openNamespace(1);
+    await disk.write(0, pattern(4096, 1));
+  }
+  await assert.rejects(connectController({ ...server.address, ...options }));
+  const wrong = "DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUxXtS0A:";
+  const attempt = { ...server.address, ...options, authentication: { secret: wrong } };
+  await assert.rejects(connectController(attempt));
+});
+
+const key = "NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:";
+
+for (const policy of ["required", "optional"] as const) {
+  test(`TLS that is ${policy} carries data, and lets no host in with another key`, async () => {
+    const device = new MemoryDisk({ sizeBytes: 8 * mebibyte });
+    await using server = await serve(device, {}, { tls: { policy, keys: [{ key }] } });
+    await using controller = await connectController({
+      ...server.address,
+      ...options,
+      tls: { key },
+    });
+    await using disk = await controller.openNamespace(1);
+    const data = pattern(3 * mebibyte, 9);
+    await disk.write(0, data);
+    const found = new Uint8Array(data.length);
+    await disk.read(0, found);
+    assert.deepEqual(found, data);
+    const wrong = "NVMeTLSkey-1:01:MDAxMTIyMzM0NDU1NjY3Nzg4OTlhYWJiY2NkZGVlZmZwJEiQ:";
+    const stranger = { ...server.address, ...options, tls: { key: wrong } };
+    await assert.rejects(connectController(stranger));
+    const plain = connectController({ ...server.address, ...options });
+    if (policy === "optional") await (await plain).close();
+    else await assert.rejects(plain);
+  });
+}
+
+test("a target that is closed frees its port and its hosts", async () => {
+  const server = await serve(new MemoryDisk({ sizeBytes: mebibyte }));
+  const controller = await connectController({ ...server.address, ...options });
+  await server[Symbol.asyncDispose]();
+  await assert.rejects(controller.namespaces());
+  await controller.close();
+  const again = createServer();
+  await new Promise<void>((done) => again.listen(server.address.port, "127.0.0.1", done));
+  await new Promise<void>((done) => again.close(() => done()));
+});

@@ -38,7 +38,28 @@ export default defineAppliance({
     // What Node.js links against
     "libstdc++6",
   ],
-  excludeDependencies: { ...scriptOnly },
+  excludeDependencies: {
+    ...scriptOnly,
+    "dbus-session-bus-common": "there are no sessions with a bus of their own",
+    "initramfs-tools": "the builder makes the initrd",
+    "iucode-tool": "the builder reads microcode by itself",
+    "libcap2-bin": "only iproute2's script calls setcap",
+    "libdb5.3t64": "only arpd and pam_userdb open it, and excludeFiles takes both",
+    "linux-base": "for kernels that are installed one beside the other",
+    "lsb-base": "for init scripts, of which there are none",
+    mawk: "nothing on the box is written in awk",
+    "openssl-provider-legacy": "ciphers that are only there when a configuration loads them",
+    passwd: "accounts come from sysusers.d, and nobody changes them on the box",
+    "runit-helper": "for another init system",
+    ucf: "no maintainer script runs",
+  },
+  excludeFiles: [
+    // All that would open libdb.
+    "usr/sbin/arpd",
+    "usr/lib/*/security/pam_userdb.so",
+    // Tables of character sets: everything here speaks UTF-8, which is built in.
+    "usr/lib/*/gconv/**",
+  ],
 
   kernel: {
     package: "linux-image-amd64",
@@ -85,7 +106,8 @@ export default defineAppliance({
     "systemd-resolved.service",
     "ssh.service",
   ],
-  mask: ["getty@tty1.service"],
+  // networkd brings its wait along, which would hold up a box that has no network yet.
+  mask: ["getty@tty1.service", "systemd-networkd-wait-online.service"],
   defaultTarget: "diskomator.target",
   kernelCommandLine: [...memoryRoot, ...consoles, "quiet", "loglevel=4"],
 });

@@ -7,7 +7,7 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { constants } from "node:os";
+import { constants, homedir } from "node:os";
 import { dirname, join } from "node:path";
 
 const leastMajor = 24;
@@ -32,6 +32,15 @@ export function findPinnedNode() {
       `where ${leastMajor} is needed. Run "npm install" (optional dependencies included), ` +
       `or use Node ${leastMajor}.`,
   );
+}
+
+/**
+ * The environment for our programs: Node keeps what it makes of TypeScript in the user's cache
+ * directory, which halves the time until a command starts.
+ */
+export function environmentOf(env = process.env) {
+  const cache = env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  return { NODE_COMPILE_CACHE: join(cache, "diskomator", "compiled"), ...env };
 }
 
 /**

@@ -1,7 +1,7 @@
 /**
  * What npm's scripts call: makes the checkout ready, then hands over to the pinned Node.
  *
- * `node bin/setup.mjs start|test|test:unit|test:full|check|format [ARGUMENT...]`
+ * `node bin/setup.mjs COMMAND [ARGUMENT...]`, with a command of the table below
  *
  * Runs on any Node from 18 on, with nothing installed. A second run finds everything in place and
  * only looks.
@@ -9,10 +9,10 @@
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { accessSync, constants, readFileSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { exitWith, findPinnedNode, run } from "./pinned-node.mjs";
+import { environmentOf, exitWith, findPinnedNode, run } from "./pinned-node.mjs";
 import { managers, systemPrograms } from "./system-programs.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -26,7 +26,15 @@ const commands = {
   "test:full": [inRoot("tools/test.ts"), "test:full"],
   check: [inRoot("tools/check.ts")],
   format: [inRoot("node_modules/@biomejs/biome/bin/biome"), "check", "--write", root],
+  diskomator: [inRoot("src/cli/main.ts")],
 };
+
+/** A program of `bench/` by its name. */
+function findBench(name) {
+  const path = inRoot(`bench/${name}.ts`);
+  if (/^[a-z-]+$/.test(name ?? "") && existsSync(path)) return path;
+  throw new Error(`There is no bench "${name ?? ""}"; see bench/README.md.`);
+}
 
 /** System programs for administrators are not on everybody's PATH. */
 const administratorFolders = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -35,15 +43,17 @@ const path = [...(process.env.PATH ?? "").split(delimiter), ...administratorFold
 await exitWith(() => main(process.argv[2], process.argv.slice(3)));
 
 async function main(command, args) {
-  const handover = commands[command];
+  const handover = command === "bench" ? [findBench(args.shift())] : commands[command];
   if (handover === undefined) {
-    console.error(`usage: node bin/setup.mjs ${Object.keys(commands).join("|")} [ARGUMENT...]`);
+    console.error(
+      `usage: node bin/setup.mjs ${[...Object.keys(commands), "bench"].join("|")} [ARGUMENT...]`,
+    );
     return 2;
   }
   await installNodePackages();
   await installSystemPrograms(command);
   const node = findPinnedNode();
-  const env = { ...process.env, PATH: [dirname(node), ...path].join(delimiter) };
+  const env = { ...environmentOf(), PATH: [dirname(node), ...path].join(delimiter) };
   return run(node, [...handover, ...args], env);
 }
 
@@ -55,22 +65,27 @@ async function installNodePackages() {
     .digest("hex");
   if (readText(stamp) === wanted) return;
   say("Installing the npm packages that package-lock.json pins ...");
-  // The npm that has started this, if one has.
-  const npm = process.env.npm_execpath;
-  const [program, ...first] = npm?.endsWith("js") ? [process.execPath, npm] : ["npm"];
-  const args = [
-    ...first,
-    "install",
-    "--no-save",
-    "--include=dev",
-    "--include=optional",
-    "--prefix",
-    root,
-  ];
-  const code = await run(program, args);
-  if (code !== 0)
-    throw new Error(`Cannot install the npm packages: npm install ended with ${code}.`);
+  await runNpmInstall(process.execPath);
+  // npm leaves out optional packages, without a word, whose `engines` exclude the Node that it
+  // runs on. The binary of @napi-rs/lzma wants a newer one than many systems have, so npm runs
+  // once more, on the Node that it has just installed.
+  const pinned = findPinnedNode();
+  if (pinned !== process.execPath) await runNpmInstall(pinned);
   writeFileSync(stamp, wanted);
+}
+
+/** Runs `npm install` on the Node at `node`. */
+async function runNpmInstall(node) {
+  // The npm that has started this, if one has; else the script that PATH names finds its Node there.
+  const npm = process.env.npm_execpath;
+  const [program, ...first] = npm?.endsWith("js") ? [node, npm] : ["npm"];
+  const kinds = ["--include=dev", "--include=optional"];
+  const options = ["--no-save", "--loglevel=error", ...kinds, "--prefix", root];
+  const env = { ...process.env, PATH: [dirname(node), ...path].join(delimiter) };
+  const code = await run(program, [...first, "install", ...options], env);
+  if (code !== 0) {
+    throw new Error(`Cannot install the npm packages: npm install ended with ${code}.`);
+  }
 }
 
 async function installSystemPrograms(command) {

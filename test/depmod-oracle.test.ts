@@ -11,26 +11,15 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import { findMirrors, findProxy, loadIndex } from "../src/image/apt/index.ts";
+import { loadDefinition } from "../src/image/build/index.ts";
 import { fetchPackages, openTransport, proxyFromEnvironment } from "../src/image/fetch/index.ts";
 import type { Entry, ModuleClass } from "../src/image/index.ts";
 import { type KernelJobOutput, kernelJob, moduleClasses } from "../src/image/kernel/index.ts";
 import { readDeb, treeOfDeb } from "../src/image/unpack/index.ts";
 
 const epochSeconds = 1_760_000_000;
-const firmwarePackages = [
-  "firmware-bnx2",
-  "firmware-bnx2x",
-  "firmware-intel-misc",
-  "firmware-linux-free",
-  "firmware-misc-nonfree",
-  "firmware-myricom",
-  "firmware-netxen",
-  "firmware-qlogic",
-  "firmware-realtek",
-];
-/** 31 MB that these cards, which keep firmware in flash, also do without. */
-const excludeFirmware = ["netronome/**", "liquidio/**"];
-const microcodePackages = ["amd64-microcode", "intel-microcode"];
+const { kernel } = await loadDefinition(join(import.meta.dirname, "../appliances/diskomator.ts"));
+const { firmwarePackages = [], microcodePackages = [], excludeFirmware = [] } = kernel;
 const kmodPackages = ["kmod", "libc6", "libkmod2", "liblzma5", "libssl3t64", "libzstd1", "zlib1g"];
 
 let scratch: string;

@@ -27,7 +27,7 @@ APPLIANCE.efi, .raw, .manifest.json, .spdx.json and .SHA256SUMS.
   --mirror URL           Debian mirror (default: the one in this machine's apt configuration)
   --security-mirror URL  mirror of the security archive
   --ignore-valid-until   accept an index whose Valid-Until has passed
-  --compression fast|small
+  --compression fast|small   (default: fast)
   --ssh-key FILE         public key that may log in as root; may be repeated
                          (default: every ~/.ssh/*.pub)
   --no-ssh-keys          nobody can log in
@@ -57,7 +57,6 @@ export interface BuildRequest {
 
 /** The command. */
 export const build: Command = {
-  summary: "make an image",
   help,
   async run({ args, signal }) {
     const { values, positionals } = readOptions(
@@ -68,7 +67,7 @@ export const build: Command = {
         mirror: { type: "string" },
         "security-mirror": { type: "string" },
         "ignore-valid-until": { type: "boolean", default: false },
-        compression: { type: "string", default: "small" },
+        compression: { type: "string", default: "fast" },
         "ssh-key": { type: "string", multiple: true },
         "no-ssh-keys": { type: "boolean", default: false },
         "debug-shell": { type: "boolean", default: false },

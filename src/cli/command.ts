@@ -13,7 +13,6 @@ export interface CommandContext {
 
 /** One command of the command line; `help` starts with a usage line and holds an example. */
 export interface Command {
-  readonly summary: string;
   readonly help: string;
   run(context: CommandContext): Promise<ExitCode>;
 }

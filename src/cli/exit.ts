@@ -18,3 +18,8 @@ export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
+
+/** There is no such box or disk; the message says what there is. */
+export class NotFoundError extends Error {
+  override readonly name = "NotFoundError";
+}

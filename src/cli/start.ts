@@ -28,7 +28,6 @@ const serialLines = 40;
 
 /** The command. */
 export const start: Command = {
-  summary: "build, boot, write and read back: the whole path once",
   help,
   async run({ args, signal }) {
     const { values } = readOptions(args, { out: { type: "string", default: "out" } }, 0);
@@ -38,7 +37,7 @@ export const start: Command = {
       appliance: definitionPathOf("diskomator"),
       out: values.out,
       update: "if-gone",
-      compression: "small",
+      compression: "fast",
       sshKeys: await readSshKeys(undefined),
       signal,
       onEvent: showEvent,

@@ -21,7 +21,6 @@ Example: diskomator vm --memory 640`;
 
 /** The command. */
 export const vm: Command = {
-  summary: "boot an image in a virtual machine",
   help,
   async run({ args, signal }) {
     const { values, positionals } = readOptions(

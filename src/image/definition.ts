@@ -82,6 +82,12 @@ export interface ApplianceDefinition {
   readonly files?: Readonly<Record<string, FileDefinition>>;
   /** Paths that stay out, as globs over canonical paths, beside the built-in filters. */
   readonly excludeFiles?: readonly string[];
+  /**
+   * Files, as globs over canonical paths, that keep the set-uid and set-gid bits that their package
+   * gives them or its script would set. Every other file loses them; a glob that no such file fits
+   * is an error.
+   */
+  readonly keepSetuid?: readonly string[];
   /** Systemd units to enable; everything else stays disabled. */
   readonly enable: readonly string[];
   /** Units that must never start. */

@@ -1,16 +1,20 @@
 /** One file, directory or link of the tree that becomes the initrd. */
 
+/** Owner and mode of one path, numeric. */
+export interface Ownership {
+  /** Permission bits, set-id and sticky bits included: 0 to 0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** What all kinds share. */
-interface EntryBase {
+interface EntryBase extends Ownership {
   /**
    * Canonical path without a leading slash or `.`: `usr/bin/sh`. The aliases of usrmerge
    * (`bin`, `sbin`, `lib`, `lib32`, `lib64`) never begin a path; they are symlinks themselves.
    */
   readonly path: string;
-  /** Permission bits, set-id and sticky bits included: 0 to 0o7777. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
   /** Seconds since 1970; at most the build's epoch. */
   readonly mtimeSeconds: number;
 }

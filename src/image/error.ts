@@ -17,6 +17,7 @@ export type ImageErrorCode =
   | "firmware"
   | "kernel"
   | "uki"
+  | "raw"
   | "io";
 
 /** A build that cannot go on; the message says what was found, what was wanted, what to do. */

@@ -21,6 +21,12 @@ export {
   type PackageSource,
   recordFromControl,
 } from "./packages.ts";
-export type { LeftOut, Problem, Resolution, ResolvedPackage } from "./resolution.ts";
+export {
+  type LeftOut,
+  type Problem,
+  problemsError,
+  type Resolution,
+  type ResolvedPackage,
+} from "./resolution.ts";
 export { type ResolveRequest, resolvePackages } from "./resolve.ts";
 export type { MirrorOptions, Mirrors } from "./sources.ts";

@@ -1,5 +1,4 @@
 /** Clear-signed files: from bytes that anyone may have made to text that a known key signed. */
-import { readCleartextMessage, verify } from "openpgp";
 import { ImageError } from "../error.ts";
 import type { ArchiveName, TrustedKey } from "./keys.ts";
 
@@ -44,6 +43,7 @@ export async function verifySignedText(
       { cause },
     );
   const message = await readMessage(file, refuse);
+  const { verify } = await import("openpgp");
   const { data, signatures } = await verify({
     message,
     verificationKeys: request.keys.map(({ key }) => key),
@@ -82,6 +82,7 @@ const BEGIN_MESSAGE = "-----BEGIN PGP SIGNED MESSAGE-----";
 const BEGIN_SIGNATURE = "-----BEGIN PGP SIGNATURE-----";
 const END_SIGNATURE = "-----END PGP SIGNATURE-----";
 
+/** OpenPGP is loaded where it is needed; see `trustedKey`. */
 async function readMessage(
   file: Uint8Array,
   refuse: (found: string, cause?: unknown) => ImageError,
@@ -101,6 +102,7 @@ async function readMessage(
   if (!isFramed) {
     throw refuse("it is not exactly one clear-signed message");
   }
+  const { readCleartextMessage } = await import("openpgp");
   try {
     return await readCleartextMessage({ cleartextMessage: text });
   } catch (cause) {

@@ -2,20 +2,18 @@
 
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { paddingOf } from "../../bytes/index.ts";
 import type { ApplianceDefinition } from "../definition.ts";
 import { ImageError } from "../error.ts";
 import type { Finished } from "../finish/index.ts";
 import type { Lock } from "../lock.ts";
 import { planRaw, type RawPlan } from "../raw/index.ts";
-import { makeSegment, readCpio, type Segment } from "../segment/index.ts";
+import { concatenateSegments, makeSegment, readCpio, type Segment } from "../segment/index.ts";
 import { buildUki, type Uki } from "../uki/index.ts";
-import { readDeb, readTar } from "../unpack/index.ts";
 import { type SegmentResult, vmlinuzPath } from "../workers/index.ts";
 import { firstEntries, stampEntries } from "./complete.ts";
 import type { ImageSegments } from "./driver-segments.ts";
 import { type BuildOptions, codecsOf } from "./options.ts";
-import { type PackageRoles, stubPackage } from "./plan.ts";
+import { stubPackage } from "./plan.ts";
 
 /** One segment as it lies in the initrd. */
 export interface PlacedSegment {
@@ -42,9 +40,6 @@ export async function assembleImage(input: {
   readonly lock: Lock;
   readonly segments: ImageSegments;
   readonly finished: Finished;
-  /** The package with the EFI stub. */
-  readonly stub: Uint8Array;
-  readonly roles: PackageRoles;
   readonly options: BuildOptions;
 }): Promise<AssembledImage> {
   const { definition, lock, segments, finished, options } = input;
@@ -55,9 +50,7 @@ export async function assembleImage(input: {
   const named = [
     placeSegment("first", makeSegment(firstEntries(epochSeconds), codec)),
     ...(await Promise.all(
-      ordered.map(async ([name, segment]) =>
-        placeResult(name, segment, await readFile(segment.path)),
-      ),
+      ordered.map(async ([name, segment]) => placeResult(name, segment, await bytesOf(segment))),
     )),
     placeSegment("config", config),
   ];
@@ -68,22 +61,27 @@ export async function assembleImage(input: {
   const stamp = placeSegment("stamp", makeSegment(stampEntries(buildId, epochSeconds), codec));
   const all = [...named, stamp];
 
-  const vmlinuz = await readFile(segments.kernel.vmlinuz.path);
+  const vmlinuz = await bytesOf(segments.kernel.vmlinuz);
   const uki = buildUki({
-    stub: findStub(input.stub),
+    stub: findStub(await bytesOf(segments.stub)),
     sections: {
       osrel: finished.osRelease,
       cmdline: definition.kernelCommandLine.join(" "),
       linux: kernelOf(vmlinuz),
-      initrd: concatenate(all),
-      ucode: await readFile(segments.kernel.microcode.path),
+      initrd: concatenateSegments(all),
+      ucode: await bytesOf(segments.kernel.microcode),
     },
   });
   const raw = planRaw({ efi: uki, epochSeconds, seed: buildId });
   return { uki, raw, segments: all, buildId };
 }
 
-type Placed = PlacedSegment & { readonly bytes: Uint8Array; readonly isStored: boolean };
+type Placed = PlacedSegment & Pick<Segment, "bytes" | "codec">;
+
+/** A segment's bytes; those that a worker has just made are still to be read. */
+async function bytesOf({ bytes, path }: SegmentResult): Promise<Uint8Array> {
+  return bytes ?? (await readFile(path));
+}
 
 /**
  * What systemd needs comes first, so that a root that is too small for the whole image still comes
@@ -101,7 +99,7 @@ function orderOf(segments: ImageSegments): (readonly [string, SegmentResult])[] 
 function placeResult(name: string, segment: SegmentResult, bytes: Uint8Array): Placed {
   const { sizeBytes, sha256, codec, listing } = segment;
   const unpackedBytes = listing.entries.reduce((sum, entry) => sum + entry.sizeBytes, 0);
-  return { name, sizeBytes, unpackedBytes, sha256, bytes, isStored: codec.kind === "store" };
+  return { name, sizeBytes, unpackedBytes, sha256, bytes, codec };
 }
 
 function placeSegment(name: string, { bytes, listing, codec }: Segment): Placed {
@@ -111,30 +109,14 @@ function placeSegment(name: string, { bytes, listing, codec }: Segment): Placed 
     sizeBytes: bytes.length,
     unpackedBytes: listing.entries.reduce((sum, entry) => sum + entry.sizeBytes, 0),
     sha256: createHash("sha256").update(bytes).digest("hex"),
-    isStored: codec.kind === "store",
+    codec,
   };
 }
 
-/** The initrd as chunks: NULs bring each uncompressed archive, and the end, to a multiple of 4. */
-function concatenate(segments: readonly Placed[]): Uint8Array[] {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  const push = (bytes: Uint8Array) => {
-    if (bytes.length > 0) chunks.push(bytes);
-    length += bytes.length;
-  };
-  for (const { bytes, isStored } of segments) {
-    if (isStored) push(new Uint8Array(paddingOf(length, 4)));
-    push(bytes);
-  }
-  push(new Uint8Array(paddingOf(length, 4)));
-  return chunks;
-}
-
-function findStub(deb: Uint8Array): Uint8Array {
-  for (const entry of readTar(readDeb(deb, stubPackage).data(), stubPackage)) {
-    if (entry.type === "file" && entry.path.replace(/^\.?\//, "") === stubPath) return entry.data;
-  }
+function findStub(archive: Uint8Array): Uint8Array {
+  const { entries } = readCpio(archive, stubPackage);
+  const found = entries.find(({ path }) => path === stubPath);
+  if (found?.type === "file") return found.data;
   throw new ImageError("uki", `Cannot find ${stubPath} in the package ${stubPackage}.`, {
     package: stubPackage,
     path: stubPath,

@@ -3,7 +3,6 @@
  * Everything that can be remembered is in the cache by what it was made of.
  */
 
-import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Mirrors } from "../apt/index.ts";
 import type { ApplianceDefinition } from "../definition.ts";
@@ -11,6 +10,7 @@ import { ImageError } from "../error.ts";
 import type { Transport } from "../fetch/index.ts";
 import { fetchNpm, fetchPackages, npmCommand } from "../fetch/index.ts";
 import type { Lock } from "../lock.ts";
+import { SegmentCache, type SegmentLog } from "../segment/index.ts";
 import { openWorkerPool } from "../workers/index.ts";
 import { assembleImage } from "./driver-assemble.ts";
 import { builderId } from "./driver-builder-id.ts";
@@ -26,11 +26,13 @@ import {
 } from "./driver-lock.ts";
 import { writeOutputs } from "./driver-outputs.ts";
 import { bundlePrograms } from "./driver-programs.ts";
-import { makeSegments } from "./driver-segments.ts";
+import { pruneCache } from "./driver-prune.ts";
+import { applyOwnerships, type ImageSegments, makeSegments } from "./driver-segments.ts";
 import { finishImage } from "./finish.ts";
 import type { BuildOptions, BuildPhase } from "./options.ts";
 import { assignRoles } from "./plan.ts";
 import type { BuildReport } from "./report.ts";
+import { checkSetuid } from "./setuid.ts";
 
 /** A lock and all that it names, on this machine. */
 interface Supplies {
@@ -62,34 +64,34 @@ export async function buildAppliance(options: BuildOptions): Promise<BuildReport
   );
   const roles = assignRoles(definition, pinned.packages);
   const cacheDirectory = join(options.cacheDirectory, "segments", await builderId());
+  const log: SegmentLog = (event, fields) =>
+    options.onEvent?.({ event: "note", code: event, message: `Made again: ${fields.path}` });
   await using pool = openWorkerPool({
     ...(options.threads ? { threads: options.threads } : {}),
-    log: (event, fields) =>
-      options.onEvent?.({ event: "note", code: event, message: `Made again: ${fields.path}` }),
+    log,
   });
-  const [segments, files, programs, stub] = await Promise.all([
-    makeSegments(
-      { ...supplies, definition, roles, lock: pinned, local },
-      cacheDirectory,
-      pool,
-      options,
-    ),
+  const cache = new SegmentCache(cacheDirectory, log);
+  const workshop = { cache, cacheDirectory, pool, options };
+  const ingredients = { ...supplies, definition, roles, lock: pinned, local };
+  const [shipped, files, programs] = await Promise.all([
+    makeSegments(ingredients, workshop),
     readDefinitionFiles(definition, options.definitionPath),
     bundlePrograms(definition, options.definitionPath),
-    readFile(supplies.packages.get(roles.stub.name)!),
   ]);
 
   times.enter("finish");
   const finished = finishImage({
     definition,
-    segments,
+    segments: shipped,
     files: new Map([...programs, ...files]),
     ids: supplies.lock.ids,
     epochSeconds: supplies.lock.epochSeconds,
   });
+  checkSetuid(definition, fileModes(shipped), finished.modeOverrides);
+  const segments = await applyOwnerships(shipped, finished.modeOverrides, ingredients, workshop);
   const lock: Lock = { ...supplies.lock, ids: finished.ids };
   times.enter("assemble");
-  const image = await assembleImage({ definition, lock, segments, finished, stub, roles, options });
+  const image = await assembleImage({ definition, lock, segments, finished, options });
   times.enter("write");
   const report = await writeOutputs({
     definition,
@@ -104,7 +106,38 @@ export async function buildAppliance(options: BuildOptions): Promise<BuildReport
   for (const note of finished.notes) {
     options.onEvent?.({ event: "note", code: note.code, message: note.message });
   }
+  await prune(supplies, segments, options);
   return { ...report, lockPath: basename(lockPath), phases: times.end() };
+}
+
+/** A cache that cannot be looked through is no reason for a build to fail. */
+async function prune(
+  { packages, node }: Supplies,
+  { userland, kernel, node: nodeSegment, stub }: ImageSegments,
+  options: BuildOptions,
+): Promise<void> {
+  const { modules, firmware, vmlinuz, microcode } = kernel;
+  const made = [modules, firmware, vmlinuz, microcode, stub, ...(nodeSegment ? [nodeSegment] : [])];
+  const segments = [...made, ...userland.map(({ segment }) => segment)];
+  const used = [
+    ...packages.values(),
+    ...(node === undefined ? [] : [node]),
+    ...segments.flatMap(({ path }) => [path, path.replace(/\.seg$/, ".json")]),
+  ];
+  try {
+    await pruneCache(options.cacheDirectory, used, options.now);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    const message = `Cannot look through the cache for what is old: ${reason}`;
+    options.onEvent?.({ event: "note", code: "cache-not-pruned", message });
+  }
+}
+
+/** Mode by path of the files of all packages. */
+function fileModes({ userland }: ImageSegments): Map<string, number> {
+  const entries = userland.flatMap(({ segment }) => segment.listing.entries);
+  const files = entries.filter(({ type }) => type === "file");
+  return new Map(files.map(({ path, mode }) => [path, mode]));
 }
 
 /** What options add to a definition. */

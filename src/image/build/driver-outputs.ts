@@ -1,13 +1,12 @@
 /** Writes what a build made: the EFI file, the disk image, manifest, bill of materials, sums. */
 
-import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { ApplianceDefinition } from "../definition.ts";
 import { ImageError } from "../error.ts";
 import type { Finished } from "../finish/index.ts";
 import type { Lock } from "../lock.ts";
-import { type PlannedFile, writePlanned } from "../raw/index.ts";
+import { type PlannedFile, plannedFile, writePlanned } from "../raw/index.ts";
 import { type Component, licencesOf, makeSbom } from "../report/index.ts";
 import type { AssembledImage } from "./driver-assemble.ts";
 import type { ImageSegments } from "./driver-segments.ts";
@@ -35,12 +34,14 @@ export async function writeOutputs(
     throw new ImageError("io", `Cannot make the folder ${outDirectory}.`, {}, { cause });
   });
   const write = async (name: string, file: PlannedFile): Promise<Output> => {
-    await writePlanned(join(outDirectory, name), file, signal ? { signal } : {});
-    return { file: name, sizeBytes: file.sizeBytes, sha256: hashPlanned(file) };
+    const path = join(outDirectory, name);
+    const sha256 = await writePlanned(path, file, signal ? { signal } : {});
+    return { file: name, sizeBytes: file.sizeBytes, sha256 };
   };
+  const writeText = (name: string, text: string) => write(name, plannedFile([Buffer.from(text)]));
   const { name } = definition;
   const large = await Promise.all([
-    write(`${name}.efi`, plannedFromChunks(image.uki.chunks)),
+    write(`${name}.efi`, plannedFile(image.uki.chunks)),
     write(`${name}.raw`, image.raw),
   ]);
   const manifest = makeManifest(request, large);
@@ -54,11 +55,11 @@ export async function writeOutputs(
     components: componentsOf(request),
   });
   const texts = await Promise.all([
-    write(`${name}.manifest.json`, plannedFromText(`${JSON.stringify(manifest, null, 2)}\n`)),
-    write(`${name}.spdx.json`, plannedFromText(`${JSON.stringify(sbom, null, 2)}\n`)),
+    writeText(`${name}.manifest.json`, `${JSON.stringify(manifest, null, 2)}\n`),
+    writeText(`${name}.spdx.json`, `${JSON.stringify(sbom, null, 2)}\n`),
   ]);
   const sums = [...large, ...texts].map(({ file, sha256 }) => `${sha256}  ${file}\n`).join("");
-  await write(`${name}.SHA256SUMS`, plannedFromText(sums));
+  await writeText(`${name}.SHA256SUMS`, sums);
   return { manifest, outDirectory };
 }
 
@@ -141,40 +142,4 @@ function componentsOf({ definition, lock, roles, segments }: OutputRequest): Com
     }),
   );
   return [...packages, ...npm].sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-function plannedFromChunks(chunks: readonly Uint8Array[]): PlannedFile {
-  let offsetBytes = 0;
-  const extents = chunks.map((bytes) => {
-    const extent = { offsetBytes, bytes };
-    offsetBytes += bytes.length;
-    return extent;
-  });
-  return { extents, sizeBytes: offsetBytes };
-}
-
-function plannedFromText(text: string): PlannedFile {
-  return plannedFromChunks([Buffer.from(text)]);
-}
-
-/** SHA-256 of the file as it reads, holes as zeros. */
-function hashPlanned({ extents, sizeBytes }: PlannedFile): string {
-  const hash = createHash("sha256");
-  const zeros = new Uint8Array(1024 * 1024);
-  let at = 0;
-  const skipTo = (offsetBytes: number) => {
-    for (; at < offsetBytes; at += zeros.length) {
-      const length = Math.min(zeros.length, offsetBytes - at);
-      hash.update(zeros.subarray(0, length));
-      if (length < zeros.length) break;
-    }
-    at = offsetBytes;
-  };
-  for (const { offsetBytes, bytes } of extents) {
-    skipTo(offsetBytes);
-    hash.update(bytes);
-    at = offsetBytes + bytes.length;
-  }
-  skipTo(sizeBytes);
-  return hash.digest("hex");
 }

@@ -1,4 +1,5 @@
 export { buildAppliance } from "./driver-build.ts";
+export { loadDefinition } from "./driver-definition.ts";
 export {
   type BuildEvent,
   type BuildOptions,

@@ -7,18 +7,25 @@ import type { Codec } from "../segment/index.ts";
 /** When the lock file is made anew: never, always, or when a mirror dropped what it names. */
 export type UpdateRule = "never" | "always" | "if-gone";
 
-/** `fast` meets the time budget with room to spare, `small` the size budget. */
+/**
+ * `fast` is the default: it meets the budgets of time and of size. `small` takes 5 s of processor
+ * time more for an image that is 6 MB smaller.
+ */
 export type Compression = "fast" | "small";
 
-/** How each kind of content is compressed. Modules are `.ko.xz` already. */
+/**
+ * How each kind of content is compressed. Modules are `.ko.xz` already. Measured on packages and
+ * Node (level: seconds of processor time, MB): 3: 1.6, 68.8; 4: 1.6, 67.7; 5: 2.3, 65.7;
+ * 6: 3.1, 64.5; 9: 6.0, 61.6.
+ */
 export const codecsOf: Readonly<
   Record<Compression, Readonly<Record<"packages" | "node" | "modules" | "firmware", Codec>>>
 > = {
   fast: {
-    packages: { kind: "zstd", level: 3 },
-    node: { kind: "zstd", level: 3 },
+    packages: { kind: "zstd", level: 4 },
+    node: { kind: "zstd", level: 4 },
     modules: { kind: "store" },
-    firmware: { kind: "zstd", level: 3 },
+    firmware: { kind: "zstd", level: 4 },
   },
   small: {
     packages: { kind: "zstd", level: 9 },

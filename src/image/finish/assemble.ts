@@ -1,10 +1,10 @@
 /** Pieces and extra files → entries: owners as numbers, parents added, sorted. */
 
 import assert from "node:assert/strict";
-import type { Entry } from "../entry.ts";
+import type { Entry, Ownership } from "../entry.ts";
 import { ImageError } from "../error.ts";
 import type { Accounts } from "./accounts.ts";
-import type { ExtraFile, Listing, Note, Ownership } from "./input.ts";
+import type { ExtraFile, Listing, Note } from "./input.ts";
 import { nearSentence } from "./near.ts";
 import type { Attributes, Piece } from "./piece.ts";
 

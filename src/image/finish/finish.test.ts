@@ -120,6 +120,17 @@ test("finishTree emits a package's directory again as the package or its script 
   assert.deepEqual(owner("etc/shadow"), [0o640, 0, 42]);
 });
 
+test("finishTree emits a folder whose mode its package's script would have changed", () => {
+  const wrong = { type: "directory", mode: 0o755, uid: 0, gid: 0 } as const;
+  const input = makeInput();
+  const has = (mode: number) => {
+    const listing = new Map([...input.listing, ["etc/credstore", { ...wrong, mode }]] as const);
+    return byPath(finishTree({ ...input, listing }).entries).get("etc/credstore")?.mode;
+  };
+  assert.equal(has(0o755), 0o700);
+  assert.equal(has(0o700), undefined);
+});
+
 test("finishTree keeps the lock's ids and uses them for owners", () => {
   const finished = finishTree(makeInput());
   assert.equal(finished.ids.messagebus, 500);

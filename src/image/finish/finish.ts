@@ -3,6 +3,7 @@
  * definition asks for to the entries of the last segment.
  */
 
+import type { Ownership } from "../entry.ts";
 import { ImageError } from "../error.ts";
 import { accountFiles } from "./account-files.ts";
 import { type Accounts, allocateAccounts } from "./accounts.ts";
@@ -10,7 +11,7 @@ import { alternativeLinks } from "./alternatives.ts";
 import { assembleEntries } from "./assemble.ts";
 import { certificateFiles } from "./ca.ts";
 import { etcFiles } from "./etc.ts";
-import type { Finished, FinishInput, Note } from "./input.ts";
+import type { Finished, FinishInput, Listing, Note } from "./input.ts";
 import { defaultMasks } from "./masks.ts";
 import { resolveModes } from "./modes.ts";
 import { nssFiles } from "./nss.ts";
@@ -43,7 +44,7 @@ export function finishTree(input: FinishInput): Finished {
   const units = linkUnits(input, texts, ssh);
   const udev = udevFiles(input.contents);
   const osRelease = osReleaseText(input.contents.get(osReleasePath) ?? "", definition);
-  const pieces = [
+  const pieces: Piece[] = [
     ...accountFiles(accounts, {
       rootWithoutPassword: definition.rootShell === "debug",
       epochSeconds,
@@ -61,6 +62,7 @@ export function finishTree(input: FinishInput): Finished {
     file(osReleasePath, osRelease),
   ];
   const overrides = modes.overrides;
+  pieces.push(...changedFolders(input.listing, overrides, new Set(pieces.map(({ path }) => path))));
   const { entries, notes } = assembleEntries({
     pieces,
     files,
@@ -84,6 +86,23 @@ export function finishTree(input: FinishInput): Finished {
       ...notes,
     ],
   };
+}
+
+/**
+ * Folders whose owner or mode is another than their package's: the last entry of a folder decides,
+ * so that the package's own segment may stay as it is.
+ */
+function changedFolders(
+  listing: Listing,
+  overrides: ReadonlyMap<string, Ownership>,
+  made: ReadonlySet<string>,
+): Piece[] {
+  return [...overrides].flatMap(([path, { mode, uid, gid }]): Piece[] => {
+    const node = listing.get(path);
+    if (node?.type !== "directory" || made.has(path)) return [];
+    const isSame = node.mode === mode && node.uid === uid && node.gid === gid;
+    return isSame ? [] : [{ type: "directory", path }];
+  });
 }
 
 /** Captured texts, and over them those of the definition's files that are read the same way. */

@@ -11,7 +11,6 @@ export {
   type Listing,
   type Note,
   type NoteCode,
-  type Ownership,
 } from "./input.ts";
 export { defaultMasks } from "./masks.ts";
 export { type PostinstMode, postinstModes } from "./modes.ts";

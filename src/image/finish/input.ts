@@ -1,7 +1,7 @@
 /** What finishing is given and what it gives back: values only. */
 
 import type { ApplianceDefinition } from "../definition.ts";
-import type { Entry } from "../entry.ts";
+import type { Entry, Ownership } from "../entry.ts";
 
 /** One path of the union of all package trees, after filters. */
 export interface ListedNode {
@@ -63,21 +63,16 @@ export interface Note {
   readonly message: string;
 }
 
-/** Owner and mode of one path, numeric. */
-export interface Ownership {
-  /** Permission bits, set-id and sticky bits included. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-}
-
 /** The config segment and what goes with it. */
 export interface Finished {
   /** Sorted by path, no path twice, every parent directory included. */
   readonly entries: readonly Entry[];
   /** For the lock: what it held, and each account that was allocated now. */
   readonly ids: Readonly<Record<string, number>>;
-  /** To apply where packages are unpacked: paths whose owner or mode a script would have set. */
+  /**
+   * Paths whose owner or mode a script would have set. Folders that need it are among `entries`;
+   * files are to be changed where packages are unpacked.
+   */
   readonly modeOverrides: ReadonlyMap<string, Ownership>;
   /** Text of the image's os-release, for the UKI's `.osrel` section too. */
   readonly osRelease: string;

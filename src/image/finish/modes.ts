@@ -1,7 +1,8 @@
 /** Owners and modes that maintainer scripts set; applied where packages are unpacked. */
 
+import type { Ownership } from "../entry.ts";
 import type { Accounts } from "./accounts.ts";
-import type { Listing, Note, Ownership } from "./input.ts";
+import type { Listing, Note } from "./input.ts";
 
 /** One `chown`/`chmod` or `dpkg-statoverride` of a script. */
 export interface PostinstMode {

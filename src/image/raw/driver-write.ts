@@ -1,6 +1,6 @@
 /** Writes a planned file: sparse, in large steps, and whole or not at all. */
 
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Extent } from "../../disk/index.ts";
@@ -31,14 +31,17 @@ const buffersMax = 1024;
 const stepBytes = 4 * 1024 * 1024;
 
 /**
- * Writes `file` beside `path` and renames it there: `path` never has a part of it.
+ * Writes `file` beside `path` and renames it there: `path` never has a part of it. Each step is
+ * hashed while the system writes it, so that the hash costs no time of its own.
+ * @returns SHA-256 of the file as it reads, holes as zeros, in lower-case hex.
  * @throws ImageError `disk-full` or `io`, with the cause; the signal's reason when aborted.
  */
 export async function writePlanned(
   path: string,
   file: PlannedFile,
   { signal }: { readonly signal?: AbortSignal } = {},
-): Promise<void> {
+): Promise<string> {
+  const hash = new SparseHash();
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
   try {
     const handle = await open(temporary, "wx", 0o666);
@@ -46,16 +49,48 @@ export async function writePlanned(
       await handle.truncate(file.sizeBytes);
       for (const { offsetBytes, buffers } of gather(file.extents)) {
         signal?.throwIfAborted();
-        await writeAll(handle, offsetBytes, buffers);
+        const writing = writeAll(handle, offsetBytes, buffers);
+        hash.update(offsetBytes, buffers);
+        await writing;
       }
     } finally {
       await handle.close();
     }
     signal?.throwIfAborted();
     await rename(temporary, path);
+    return hash.digest(file.sizeBytes);
   } catch (error) {
     await rm(temporary, { force: true });
     throw asImageError(path, file.sizeBytes, error);
+  }
+}
+
+const zeros = new Uint8Array(1024 * 1024);
+
+/** SHA-256 of a file that comes in order and with gaps, which count as zeros. */
+class SparseHash {
+  readonly #hash = createHash("sha256");
+  #at = 0;
+
+  update(offsetBytes: number, buffers: readonly Uint8Array[]): void {
+    this.#skipTo(offsetBytes);
+    for (const buffer of buffers) {
+      this.#hash.update(buffer);
+      this.#at += buffer.byteLength;
+    }
+  }
+
+  digest(sizeBytes: number): string {
+    this.#skipTo(sizeBytes);
+    return this.#hash.digest("hex");
+  }
+
+  #skipTo(offsetBytes: number): void {
+    while (this.#at < offsetBytes) {
+      const gap = zeros.subarray(0, offsetBytes - this.#at);
+      this.#hash.update(gap);
+      this.#at += gap.byteLength;
+    }
   }
 }
 

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { MemoryDisk } from "../../block/index.ts";
-import { assembleExtents, inspectGpt, openFat, writeExtents } from "../../disk/index.ts";
+import { assembleExtents, DiskError, inspectGpt, openFat, writeExtents } from "../../disk/index.ts";
+import { ImageError } from "../error.ts";
 import { plannedFile, planRaw, type WantedRaw } from "./index.ts";
 
 const wanted: WantedRaw = {
@@ -54,6 +55,18 @@ test("planRaw passes the EFI file on uncopied", () => {
   for (const chunk of wanted.efi.chunks) {
     assert.ok(extents.some(({ bytes }) => bytes === chunk));
   }
+});
+
+test("planRaw refuses a name that FAT cannot hold as an ImageError with the cause", () => {
+  const extraFiles = [{ type: "file", name: "a:b", chunks: [] }] as const;
+  assert.throws(
+    () => planRaw({ ...wanted, extraFiles }),
+    (error) => {
+      assert.ok(error instanceof ImageError && error.cause instanceof DiskError);
+      assert.deepEqual([error.code, error.facts], ["raw", { reason: "name" }]);
+      return /^Cannot lay out the disk image: .*a:b/.test(error.message);
+    },
+  );
 });
 
 test("plannedFile puts buffers one after the other", () => {

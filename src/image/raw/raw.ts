@@ -5,6 +5,7 @@ import { viewOf } from "../../bytes/index.ts";
 import {
   alignmentBytes,
   arrangeExtents,
+  DiskError,
   type Extent,
   encodeGpt,
   type FatNode,
@@ -17,6 +18,7 @@ import {
   type SectorSize,
   shiftExtents,
 } from "../../disk/index.ts";
+import { ImageError } from "../error.ts";
 
 /** What goes onto the image. */
 export interface WantedRaw {
@@ -48,9 +50,20 @@ const label = "DISKOMATOR";
 /**
  * Lays the image out. The GUIDs and the volume's id follow from `seed`: the same content has the
  * same ones, other content has others.
- * @throws DiskError when a name cannot be on a FAT volume, or a file is larger than 4 GiB − 1.
+ * @throws ImageError `raw` when a name cannot be on a FAT volume, or a file is larger than
+ * 4 GiB − 1.
  */
 export function planRaw(wanted: WantedRaw): RawPlan {
+  try {
+    return layOut(wanted);
+  } catch (cause) {
+    if (!(cause instanceof DiskError)) throw cause;
+    const message = `Cannot lay out the disk image: ${cause.message}`;
+    throw new ImageError("raw", message, { reason: cause.code }, { cause });
+  }
+}
+
+function layOut(wanted: WantedRaw): RawPlan {
   const { efi, extraFiles = [], epochSeconds, seed } = wanted;
   const { sectorSizeBytes = 512, reserveBytes = 4 * 1024 * 1024 } = wanted;
   const program: FatNode = { type: "file", name: "BOOTX64.EFI", chunks: efi.chunks };

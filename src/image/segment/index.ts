@@ -1,4 +1,4 @@
-export { type Json, segmentKey } from "./cache-key.ts";
+export { canonicalJson, type Json, segmentKey } from "./cache-key.ts";
 export { type CpioContents, readCpio, writeCpio } from "./cpio.ts";
 export {
   type CachedSegment,
@@ -8,7 +8,6 @@ export {
 } from "./driver-cache.ts";
 export {
   type Codec,
-  type Concatenation,
   concatenateSegments,
   type ListedEntry,
   type ListingFacts,

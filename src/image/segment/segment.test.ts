@@ -88,12 +88,14 @@ test("makeSegment makes no bytes of no entries", () => {
 test("concatenateSegments aligns stored archives and the end to 4, and packs the others", () => {
   const packed = { codec: fast, bytes: Uint8Array.of(1, 2, 3, 4, 5) };
   const stored = { codec: store, bytes: writeCpio(small) };
-  const { bytes, offsetsBytes } = concatenateSegments([packed, packed, stored, packed]);
-  assert.deepEqual(offsetsBytes, [0, 5, 12, 12 + stored.bytes.length]);
+  const chunks = concatenateSegments([packed, packed, stored, packed]);
+  assert.equal(chunks[3], stored.bytes);
+  const bytes = new Uint8Array(Buffer.concat(chunks));
   assert.deepEqual([...bytes.subarray(0, 12)], [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 0, 0]);
   assert.deepEqual(readCpio(bytes, "x", 12).entries, small);
   assert.equal(bytes.length % 4, 0);
-  assert.equal(concatenateSegments([]).bytes.length, 0);
+  assert.deepEqual([...bytes.subarray(12 + stored.bytes.length)], [1, 2, 3, 4, 5, 0, 0, 0]);
+  assert.deepEqual(concatenateSegments([]), []);
 });
 
 test("canonicalJson does not depend on the order of keys", () => {

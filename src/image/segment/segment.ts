@@ -112,29 +112,25 @@ function listEntry(entry: Entry): ListedEntry {
   }
 }
 
-/** Where each segment lies in the initrd. */
-export interface Concatenation {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Offset of each segment, in the order given. */
-  readonly offsetsBytes: readonly number[];
-}
-
 /**
- * The initrd: the segments one after the other. The kernel takes compressed ones at any offset,
- * but an uncompressed archive only at a multiple of 4, so NULs fill the gap before each stored
- * one and at the very end, where the stub may append archives of its own.
+ * The initrd as chunks: the segments one after the other, in the caller's own buffers. The kernel
+ * takes compressed ones at any offset, but an uncompressed archive only at a multiple of 4, so
+ * NULs fill the gap before each stored one and at the very end, where the stub may append archives
+ * of its own.
  */
 export function concatenateSegments(
   segments: readonly Pick<Segment, "codec" | "bytes">[],
-): Concatenation {
-  const offsetsBytes: number[] = [];
+): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
   let end = 0;
-  for (const { codec, bytes } of segments) {
-    if (codec.kind === "store") end += paddingOf(end, 4);
-    offsetsBytes.push(end);
+  const push = (bytes: Uint8Array) => {
+    if (bytes.length > 0) chunks.push(bytes);
     end += bytes.length;
+  };
+  for (const { codec, bytes } of segments) {
+    if (codec.kind === "store") push(new Uint8Array(paddingOf(end, 4)));
+    push(bytes);
   }
-  const initrd = new Uint8Array(end + paddingOf(end, 4));
-  for (const [i, { bytes }] of segments.entries()) initrd.set(bytes, offsetsBytes[i]!);
-  return { bytes: initrd, offsetsBytes };
+  push(new Uint8Array(paddingOf(end, 4)));
+  return chunks;
 }

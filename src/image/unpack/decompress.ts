@@ -2,6 +2,7 @@
 
 import { constants, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { xz } from "@napi-rs/lzma";
+import { viewOf } from "../../bytes/index.ts";
 import type { ImageError } from "../error.ts";
 import { malformed } from "./malformed.ts";
 import { isXz, readXzBlocks } from "./xz.ts";
@@ -14,6 +15,18 @@ const decompressedBytesMax = 2 * 1024 ** 3;
 
 /** Output is collected in pieces of this size; the default of 16 KiB triples the time. */
 const chunkBytes = 4 * 1024 * 1024;
+
+/** One byte of deflated data becomes no more than this many (RFC 1951: 258 bytes for 2 bits). */
+const deflateRatioMax = 1032;
+
+/**
+ * Room for the whole output of a gzip file as its last field has it (RFC 1952, ISIZE), so that
+ * large ones are not joined from pieces; it is a hint that may be wrong.
+ */
+function gzipChunkBytes(file: Uint8Array, limitBytes: number): number {
+  const size = file.length < 4 ? 0 : viewOf(file).getUint32(file.length - 4, true);
+  return Math.max(chunkBytes, Math.min(size, limitBytes, file.length * deflateRatioMax));
+}
 
 /** What the first bytes say. */
 export function compressionOf(file: Uint8Array): Compression {
@@ -41,10 +54,12 @@ export function decompress(
   }
   if (compression === "xz") return decompressXz(file, source, limitBytes);
   try {
-    const options = { chunkSize: chunkBytes, maxOutputLength: limitBytes };
-    if (compression === "gzip") return gunzipSync(file, options);
+    if (compression === "gzip") {
+      const chunkSize = gzipChunkBytes(file, limitBytes);
+      return gunzipSync(file, { chunkSize, maxOutputLength: limitBytes });
+    }
     const params = { [constants.ZSTD_d_windowLogMax]: 27 };
-    return zstdDecompressSync(file, { ...options, params });
+    return zstdDecompressSync(file, { chunkSize: chunkBytes, maxOutputLength: limitBytes, params });
   } catch (cause) {
     if (cause instanceof RangeError) throw tooLong(source, "more", limitBytes);
     throw broken(source, compression, cause);

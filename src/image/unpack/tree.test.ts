@@ -23,6 +23,22 @@ const listed = (entries: readonly TarFields[], rules: Partial<UnpackRules> = {})
   });
 const directory = (name: string): TarFields => ({ name, type: "5", mode: 0o755 });
 
+test("treeOfDeb gives paths the owner and mode of the rules, set-id bits only where they may stay", () => {
+  const helper = { mode: 0o4754, uid: 0, gid: 993 };
+  const ownerships = { "usr/lib/helper": helper, "etc/secret": { mode: 0o700, uid: 0, gid: 0 } };
+  const entries = [
+    { name: "./usr/lib/helper" },
+    { name: "./usr/lib/tool" },
+    directory("./etc/secret/"),
+  ];
+  const modes = (keepSetuid: readonly string[]) =>
+    unpack(entries, { ownerships, keepSetuid })
+      .entries.filter(({ path }) => /helper|secret/.test(path))
+      .map(({ path, mode, uid, gid }) => `${path} ${mode.toString(8)} ${uid}:${gid}`);
+  assert.deepEqual(modes([]), ["etc/secret 700 0:0", "usr/lib/helper 754 0:993"]);
+  assert.deepEqual(modes(["usr/lib/helper"])[1], "usr/lib/helper 4754 0:993");
+});
+
 test("treeOfDeb sorts by path and adds the parents that are missing", () => {
   const entries = [{ name: "./b/c/d" }, directory("./b.x/"), { name: "./a" }];
   assert.deepEqual(listed(entries), [

@@ -3,7 +3,7 @@
  * sorted, and independent of where and when it is unpacked.
  */
 
-import type { Entry } from "../entry.ts";
+import type { Entry, Ownership } from "../entry.ts";
 import { canonicalPath, parentPath, sortByPath, usrAliases } from "./canonical.ts";
 import { type Captured, capture } from "./capture.ts";
 import type { Deb } from "./deb.ts";
@@ -18,6 +18,11 @@ export interface UnpackRules {
   readonly filters: readonly Filter[];
   /** Globs of files whose set-uid and set-gid bits stay. */
   readonly keepSetuid: readonly string[];
+  /**
+   * Owner and mode by path, in the place of what the package says: what its maintainer script would
+   * have set. Set-id bits of files need `keepSetuid` all the same.
+   */
+  readonly ownerships?: Readonly<Record<string, Ownership>>;
   /** Globs of files whose contents later steps want, filtered out or not. */
   readonly capture: readonly string[];
   /** Ids of owners that packages name; others keep the number that the package has. */
@@ -170,11 +175,13 @@ function makeEntry(
   rules: UnpackRules,
   keepsSetuid: boolean,
 ): Entry {
+  const own = rules.ownerships;
+  const { mode, uid, gid } = own && Object.hasOwn(own, path) ? own[path]! : ownershipOf(tar, rules);
   const base = {
     path,
-    mode: keepsSetuid || tar.type !== "file" ? tar.mode : withoutSetId(tar.mode),
-    uid: idOf(rules.userIds, tar.userName) ?? tar.uid,
-    gid: idOf(rules.groupIds, tar.groupName) ?? tar.gid,
+    mode: keepsSetuid || tar.type !== "file" ? mode : withoutSetId(mode),
+    uid,
+    gid,
     mtimeSeconds: Math.min(tar.mtimeSeconds, rules.epochSeconds),
   };
   if (firstName !== undefined) return { ...base, type: "hardlink", target: firstName };
@@ -189,6 +196,15 @@ function makeEntry(
     default:
       return { ...base, type: "symlink", target: tar.target };
   }
+}
+
+/** What the package says of an entry. */
+function ownershipOf(tar: TarEntry, { userIds, groupIds }: UnpackRules): Ownership {
+  return {
+    mode: tar.mode,
+    uid: idOf(userIds, tar.userName) ?? tar.uid,
+    gid: idOf(groupIds, tar.groupName) ?? tar.gid,
+  };
 }
 
 /** The sticky bit and the permissions, without set-uid (0o4000) and set-gid (0o2000). */

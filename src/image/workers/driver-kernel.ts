@@ -1,14 +1,13 @@
 /** The task that makes the kernel's share of an image and puts it into the segment cache. */
 
-import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import type { KernelDefinition } from "../definition.ts";
+import type { Entry } from "../entry.ts";
 import { type KernelReport, kernelJob } from "../kernel/index.ts";
 import { type Codec, type Json, makeSegment, SegmentCache, segmentKey } from "../segment/index.ts";
-import { readDeb, readTar, treeOfDeb, treeOfTar, type UnpackRules } from "../unpack/index.ts";
-import { resultOf, type SegmentResult } from "./driver-segments.ts";
+import { readTar, treeOfTar, type UnpackRules } from "../unpack/index.ts";
+import { findSegment, resultOf, type SegmentResult } from "./driver-segments.ts";
 import type { Task } from "./task.ts";
-import { verifyDigest } from "./verify.ts";
 
 /** A downloaded .deb by its hash in the lock. */
 export interface PinnedFile {
@@ -21,15 +20,18 @@ export interface PinnedFile {
 export interface KernelSegmentsInput {
   readonly definition: KernelDefinition;
   readonly kernel: PinnedFile;
-  /** The kernel package's data archive, decompressed by the caller across the workers. */
-  readonly kernelArchive: Uint8Array;
   readonly firmware: readonly PinnedFile[];
   readonly microcode: readonly PinnedFile[];
   readonly epochSeconds: number;
   /** For modules, which are compressed already, and for firmware and indexes, which are not. */
   readonly codecs: { readonly modules: Codec; readonly firmware: Codec };
   readonly cacheDirectory: string;
+  /** SHA-256 of each of these packages → its data archive, decompressed across the workers. */
+  readonly archives: Readonly<Record<string, Uint8Array>>;
 }
+
+/** The kernel's share without what only making it takes. */
+export type KernelOrder = Omit<KernelSegmentsInput, "archives">;
 
 /** The kernel's share: all of it lies in the cache. */
 export interface KernelSegmentsResult {
@@ -50,38 +52,36 @@ const stored: Codec = { kind: "store" };
 
 /** Looks the kernel's share up; nothing when a part of it is not in the cache. */
 export async function findKernelSegments(
-  input: Omit<KernelSegmentsInput, "kernelArchive">,
+  cache: SegmentCache,
+  input: KernelOrder,
 ): Promise<KernelSegmentsResult | undefined> {
-  const cache = new SegmentCache(input.cacheDirectory);
-  const found = await Promise.all(parts.map((part) => cache.find(keyOf(input, part))));
+  const found = await Promise.all(parts.map((part) => findSegment(cache, keyOf(input, part))));
   const [modules, firmware, vmlinuz, microcode] = found;
   if (!modules || !firmware || !vmlinuz || !microcode) return undefined;
   const facts = modules.listing.captured[factsName];
   if (facts === undefined || !("text" in facts)) return undefined;
   return {
-    modules: resultOf(modules, true),
-    firmware: resultOf(firmware, true),
-    vmlinuz: resultOf(vmlinuz, true),
-    microcode: resultOf(microcode, true),
+    modules,
+    firmware,
+    vmlinuz,
+    microcode,
     ...(JSON.parse(facts.text) as KernelFacts),
   };
 }
 
 /**
  * Makes the kernel's share.
- * Rejects with ImageError `hash`, `package`, `kernel`, `module`, `firmware`, `io` or `disk-full`.
+ * Rejects with ImageError `package`, `kernel`, `module`, `firmware`, `io` or `disk-full`.
  */
 export const kernelSegments: Task<KernelSegmentsInput, KernelSegmentsResult> = async (
   input,
   { log },
 ) => {
-  const rules = rulesOf(input.epochSeconds);
-  const archive = readTar(input.kernelArchive, basename(input.kernel.path));
   const job = kernelJob({
     definition: input.definition,
-    kernelFiles: treeOfTar(archive, rules, basename(input.kernel.path)).entries,
-    firmwareFiles: await entriesOf(input.firmware, rules),
-    microcodeFiles: await entriesOf(input.microcode, rules),
+    kernelFiles: entriesOf([input.kernel], input),
+    firmwareFiles: entriesOf(input.firmware, input),
+    microcodeFiles: entriesOf(input.microcode, input),
     epochSeconds: input.epochSeconds,
   });
   const isModule = (path: string) => path.endsWith(".ko.xz");
@@ -125,7 +125,7 @@ const factsName = "kernel-facts.json";
 const parts = ["modules", "firmware", "vmlinuz", "microcode"] as const;
 type Part = (typeof parts)[number];
 
-function keyOf(input: Omit<KernelSegmentsInput, "kernelArchive">, part: Part): string {
+function keyOf(input: KernelOrder, part: Part): string {
   const { definition, kernel, firmware, microcode, epochSeconds, codecs } = input;
   const codec = part === "modules" || part === "firmware" ? codecs[part] : stored;
   const ingredients = {
@@ -140,15 +140,12 @@ function keyOf(input: Omit<KernelSegmentsInput, "kernelArchive">, part: Part): s
   return segmentKey(ingredients, codec, process.versions.zstd ?? "unknown");
 }
 
-async function entriesOf(files: readonly PinnedFile[], rules: UnpackRules) {
-  const trees = await Promise.all(
-    files.map(async ({ path, sha256 }) => {
-      const bytes = await readFile(path);
-      verifyDigest(bytes, path, "sha256", "hex", sha256);
-      return treeOfDeb(readDeb(bytes, basename(path)), rules).entries;
-    }),
-  );
-  return trees.flat();
+function entriesOf(files: readonly PinnedFile[], input: KernelSegmentsInput): Entry[] {
+  const rules = rulesOf(input.epochSeconds);
+  return files.flatMap(({ path, sha256 }) => {
+    const name = basename(path);
+    return treeOfTar(readTar(input.archives[sha256]!, name), rules, name).entries;
+  });
 }
 
 function rulesOf(epochSeconds: number): UnpackRules {

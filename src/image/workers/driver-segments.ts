@@ -7,6 +7,7 @@ import { ImageError } from "../error.ts";
 import {
   type CachedSegment,
   type Codec,
+  canonicalJson,
   type ListingFacts,
   makeSegment,
   SegmentCache,
@@ -58,23 +59,57 @@ export interface SegmentResult {
   readonly listing: SegmentListing;
   /** Whether the cache had it. */
   readonly cached: boolean;
+  /** The bytes, where they are in this thread's memory already. */
+  readonly bytes?: Uint8Array;
 }
 
 /** Part of every key, since another version makes other bytes. */
 const libzstd = process.versions.zstd ?? "unknown";
 
 /** The cache key of a package's segment: known before the package is. */
-export function packageSegmentKey(input: PackageSegmentInput): string {
-  const { filters, keepSetuid, capture, userIds, groupIds, epochSeconds } = input.rules;
-  const rules = { filters: filters.map(plain), keepSetuid, capture, userIds, groupIds };
-  const ingredients = { kind: "package", sha256: input.sha256, rules, epochSeconds };
-  return segmentKey(ingredients, input.codec, libzstd);
+export function packageSegmentKey({ sha256, rules, codec }: PackageSegmentInput): string {
+  const ingredients = { kind: "package", sha256, rules: digestOfRules(rules) };
+  return segmentKey(ingredients, codec, libzstd);
+}
+
+const digests = new WeakMap<UnpackRules, string>();
+
+/** Hash of rules, which most packages of a build share. */
+function digestOfRules(rules: UnpackRules): string {
+  const known = digests.get(rules);
+  if (known !== undefined) return known;
+  const { filters, keepSetuid, ownerships = {}, capture, userIds, groupIds, epochSeconds } = rules;
+  const owners = Object.entries(ownerships).map(([path, owner]) => [path, plain(owner)] as const);
+  const all = {
+    filters: filters.map(plain),
+    keepSetuid,
+    ownerships: Object.fromEntries(owners),
+    capture,
+    userIds,
+    groupIds,
+    epochSeconds,
+  };
+  const digest = createHash("sha256").update(canonicalJson(all)).digest("hex");
+  digests.set(rules, digest);
+  return digest;
 }
 
 /** The cache key of the segment of Node.js. */
 export function nodeSegmentKey({ integrity, epochSeconds, codec }: NodeSegmentInput): string {
   const ingredients = { kind: "node", integrity, epochSeconds };
   return segmentKey(ingredients, codec, libzstd);
+}
+
+/**
+ * The segment of `key`, with its bytes, when the cache has it.
+ * Rejects with ImageError `io` when the cache cannot be read.
+ */
+export async function findSegment(
+  cache: SegmentCache,
+  key: string,
+): Promise<SegmentResult | undefined> {
+  const found = await cache.find(key);
+  return found && { ...resultOf(found, true), bytes: found.bytes };
 }
 
 /**
@@ -117,7 +152,7 @@ async function segmentOf(
   return { value: resultOf(await cache.store(key, segment), false) };
 }
 
-/** What a task hands back of a segment in the cache. */
+/** What a task hands back of a segment in the cache; the bytes stay in its thread. */
 export function resultOf(segment: CachedSegment, cached: boolean): SegmentResult {
   const { key, path, sha256, codec, listing, bytes } = segment;
   return { key, path, sizeBytes: bytes.length, sha256, codec, listing, cached };

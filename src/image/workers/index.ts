@@ -1,5 +1,6 @@
 export {
   findKernelSegments,
+  type KernelOrder,
   type KernelSegmentsInput,
   type KernelSegmentsResult,
   type PinnedFile,
@@ -12,6 +13,7 @@ export {
   type WorkerPool,
 } from "./driver-pool.ts";
 export {
+  findSegment,
   type NodeSegmentInput,
   nodeSegmentKey,
   type PackageSegmentInput,
@@ -20,4 +22,5 @@ export {
 } from "./driver-segments.ts";
 export type { Task, TaskContext, TaskResult } from "./task.ts";
 export type { TaskInput, TaskName, TaskOutput } from "./tasks.ts";
+export { verifyDigest } from "./verify.ts";
 export { decompressInWorkers } from "./xz-file.ts";

@@ -20,7 +20,7 @@ export const xzFile: Task<XzFileInput, Uint8Array<ArrayBuffer>> = async ({ file,
 
 /**
  * The same as `decompress`, with the blocks of an .xz file side by side in the workers of `pool`;
- * anything else, and a file of one block, is decompressed here.
+ * anything else is decompressed here.
  * @throws ImageError `package` as `decompress` does.
  */
 export async function decompressInWorkers(
@@ -28,18 +28,21 @@ export async function decompressInWorkers(
   source: string,
   pool: WorkerPool,
   options: { readonly signal?: AbortSignal } = {},
-): Promise<Uint8Array> {
-  const blocks = isXz(file) ? readXzBlocks(file, source) : [];
-  if (blocks.length < 2) return decompress(file, source);
+): Promise<Uint8Array<ArrayBuffer>> {
+  // What comes out of the decoder may be the decoder's own memory, hence the copy.
+  if (!isXz(file)) return new Uint8Array(decompress(file, source));
+  const blocks = readXzBlocks(file, source);
   const inflate = (block: XzBlock) => {
     const alone = xzFileOfBlock(file, block);
     const weight = block.outputBytes;
     const transfer = [alone.buffer];
     return pool.run("xzFile", { file: alone, source }, { ...options, weight, transfer });
   };
+  const parts = await Promise.all(blocks.map(inflate));
+  if (parts.length === 1) return parts[0]!;
   const whole = new Uint8Array(blocks.reduce((sum, { outputBytes }) => sum + outputBytes, 0));
   let offset = 0;
-  for (const part of await Promise.all(blocks.map(inflate))) {
+  for (const part of parts) {
     whole.set(part, offset);
     offset += part.length;
   }

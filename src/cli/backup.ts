@@ -1,0 +1,65 @@
+/** `diskomator backup`: saves a disk as an image file. */
+
+import { formatSeconds, formatSize, openHasher, openSaveFile, saveDisk } from "../flash/index.ts";
+import { type Command, readOptions } from "./command.ts";
+import { printJson, printLine } from "./console.ts";
+import { openProgressView } from "./disk-progress.ts";
+import { openTarget } from "./disk-target.ts";
+import { exitCodes, UsageError } from "./exit.ts";
+import { runWithView } from "./flash.ts";
+import { withOutcome } from "./outcome.ts";
+import { targetHelp } from "./target-address.ts";
+
+const help = `Usage: diskomator backup DISK FILE [OPTIONS]
+
+Saves a whole disk: packed by zstd where FILE ends in .zst, else raw with holes for zeros. FILE.sha256
+and FILE.disk.json (size and block size) are put beside it; a file that is not whole is not kept.
+
+${targetHelp}
+
+  --json      JSON lines; the last one is the result
+
+Example: diskomator backup 10.0.0.17:S6Z1NJ0W1 laptop.raw.zst`;
+
+/** The command. */
+export const backup: Command = {
+  help,
+  async run({ args, signal }) {
+    const options = { json: { type: "boolean", default: false } } as const;
+    const { values, positionals } = readOptions(args, options, 2);
+    const [name, path] = positionals;
+    if (name === undefined || path === undefined) throw new UsageError("Name a disk and a file.");
+    const isJson = values.json;
+    return await withOutcome(
+      { isJson, signal },
+      async () => {
+        await using hasher = openHasher();
+        await using target = await openTarget(name, { readOnly: true, signal });
+        const { sizeBytes } = target.disk;
+        const format = path.endsWith(".zst") ? "zstd" : "raw";
+        await using output = await openSaveFile(path, { format, sizeBytes, hasher });
+        const view = openProgressView({ isJson });
+        const report = await runWithView(view, () =>
+          saveDisk({
+            target,
+            output,
+            hasher,
+            clock: () => performance.now(),
+            onEvent: (event) => view.show(event),
+            signal,
+          }),
+        );
+        if (isJson) printJson({ event: "result", outcome: "ok", exitCode: 0, ...report });
+        else {
+          printLine(`${report.sha256}  ${report.file}`);
+          printLine(
+            `${formatSize(report.sizeBytes)} of ${target.name} saved in ` +
+              `${formatSeconds(report.seconds)}`,
+          );
+        }
+        return exitCodes.ok;
+      },
+      () => `Nothing is kept of ${path}.`,
+    );
+  },
+};

@@ -1,0 +1,335 @@
+/** Opening an image: finding what it is, what lies beside it, and putting the stages together. */
+
+import { readFile, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { Readable } from "node:stream";
+import type { CallOptions } from "../block/index.ts";
+import { inspectHead } from "./contents.ts";
+import { FlashError, reasonOf } from "./error.ts";
+import type { Image, ImageFacts, ReadTimes } from "./image.ts";
+import type { Hasher } from "./integrity/hasher.ts";
+import {
+  type FetchBeside,
+  findSidecars,
+  type Sidecars,
+  type TrustedKey,
+} from "./integrity/sidecars.ts";
+import { FileChecks, WatchedSource } from "./integrity/watch.ts";
+import { type Piece, type PiecePool, pieceBytes } from "./piece.ts";
+import { ImageReader } from "./reader.ts";
+import { parseSavedNote, type SavedNote, savedNoteSuffix } from "./saved-note.ts";
+import {
+  type ByteSource,
+  isRandom,
+  PeekedSource,
+  type RandomSource,
+  readFully,
+} from "./source/byte-source.ts";
+import { decodeSource } from "./source/driver-decode.ts";
+import { FileSource, streamSource } from "./source/driver-file.ts";
+import { fetchSmallFile, openHttpSource } from "./source/driver-http.ts";
+import { openZipEntry } from "./source/driver-zip.ts";
+import {
+  detectFormat,
+  detectFormatByTail,
+  type Format,
+  formatHeadBytes,
+  type PackedFormat,
+  zstdContentBytes,
+} from "./source/format.ts";
+
+/** How an image is opened. */
+export interface OpenImageOptions extends CallOptions {
+  readonly hasher: Hasher;
+  /** Milliseconds from any start. */
+  readonly clock: () => number;
+  /** Where `-` is read from. */
+  readonly stdin?: Readable;
+  /** Signatures are demanded, and must be by this key. */
+  readonly key?: TrustedKey;
+  /** Take zstd windows up to 2 GiB. */
+  readonly hasLongWindows?: boolean;
+  /** Pauses before a server is asked again; those of `openHttpSource` unless given. */
+  readonly retryDelaysMs?: readonly number[];
+}
+
+const zstdWindowLogLong = 31;
+const packingsMax = 2;
+
+/**
+ * Opens an image by its path, URL, or `-`.
+ * @throws FlashError `source-missing`, `network`, `format`, `sidecar`, `signature`, and what the
+ *   decoders throw on the first bytes.
+ */
+export async function openImage(location: string, options: OpenImageOptions): Promise<Image> {
+  const { source, name, fetchBeside } = await openLocation(location, options);
+  try {
+    return await arrange(source, name, fetchBeside, options);
+  } catch (error) {
+    await source[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Whether an image can be opened again: not one that comes through a pipe. */
+export function isReopenable(location: string): boolean {
+  return location !== "-";
+}
+
+interface Located {
+  readonly source: ByteSource;
+  readonly name: string;
+  readonly fetchBeside: FetchBeside;
+}
+
+async function openLocation(location: string, options: OpenImageOptions): Promise<Located> {
+  if (location === "-") {
+    if (!options.stdin) throw new TypeError("Reading - takes a stream.");
+    const nothing = () => Promise.resolve(undefined);
+    return { source: streamSource(options.stdin), name: "standard input", fetchBeside: nothing };
+  }
+  const { signal, retryDelaysMs } = options;
+  if (/^https?:\/\//i.test(location)) {
+    const http = { ...(signal ? { signal } : {}), ...(retryDelaysMs ? { retryDelaysMs } : {}) };
+    const { pathname } = new URL(location);
+    return {
+      source: await openHttpSource(location, http),
+      name: decodeURIComponent(basename(pathname)) || "image",
+      fetchBeside: (beside, bytesMax) =>
+        fetchSmallFile(new URL(encodeURIComponent(beside), location).href, bytesMax, http),
+    };
+  }
+  const folder = dirname(location);
+  return {
+    source: await FileSource.open(location),
+    name: basename(location),
+    fetchBeside: (beside, bytesMax) => readSmallFile(join(folder, beside), bytesMax),
+  };
+}
+
+async function readSmallFile(path: string, bytesMax: number): Promise<Uint8Array | undefined> {
+  try {
+    if ((await stat(path)).size > bytesMax) {
+      throw new FlashError("sidecar", `Cannot use ${path}: it is longer than ${bytesMax} bytes.`);
+    }
+    return await readFile(path);
+  } catch (cause) {
+    if (cause instanceof FlashError) throw cause;
+    const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+    if (code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR") return undefined;
+    throw new FlashError("sidecar", `Cannot read ${path}: ${reasonOf(cause)}.`, {}, { cause });
+  }
+}
+
+async function arrange(
+  stored: ByteSource,
+  name: string,
+  fetchBeside: FetchBeside,
+  options: OpenImageOptions,
+): Promise<Image> {
+  const { hasher, key, signal } = options;
+  const call: CallOptions = signal ? { signal } : {};
+  const sidecars = await findSidecars(name, fetchBeside, key, hasher);
+  const note = await fetchBeside(`${name}${savedNoteSuffix}`, 1024 * 1024);
+  const times: ReadTimes = { sourceMs: 0, readMs: 0, bufferMs: 0 };
+  const counted = new CountedSource(stored, times, options.clock);
+  const checks = new FileChecks(name, sidecars, hasher);
+  const watched = checks.isIdle ? counted : new WatchedSource(counted, checks);
+  const { source, packing, announcedBytes } = await unpack(watched, counted, name, checks, options);
+  const head = new Uint8Array(pieceBytes);
+  const length = await readFully(source, head, call);
+  if (length === 0) {
+    throw new FlashError("length", `Cannot use ${name}: it is empty. Fetch it again.`, { name });
+  }
+  const facts = await factsOf(head.subarray(0, length), source, {
+    name,
+    packing,
+    announcedBytes,
+    sidecars,
+    note,
+  });
+  const reader = new ImageReader({
+    source: new PeekedSource(head.subarray(0, length), source),
+    facts,
+    checks: checks.isIdle ? undefined : checks,
+    bmap: sidecars.bmap,
+    hasher,
+    times,
+    clock: options.clock,
+  });
+  return {
+    facts,
+    head: head.subarray(0, length),
+    times,
+    get storedBytes() {
+      return counted.readBytes;
+    },
+    pieces: (pool: PiecePool, o?: CallOptions): AsyncGenerator<Piece> => reader.pieces(pool, o),
+    [Symbol.asyncDispose]: () => Promise.resolve(source[Symbol.asyncDispose]()),
+  };
+}
+
+interface Unpacked {
+  readonly source: ByteSource;
+  readonly packing: Exclude<PackedFormat, "raw">[];
+  /** Least length of the image, by the packed data's own words. */
+  readonly announcedBytes: number;
+}
+
+/** Unwraps what is packed, by its content, until there is an image. */
+async function unpack(
+  watched: ByteSource,
+  stored: CountedSource,
+  name: string,
+  checks: FileChecks,
+  options: OpenImageOptions,
+): Promise<Unpacked> {
+  const call: CallOptions = options.signal ? { signal: options.signal } : {};
+  const packing: Exclude<PackedFormat, "raw">[] = [];
+  let source = watched;
+  let announcedBytes = 0;
+  for (;;) {
+    const isStored = packing.length === 0;
+    const first = new Uint8Array(formatHeadBytes);
+    const length = await readFully(source, first, call);
+    const tail = isStored ? await tailFormat(stored, call) : undefined;
+    const found = tail ?? detectFormat(first.subarray(0, length));
+    const format = refuseForeign(found, name);
+    source = new PeekedSource(first.subarray(0, length), source);
+    if (format === "raw") return { source, packing, announcedBytes };
+    if (packing.length === packingsMax) {
+      throw new FlashError(
+        "format",
+        `Cannot use ${name}: it is packed more than ${packingsMax} times (${packing.join(", ")}, ` +
+          `${format}). Unpack it first.`,
+        { name, packing },
+      );
+    }
+    packing.push(format);
+    announcedBytes = format === "zstd" ? (zstdContentBytes(first) ?? 0) : 0;
+    if (format !== "zip") {
+      const windows = options.hasLongWindows ? { zstdWindowLogMax: zstdWindowLogLong } : {};
+      source = decodeSource(source, format, { ...call, ...windows, name });
+    } else {
+      source = await openZip(stored, source, name, isStored, checks);
+    }
+  }
+}
+
+/** An archive's directory is at its end: it needs all of the file first, or any part of it. */
+async function openZip(
+  stored: CountedSource,
+  source: ByteSource,
+  name: string,
+  isStored: boolean,
+  checks: FileChecks,
+): Promise<ByteSource> {
+  const random = isStored ? stored.random : undefined;
+  if (!random) {
+    throw new FlashError(
+      "format",
+      `Cannot use ${name}: a zip archive can be read from a file, or from a server with ranges, ` +
+        "not as it comes. Save it to a file first.",
+      { name },
+    );
+  }
+  if (!checks.isIdle) {
+    // Its parts are read in another order than the checks take them.
+    const chunk = new Uint8Array(pieceBytes);
+    while ((await source.read(chunk)) > 0);
+  }
+  return openZipEntry(random, name);
+}
+
+async function tailFormat(stored: CountedSource, call: CallOptions): Promise<Format | undefined> {
+  const { random } = stored;
+  if (!random || random.sizeBytes < 512) return undefined;
+  const tail = new Uint8Array(512);
+  await random.readAt(random.sizeBytes - 512, tail, call);
+  return detectFormatByTail(tail);
+}
+
+function refuseForeign(found: Format, name: string): PackedFormat {
+  if (found.kind === "packed") return found.format;
+  throw new FlashError(
+    "format",
+    `Cannot write ${name}: it is a ${found.format} file, wanted a raw image, or one packed by ` +
+      `gzip, xz, zstd, bzip2 or zip. ${found.wayOut}`,
+    { name, format: found.format },
+  );
+}
+
+async function factsOf(
+  head: Uint8Array,
+  source: ByteSource,
+  found: {
+    readonly name: string;
+    readonly packing: ImageFacts["packing"];
+    readonly announcedBytes: number;
+    readonly sidecars: Sidecars;
+    readonly note: Uint8Array | undefined;
+  },
+): Promise<ImageFacts> {
+  const { name, packing, announcedBytes, sidecars, note } = found;
+  const { sha256, bmap, signature } = sidecars;
+  // A head that is not full is the whole image.
+  const known = head.byteLength < pieceBytes ? head.byteLength : source.sizeBytes;
+  const sizeBytes = known ?? bmap?.map.imageBytes;
+  if (bmap && known !== undefined && known !== bmap.map.imageBytes) {
+    throw new FlashError(
+      "length",
+      `Cannot use ${name}: it has ${known} bytes, and ${bmap.sidecar} says ` +
+        `${bmap.map.imageBytes}. Fetch both again.`,
+      { name, foundBytes: known, wantedBytes: bmap.map.imageBytes },
+    );
+  }
+  const inspected = await inspectHead(head, sizeBytes ?? head.byteLength * 2);
+  const saved: SavedNote | undefined = note && parseSavedNote(note, `${name}${savedNoteSuffix}`);
+  return {
+    name,
+    packing,
+    sizeBytes,
+    sizeBytesMin: sizeBytes ?? Math.max(inspected.sizeBytesMin, head.byteLength, announcedBytes),
+    dataBytes: bmap?.map.ranges.reduce((sum, range) => sum + range.toBytes - range.fromBytes, 0),
+    sectorSizeBytes: inspected.sectorSizeBytes,
+    diskGuid: inspected.diskGuid,
+    contents: inspected.contents,
+    checkedBy: [sha256?.sidecar, bmap?.sidecar, signature?.sidecar].filter(
+      (each) => each !== undefined,
+    ),
+    notes: sidecars.notes,
+    savedBlockBytes: saved?.blockSizeBytes,
+  };
+}
+
+/** The file as it is stored, with what it cost. */
+class CountedSource implements ByteSource {
+  readonly sizeBytes: number | undefined;
+  readonly #source: ByteSource;
+  readonly #times: ReadTimes;
+  readonly #clock: () => number;
+  readBytes = 0;
+
+  constructor(source: ByteSource, times: ReadTimes, clock: () => number) {
+    this.#source = source;
+    this.#times = times;
+    this.#clock = clock;
+    this.sizeBytes = source.sizeBytes;
+  }
+
+  get random(): RandomSource | undefined {
+    return isRandom(this.#source) ? this.#source : undefined;
+  }
+
+  async read(target: Uint8Array, options?: CallOptions): Promise<number> {
+    const began = this.#clock();
+    const count = await this.#source.read(target, options);
+    this.#times.sourceMs += this.#clock() - began;
+    this.readBytes += count;
+    return count;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve(this.#source[Symbol.asyncDispose]());
+  }
+}

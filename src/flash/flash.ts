@@ -1,0 +1,176 @@
+/** Writing an image to disks: read once, written to each at its own pace, verified, made bootable. */
+
+import type { CallOptions } from "../block/index.ts";
+import { FlashError } from "./error.ts";
+import type { Image, ReopenImage } from "./image.ts";
+import type { Hasher } from "./integrity/hasher.ts";
+import { PiecePool } from "./piece.ts";
+import { BottleneckFinder, type ProgressEvent } from "./progress.ts";
+import type { DiskRange, Target } from "./target.ts";
+import { Digests } from "./write/digests.ts";
+import { TargetRun } from "./write/run.ts";
+import type { WriteCounts } from "./write/writer.ts";
+
+/** A disk that its plan allows to be written. */
+export interface FlashTarget {
+  readonly target: Target;
+  /** From the plan. */
+  readonly isComparing: boolean;
+}
+
+/** What is written where, and how. */
+export interface FlashRequest extends CallOptions {
+  readonly image: Image;
+  /** Opens the image once more, to write again what a lost connection may have lost. */
+  readonly reopen?: ReopenImage;
+  readonly targets: readonly FlashTarget[];
+  readonly isVerified: boolean;
+  readonly isGrown: boolean;
+  readonly hasher: Hasher;
+  readonly clock: () => number;
+  readonly onEvent?: (event: ProgressEvent) => void;
+}
+
+/** How it ended for one disk. */
+export interface TargetResult {
+  readonly target: string;
+  readonly outcome: "ok" | "failed";
+  /** Why it failed. */
+  readonly error: unknown;
+  readonly counts: WriteCounts;
+  readonly isVerified: boolean;
+  readonly seconds: number;
+  readonly notes: readonly string[];
+}
+
+/** How it ended. */
+export interface FlashReport {
+  readonly image: string;
+  readonly imageBytes: number;
+  readonly seconds: number;
+  /** Names the contents, however they were packed; undefined when nothing was verified. */
+  readonly contentSha256: string | undefined;
+  readonly results: readonly TargetResult[];
+}
+
+/** Buffers that the reading and all disks share: what bounds the memory. */
+const poolPieces = 32;
+
+/**
+ * Writes an image to all targets. A target that fails does not stop the others: its error is in
+ * its result. Until its end, a disk does not boot.
+ * @throws FlashError when the image itself is no good, or comes to an early end; the disks then do
+ *   not boot. The signal's reason when it is aborted.
+ */
+export async function flashImage(request: FlashRequest): Promise<FlashReport> {
+  const { image, targets, clock, signal } = request;
+  const began = clock();
+  const digests = new Digests();
+  const pool = new PiecePool(poolPieces);
+  const bottleneck = new BottleneckFinder(image.times, image.facts.packing.length > 0);
+  const runs = targets.map((each) => new TargetRun(each, { request, digests, pool, bottleneck }));
+  await Promise.all(runs.map((run) => run.begin()));
+  let imageBytes = 0;
+  try {
+    imageBytes = await readOnce(request, runs, digests, pool);
+  } catch (error) {
+    for (const run of runs) run.abandon(error);
+    await Promise.all(runs.map((run) => run.settle()));
+    signal?.throwIfAborted();
+    throw error;
+  }
+  const lost = await Promise.all(runs.map((run) => run.flushBody()));
+  await rewriteLost(request, runs, lost, pool);
+  await Promise.all(runs.map((run) => run.finish(imageBytes)));
+  signal?.throwIfAborted();
+  return {
+    image: image.facts.name,
+    imageBytes,
+    seconds: (clock() - began) / 1000,
+    contentSha256: request.isVerified
+      ? Buffer.from(digests.contentSha256(imageBytes)).toString("hex")
+      : undefined,
+    results: runs.map((run) => run.result()),
+  };
+}
+
+/** Reads the image to its end and gives each piece to every disk that still goes on. */
+async function readOnce(
+  { image, isVerified, hasher, signal }: FlashRequest,
+  runs: readonly TargetRun[],
+  digests: Digests,
+  pool: PiecePool,
+): Promise<number> {
+  const hashing = new Set<Promise<void>>();
+  let failure: unknown;
+  let imageBytes = 0;
+  try {
+    for await (const piece of image.pieces(pool, signal ? { signal } : {})) {
+      const { offsetBytes, lengthBytes, data } = piece;
+      imageBytes = Math.max(imageBytes, offsetBytes + lengthBytes);
+      if (isVerified && data) {
+        piece.retain();
+        const step = hasher
+          .digestUnits(data)
+          .then((units) => digests.set(offsetBytes, units))
+          .catch((error: unknown) => {
+            failure ??= error;
+          })
+          .finally(() => {
+            piece.release();
+            hashing.delete(step);
+          });
+        hashing.add(step);
+      }
+      const live = runs.filter((run) => run.isLive);
+      for (const run of live) {
+        piece.retain();
+        run.accept(piece);
+      }
+      piece.release();
+      if (live.length === 0 || failure !== undefined) break;
+    }
+  } finally {
+    await Promise.all(hashing);
+  }
+  if (failure !== undefined) throw failure;
+  return imageBytes;
+}
+
+/** Writes again, from a second reading, what a lost connection may have taken with it. */
+async function rewriteLost(
+  { reopen, image, signal }: FlashRequest,
+  runs: readonly TargetRun[],
+  lost: readonly (readonly DiskRange[])[],
+  pool: PiecePool,
+): Promise<void> {
+  const affected = runs.filter((run, n) => run.isLive && (lost[n]?.length ?? 0) > 0);
+  if (affected.length === 0) return;
+  if (!reopen) {
+    for (const run of affected) {
+      run.abandon(
+        new FlashError(
+          "disk-gone",
+          `Cannot vouch for ${run.name}: its connection was lost and came back, what was written ` +
+            `shortly before may be lost, and ${image.facts.name} cannot be read a second time. ` +
+            "Run the same command again.",
+          { target: run.name },
+        ),
+      );
+    }
+    return;
+  }
+  const call: CallOptions = signal ? { signal } : {};
+  await using again = await reopen(call);
+  for await (const piece of again.pieces(pool, call)) {
+    const end = piece.offsetBytes + piece.lengthBytes;
+    for (const [n, run] of runs.entries()) {
+      const isLost = lost[n]?.some((r) => r.fromBytes < end && r.toBytes > piece.offsetBytes);
+      if (!isLost || !run.isLive) continue;
+      piece.retain();
+      run.accept(piece);
+    }
+    piece.release();
+  }
+  await Promise.all(affected.map((run) => run.flushBody()));
+}

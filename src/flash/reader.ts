@@ -1,0 +1,170 @@
+/** Turns the bytes of an image into pieces, checking what a block map says on the way. */
+
+import type { CallOptions } from "../block/index.ts";
+import { FlashError } from "./error.ts";
+import type { ImageFacts, ReadTimes } from "./image.ts";
+import type { Bmap, BmapRange } from "./integrity/bmap.ts";
+import type { Hasher, HashStream } from "./integrity/hasher.ts";
+import type { FileChecks } from "./integrity/watch.ts";
+import {
+  isAllZero,
+  type Piece,
+  type PiecePool,
+  pieceBytes,
+  pooledPiece,
+  zeroPiece,
+} from "./piece.ts";
+import type { ByteSource } from "./source/byte-source.ts";
+
+/** What an image is read from, and with. */
+export interface ReaderParts {
+  readonly source: ByteSource;
+  readonly facts: ImageFacts;
+  /** Over the file as it is stored; finished after its end. */
+  readonly checks: FileChecks | undefined;
+  readonly bmap: { readonly map: Bmap; readonly sidecar: string } | undefined;
+  readonly hasher: Hasher;
+  readonly times: ReadTimes;
+  readonly clock: () => number;
+}
+
+/** Longest piece of zeros, so that progress moves. */
+const zeroPieceBytesMax = 32 * pieceBytes;
+
+/** One pass over an image. */
+export class ImageReader {
+  readonly #parts: ReaderParts;
+
+  constructor(parts: ReaderParts) {
+    this.#parts = parts;
+  }
+
+  /** See `Image.pieces`. */
+  async *pieces(pool: PiecePool, options: CallOptions = {}): AsyncGenerator<Piece> {
+    const { facts, checks, bmap, hasher } = this.#parts;
+    const ranges = bmap && new RangeChecks(bmap.map.ranges, hasher, facts.name, bmap.sidecar);
+    let offsetBytes = 0;
+    let zeroBytes = 0;
+    for (;;) {
+      const buffer = await this.#buffer(pool, options);
+      let length = 0;
+      let piece: Piece | undefined;
+      try {
+        length = await this.#fill(buffer, options);
+        const data = buffer.subarray(0, length);
+        // Only the map's blocks are vouched for; whatever lies between them is a hole.
+        if (ranges && length > 0) await ranges.check(offsetBytes, data);
+        // The head stays data even when it is zero: it is written by itself.
+        const isData = length > 0 && (offsetBytes === 0 || !isAllZero(data));
+        if (isData) piece = pooledPiece(pool, buffer, offsetBytes, length);
+      } finally {
+        if (!piece) pool.put(buffer);
+      }
+      const isLast = length < pieceBytes;
+      if (!piece) zeroBytes += length;
+      if (zeroBytes > 0 && (piece || isLast || zeroBytes >= zeroPieceBytesMax)) {
+        const end = piece ? offsetBytes : offsetBytes + length;
+        yield zeroPiece(end - zeroBytes, zeroBytes);
+        zeroBytes = 0;
+      }
+      offsetBytes += length;
+      if (isLast) this.#refuseLength(offsetBytes);
+      if (piece) yield piece;
+      if (isLast) break;
+    }
+    await ranges?.finish(offsetBytes);
+    await checks?.finish();
+  }
+
+  async #buffer(pool: PiecePool, options: CallOptions): Promise<Uint8Array> {
+    const { times, clock } = this.#parts;
+    const began = clock();
+    const buffer = await pool.take(options.signal);
+    times.bufferMs += clock() - began;
+    return buffer;
+  }
+
+  async #fill(buffer: Uint8Array, options: CallOptions): Promise<number> {
+    const { source, times, clock } = this.#parts;
+    const began = clock();
+    let done = 0;
+    while (done < pieceBytes) {
+      const count = await source.read(buffer.subarray(done), options);
+      if (count === 0) break;
+      done += count;
+    }
+    times.readMs += clock() - began;
+    return done;
+  }
+
+  #refuseLength(foundBytes: number): void {
+    const { name, sizeBytes } = this.#parts.facts;
+    if (sizeBytes === undefined || sizeBytes === foundBytes) return;
+    throw new FlashError(
+      foundBytes < sizeBytes ? "truncated" : "length",
+      `Cannot use ${name}: it has ${foundBytes} bytes, wanted ${sizeBytes}. Fetch it again.`,
+      { name, foundBytes, wantedBytes: sizeBytes },
+    );
+  }
+}
+
+/** The hashes of a block map's ranges, as the bytes come. */
+class RangeChecks {
+  readonly #ranges: readonly BmapRange[];
+  readonly #hasher: Hasher;
+  readonly #name: string;
+  readonly #sidecar: string;
+  #index = 0;
+  #hash: HashStream | undefined;
+
+  constructor(ranges: readonly BmapRange[], hasher: Hasher, name: string, sidecar: string) {
+    this.#ranges = ranges;
+    this.#hasher = hasher;
+    this.#name = name;
+    this.#sidecar = sidecar;
+  }
+
+  /** Hashes what is mapped of `data`, and makes the rest of it zero. */
+  async check(offsetBytes: number, data: Uint8Array): Promise<void> {
+    const endBytes = offsetBytes + data.byteLength;
+    for (let at = offsetBytes; at < endBytes; ) {
+      const range = this.#ranges[this.#index];
+      const holeEnd = Math.min(endBytes, range?.fromBytes ?? endBytes);
+      if (at < holeEnd) {
+        data.fill(0, at - offsetBytes, holeEnd - offsetBytes);
+        at = holeEnd;
+        continue;
+      }
+      if (!range) return;
+      const end = Math.min(endBytes, range.toBytes);
+      this.#hash ??= this.#hasher.begin("sha256");
+      await this.#hash.update(data.subarray(at - offsetBytes, end - offsetBytes));
+      at = end;
+      if (end === range.toBytes) await this.#finishRange(range);
+    }
+  }
+
+  async finish(imageBytes: number): Promise<void> {
+    const range = this.#ranges[this.#index];
+    if (!range) return;
+    throw new FlashError(
+      "length",
+      `Cannot use ${this.#name}: it ends at byte ${imageBytes}, and ${this.#sidecar} has ` +
+        `blocks up to ${range.toBytes}. Fetch both again.`,
+      { name: this.#name, foundBytes: imageBytes, wantedBytes: range.toBytes },
+    );
+  }
+
+  async #finishRange(range: BmapRange): Promise<void> {
+    const found = await this.#hash?.digest();
+    this.#hash = undefined;
+    this.#index++;
+    if (found === range.sha256) return;
+    throw new FlashError(
+      "checksum",
+      `Cannot use ${this.#name}: bytes ${range.fromBytes} to ${range.toBytes} have the SHA-256 ` +
+        `${found}, and ${this.#sidecar} says ${range.sha256}. Fetch both again.`,
+      { name: this.#name, found, wanted: range.sha256, sidecar: this.#sidecar },
+    );
+  }
+}

@@ -1,0 +1,105 @@
+/** Files and standard input as sources. */
+
+import { type FileHandle, open } from "node:fs/promises";
+import type { Readable } from "node:stream";
+import type { CallOptions } from "../../block/index.ts";
+import { FlashError, reasonOf } from "../error.ts";
+import { type ByteSource, ChunkSource, type RandomSource } from "./byte-source.ts";
+
+/** A file that must stay as it is while it is read. */
+export class FileSource implements RandomSource {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly #file: FileHandle;
+  readonly #modifiedNs: bigint;
+  #at = 0;
+  #isOpen = true;
+
+  private constructor(path: string, file: FileHandle, sizeBytes: number, modifiedNs: bigint) {
+    this.path = path;
+    this.#file = file;
+    this.sizeBytes = sizeBytes;
+    this.#modifiedNs = modifiedNs;
+  }
+
+  /** @throws FlashError `source-missing` when it cannot be read, or is not a file. */
+  static async open(path: string): Promise<FileSource> {
+    let file: FileHandle;
+    try {
+      file = await open(path, "r");
+    } catch (cause) {
+      throw new FlashError(
+        "source-missing",
+        `Cannot read ${path}: ${reasonOf(cause)}. Check the path and its permissions.`,
+        { path },
+        { cause },
+      );
+    }
+    const stat = await file.stat({ bigint: true });
+    if (!stat.isFile()) {
+      await file.close();
+      throw new FlashError(
+        "source-missing",
+        `Cannot read ${path} as an image: it is not a file. Pipe other things in with "-".`,
+        { path },
+      );
+    }
+    return new FileSource(path, file, Number(stat.size), stat.mtimeNs);
+  }
+
+  async read(target: Uint8Array, options?: CallOptions): Promise<number> {
+    const count = await this.#readAt(this.#at, target, options);
+    this.#at += count;
+    if (count === 0) await this.#refuseChange();
+    return count;
+  }
+
+  async readAt(offsetBytes: number, target: Uint8Array, options?: CallOptions): Promise<number> {
+    let done = 0;
+    while (done < target.byteLength) {
+      const count = await this.#readAt(offsetBytes + done, target.subarray(done), options);
+      if (count === 0) break;
+      done += count;
+    }
+    return done;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await this.#file.close();
+  }
+
+  async #readAt(at: number, target: Uint8Array, options?: CallOptions): Promise<number> {
+    options?.signal?.throwIfAborted();
+    try {
+      return (await this.#file.read(target, 0, target.byteLength, at)).bytesRead;
+    } catch (cause) {
+      throw new FlashError(
+        "source-missing",
+        `Cannot read ${this.path} at byte ${at}: ${reasonOf(cause)}.`,
+        { path: this.path, offsetBytes: at },
+        { cause },
+      );
+    }
+  }
+
+  async #refuseChange(): Promise<void> {
+    const { size, mtimeNs } = await this.#file.stat({ bigint: true });
+    if (Number(size) === this.sizeBytes && mtimeNs === this.#modifiedNs) return;
+    throw new FlashError(
+      "source-changed",
+      `Cannot go on with ${this.path}: it was changed while it was being read. ` +
+        "Wait until whatever writes it is done, and start again.",
+      { path: this.path, sizeBytes: this.sizeBytes, foundBytes: Number(size) },
+    );
+  }
+}
+
+/** A stream that comes in, such as standard input. */
+export function streamSource(stream: Readable): ByteSource {
+  const chunks = stream.iterator({ destroyOnReturn: true });
+  return new ChunkSource(chunks, undefined, async () => {
+    stream.destroy();
+  });
+}

@@ -1,0 +1,126 @@
+/** A disk that is to be written, compared or saved, and who it is. */
+
+import { type BlockDevice, BlockError, type CallOptions } from "../block/index.ts";
+import { FlashError, type FlashErrorCode, reasonOf } from "./error.ts";
+
+/** What a disk is remembered by: never by a name that the kernel gave it. */
+export interface DiskIdentity {
+  readonly serial: string;
+  readonly model: string;
+  readonly uuid?: string;
+  readonly nguid?: string;
+  readonly eui64?: string;
+  readonly sizeBytes: number;
+  readonly blockSizeBytes: number;
+}
+
+/** A disk as whoever found it hands it over. */
+export interface Target {
+  /** How messages name it. */
+  readonly name: string;
+  readonly disk: BlockDevice;
+  /** Who it was when it was chosen. */
+  readonly identity: DiskIdentity;
+  /** It is behind a network. */
+  readonly isRemote: boolean;
+  /** Who uses it already, in words: `mounted at /home`. */
+  readonly inUseBy?: string;
+  /** Asks anew who it is, over the connection as it is now. */
+  identify(options?: CallOptions): Promise<DiskIdentity>;
+}
+
+/** How two identities differ, in words; undefined when they are the same disk. */
+export function identityChange(wanted: DiskIdentity, found: DiskIdentity): string | undefined {
+  for (const kind of ["serial", "uuid", "nguid", "eui64", "model"] as const) {
+    if (wanted[kind] !== found[kind]) {
+      return `its ${kind} is ${found[kind] ?? "not told"}, it was ${wanted[kind] ?? "not told"}`;
+    }
+  }
+  for (const kind of ["sizeBytes", "blockSizeBytes"] as const) {
+    if (wanted[kind] !== found[kind]) {
+      const what = kind === "sizeBytes" ? "size" : "block size";
+      return `its ${what} is ${found[kind]} bytes, it was ${wanted[kind]}`;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Looks again whether a target is the disk that it was.
+ * @throws FlashError `identity-changed`, or as `targetError`.
+ */
+export async function confirmIdentity(target: Target, options?: CallOptions): Promise<void> {
+  let found: DiskIdentity;
+  try {
+    found = await target.identify(options);
+  } catch (error) {
+    options?.signal?.throwIfAborted();
+    throw targetError(error, target, "ask who it is");
+  }
+  const change = identityChange(target.identity, found);
+  if (change === undefined) return;
+  throw new FlashError(
+    "identity-changed",
+    `Cannot go on with ${target.name}: another disk is there now, ${change}. ` +
+      "Nothing more is written. List the disks again, and name it by its serial number.",
+    { target: target.name, wanted: target.identity, found },
+  );
+}
+
+const codes: Readonly<Record<BlockError["code"], FlashErrorCode>> = {
+  range: "disk-failed",
+  "read-only": "disk-failed",
+  medium: "disk-failed",
+  "no-space": "disk-failed",
+  gone: "disk-gone",
+  closed: "disk-gone",
+};
+
+const advice: Readonly<Partial<Record<FlashErrorCode, string>>> = {
+  "disk-gone": "Check the box and its network, and run the same command again.",
+  "disk-failed": "The disk may be failing; look at its health, or take another one.",
+};
+
+/** Whatever a disk's call rejected with, as an error of this part that names the disk. */
+export function targetError(error: unknown, target: Target, doing: string): unknown {
+  if (error instanceof FlashError || !(error instanceof Error)) return error;
+  const isReplaced = causeCodes(error).includes("namespace-replaced");
+  const code = error instanceof BlockError ? codes[error.code] : "disk-gone";
+  const chosen: FlashErrorCode = isReplaced ? "identity-changed" : code;
+  return new FlashError(
+    chosen,
+    `Cannot ${doing} (${target.name}): ${reasonOf(error)} ${advice[chosen] ?? "Nothing more is written."}`,
+    { target: target.name, blockCode: error instanceof BlockError ? error.code : undefined },
+    { cause: error },
+  );
+}
+
+/** A range of a disk. */
+export interface DiskRange {
+  readonly fromBytes: number;
+  readonly toBytes: number;
+}
+
+/**
+ * The ranges that a flush could not vouch for after a reconnect; undefined for any other error.
+ * The error comes from below the BlockDevice, and is known by its code.
+ */
+export function lostRanges(error: unknown): DiskRange[] | undefined {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const { code, facts } = at as { code?: unknown; facts?: { ranges?: unknown } };
+    if (code !== "volatile-writes-lost-possible" || !Array.isArray(facts?.ranges)) continue;
+    return facts.ranges.map((range: { offsetBytes: number; lengthBytes: number }) => ({
+      fromBytes: range.offsetBytes,
+      toBytes: range.offsetBytes + range.lengthBytes,
+    }));
+  }
+  return undefined;
+}
+
+function causeCodes(error: Error): string[] {
+  const found: string[] = [];
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if ("code" in at) found.push(String(at.code));
+  }
+  return found;
+}

@@ -1,0 +1,271 @@
+/** One disk's way through a flash, from the first look to the last sector. */
+
+import type { CallOptions } from "../../block/index.ts";
+import { writeExtents } from "../../disk/index.ts";
+import { FlashError } from "../error.ts";
+import type { FlashRequest, FlashTarget, TargetResult } from "../flash.ts";
+import { type Piece, type PiecePool, pieceBytes } from "../piece.ts";
+import { type BottleneckFinder, Meter, type Phase } from "../progress.ts";
+import { formatSize } from "../size.ts";
+import { confirmIdentity, type DiskRange, lostRanges, targetError } from "../target.ts";
+import { type Digests, formatRanges, mergeRanges } from "./digests.ts";
+import { type DiskEnds, planEnds, tailStart } from "./ends.ts";
+import { differingBlocks, verifyBody } from "./verify.ts";
+import { BodyWriter } from "./writer.ts";
+
+/** What all disks of one flash share. */
+export interface RunContext {
+  readonly request: FlashRequest;
+  readonly digests: Digests;
+  readonly pool: PiecePool;
+  readonly bottleneck: BottleneckFinder;
+}
+
+/** Ends are written again when a reconnect may have lost them, so often. */
+const endsTriesMax = 3;
+
+/** One disk; its methods never reject: what goes wrong is in its result. */
+export class TargetRun {
+  readonly #context: RunContext;
+  readonly #flashed: FlashTarget;
+  readonly #writer: BodyWriter;
+  readonly #began: number;
+  readonly #notes: string[] = [];
+  #meter: Meter;
+  #phase: Phase = "prepare";
+  #verifiedBytes = 0;
+  #totalBytes: number | undefined;
+  #endedMs: number | undefined;
+
+  constructor(flashed: FlashTarget, context: RunContext) {
+    const { request } = context;
+    const { facts } = request.image;
+    this.#context = context;
+    this.#flashed = flashed;
+    this.#began = request.clock();
+    this.#meter = new Meter(request.clock);
+    this.#totalBytes = facts.sizeBytes;
+    this.#writer = new BodyWriter(flashed.target, {
+      imageName: facts.name,
+      imageBytes: facts.sizeBytes,
+      isComparing: flashed.isComparing,
+      clock: request.clock,
+      onProgress: () => this.#report(false),
+      ...this.#call,
+    });
+  }
+
+  get name(): string {
+    return this.#flashed.target.name;
+  }
+
+  /** Whether it goes on. */
+  get isLive(): boolean {
+    return this.#writer.failure === undefined;
+  }
+
+  async begin(): Promise<void> {
+    this.#enter("prepare", undefined);
+    await this.#guard(() => this.#writer.begin());
+    if (this.isLive) this.#enter("write", this.#context.request.image.facts.sizeBytes);
+  }
+
+  /** Takes a piece over; the head is known already, and comes last. */
+  accept(piece: Piece): void {
+    if (piece.offsetBytes > 0) {
+      this.#writer.accept(piece);
+      return;
+    }
+    this.#writer.counts.done += piece.lengthBytes;
+    piece.release();
+  }
+
+  abandon(error: unknown): void {
+    this.#writer.fail(error);
+  }
+
+  /** Waits for what is under way. */
+  async settle(): Promise<void> {
+    await this.#writer.drain();
+  }
+
+  /** Ranges that may be lost. */
+  async flushBody(): Promise<readonly DiskRange[]> {
+    let lost: readonly DiskRange[] = [];
+    await this.#guard(async () => {
+      lost = await this.#writer.flush();
+    });
+    await this.#writer.drain();
+    return lost;
+  }
+
+  /** Verifies the body, then writes what makes the disk boot. */
+  async finish(imageBytes: number): Promise<void> {
+    await this.#guard(async () => {
+      const { request } = this.#context;
+      if (request.isVerified) await this.#verifyBody(imageBytes);
+      this.#enter("finish", undefined);
+      await this.#writeEnds(imageBytes);
+    });
+    this.#endedMs = this.#context.request.clock();
+    this.#report(true);
+  }
+
+  result(): TargetResult {
+    const { failure, counts } = this.#writer;
+    const { clock, isVerified } = this.#context.request;
+    return {
+      target: this.name,
+      outcome: failure === undefined ? "ok" : "failed",
+      error: failure,
+      counts,
+      isVerified: isVerified && failure === undefined,
+      seconds: ((this.#endedMs ?? clock()) - this.#began) / 1000,
+      notes: this.#notes,
+    };
+  }
+
+  async #verifyBody(imageBytes: number): Promise<void> {
+    const { target } = this.#flashed;
+    const toBytes = Math.min(imageBytes, tailStart(target.disk));
+    if (toBytes <= pieceBytes) return;
+    this.#enter("verify", toBytes - pieceBytes);
+    const { digests, pool, request } = this.#context;
+    const ranges = await verifyBody({
+      target,
+      digests,
+      range: { fromBytes: pieceBytes, toBytes },
+      imageBytes,
+      hasher: request.hasher,
+      pool,
+      onProgress: (bytes) => {
+        this.#verifiedBytes += bytes;
+        this.#report(false);
+      },
+      ...this.#call,
+    });
+    if (ranges.length > 0) throw this.#mismatch(ranges);
+  }
+
+  async #writeEnds(imageBytes: number): Promise<void> {
+    const { request, digests } = this.#context;
+    const { target } = this.#flashed;
+    const { name } = request.image.facts;
+    const sha256 = request.isVerified ? digests.contentSha256(imageBytes) : new Uint8Array(32);
+    const ends = await planEnds(
+      { head: request.image.head, tail: this.#writer.tail, sizeBytes: imageBytes },
+      target.disk,
+      { isGrown: request.isGrown, mark: { name, sha256 } },
+    );
+    this.#notes.push(...ends.notes);
+    const { blockSizeBytes } = target.disk;
+    if (imageBytes % blockSizeBytes !== 0) {
+      this.#notes.push(
+        `the image's last block was filled up to ${blockSizeBytes} bytes with zeros`,
+      );
+    }
+    await confirmIdentity(target, this.#call);
+    for (let tries = 1; ; tries++) {
+      if (await this.#putEnds(ends)) break;
+      if (tries === endsTriesMax) {
+        throw new FlashError(
+          "disk-gone",
+          `Cannot finish ${this.name}: its connection was lost ${tries} times while the first ` +
+            "sectors were written. Run the same command again.",
+          { target: this.name },
+        );
+      }
+    }
+    if (request.isVerified) await this.#verifyEnds(ends);
+  }
+
+  /** The very first block comes last. False when a reconnect may have lost some of it. */
+  async #putEnds({ head, tail, between }: DiskEnds): Promise<boolean> {
+    const { target } = this.#flashed;
+    const { disk } = target;
+    const call = this.#call;
+    const first = disk.blockSizeBytes;
+    try {
+      await writeExtents(disk, between, call);
+      if (tail.byteLength > 0) await disk.write(tailStart(disk), tail, call);
+      await disk.write(first, head.subarray(first), call);
+      await disk.flush(call);
+      await disk.write(0, head.subarray(0, first), call);
+      await disk.flush(call);
+      return true;
+    } catch (error) {
+      if (lostRanges(error)) return false;
+      call.signal?.throwIfAborted();
+      throw targetError(error, target, "write its first and last sectors");
+    }
+  }
+
+  async #verifyEnds({ head, tail }: DiskEnds): Promise<void> {
+    const { target } = this.#flashed;
+    const { disk } = target;
+    const ranges: DiskRange[] = [];
+    for (const [at, wanted] of [[0, head] as const, [tailStart(disk), tail] as const]) {
+      const found = new Uint8Array(wanted.byteLength);
+      try {
+        await disk.read(at, found, this.#call);
+      } catch (error) {
+        throw targetError(error, target, "read its first and last sectors back");
+      }
+      ranges.push(...differingBlocks(at, wanted, found, disk.blockSizeBytes));
+    }
+    if (ranges.length === 0) return;
+    await disk.writeZeroes(0, disk.blockSizeBytes, this.#call).catch(() => undefined);
+    throw this.#mismatch(mergeRanges(ranges));
+  }
+
+  #mismatch(ranges: readonly DiskRange[]): FlashError {
+    const { blockSizeBytes } = this.#flashed.target.disk;
+    const bytes = ranges.reduce((sum, { fromBytes, toBytes }) => sum + toBytes - fromBytes, 0);
+    return new FlashError(
+      "mismatch",
+      `Cannot trust ${this.name}: it gives back other bytes than were written, in ` +
+        `${formatSize(bytes)} at ${formatRanges(ranges, blockSizeBytes)}. The disk does not boot; ` +
+        "it may be failing.",
+      { target: this.name, ranges, blockSizeBytes },
+    );
+  }
+
+  #enter(phase: Phase, totalBytes: number | undefined): void {
+    this.#phase = phase;
+    this.#totalBytes = totalBytes;
+    this.#meter = new Meter(this.#context.request.clock);
+    this.#report(true);
+  }
+
+  #report(isForced: boolean): void {
+    const { request, bottleneck } = this.#context;
+    if (!request.onEvent || !(isForced || this.#meter.isDue)) return;
+    const { isRemote } = this.#flashed.target;
+    const isMoving = this.#phase === "write" || this.#phase === "verify";
+    const bytes = this.#phase === "verify" ? this.#verifiedBytes : this.#writer.counts.done;
+    const measured = this.#meter.measure(isMoving ? bytes : 0, this.#totalBytes);
+    request.onEvent({
+      event: "progress",
+      target: this.name,
+      phase: this.#phase,
+      bytes: isMoving ? bytes : 0,
+      total: this.#totalBytes,
+      ...measured,
+      bottleneck: this.#phase === "write" ? bottleneck.find(isRemote) : undefined,
+    });
+  }
+
+  async #guard(step: () => Promise<void>): Promise<void> {
+    if (!this.isLive) return;
+    try {
+      await step();
+    } catch (error) {
+      this.#writer.fail(targetError(error, this.#flashed.target, "write"));
+    }
+  }
+
+  get #call(): CallOptions {
+    const { signal } = this.#context.request;
+    return signal ? { signal } : {};
+  }
+}

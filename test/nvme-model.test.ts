@@ -59,8 +59,9 @@ class VolatileDisk implements BlockDevice {
 
 /** What each unit of the disk may hold; a unit is written as a whole, with one byte all over. */
 class Model {
-  readonly #acknowledged = new Uint8Array(units);
-  /** Values that a crash may bring back, the acknowledged one among them. */
+  /** Values that nobody was told to be lost: one, unless a flush has told of them. */
+  readonly #promised = Array.from({ length: units }, () => new Set([0]));
+  /** Values that a crash may bring back, the promised one among them. */
   readonly #possible = Array.from({ length: units }, () => new Set([0]));
   /** Values that may be read now. */
   readonly #now = Array.from({ length: units }, () => new Set([0]));
@@ -74,7 +75,7 @@ class Model {
 
   acknowledge(at: number, count: number, value: number): void {
     for (let unit = at; unit < at + count; unit++) {
-      this.#acknowledged[unit] = value;
+      this.#promised[unit] = new Set([value]);
       this.#now[unit] = new Set([value]);
     }
   }
@@ -91,7 +92,8 @@ class Model {
         ({ offsetBytes, lengthBytes }) =>
           offsetBytes < start + unitBytes && start < offsetBytes + lengthBytes,
       );
-      if (!isLost) this.#now[unit] = new Set([this.#acknowledged[unit]!]);
+      if (isLost) this.#promised[unit] = new Set(this.#now[unit]);
+      else this.#now[unit] = new Set(this.#promised[unit]);
       this.#possible[unit] = new Set(this.#now[unit]);
     }
   }
@@ -150,8 +152,10 @@ async function run(
 ): Promise<void> {
   const device = new VolatileDisk();
   const model = new Model();
-  const targets = [serve(device)];
-  await using relay = await Relay.to(await targets[0]!.port);
+  await using targets = new AsyncDisposableStack();
+  const first = serve(device);
+  targets.use(first.running);
+  await using relay = await Relay.to(await first.port);
   await using controller = await connectController({
     host: "127.0.0.1",
     port: relay.port,
@@ -164,7 +168,7 @@ async function run(
   let restarting: Promise<void> = Promise.resolve();
   const restart = async () => {
     const next = serve(device);
-    targets.push(next);
+    targets.use(next.running);
     relay.targetPort = await next.port;
   };
   const crash = () => {
@@ -176,18 +180,18 @@ async function run(
     if (cut) relay.cutAfter(cut.afterBytes, cut.isCrash ? crash : () => {});
     await Promise.all(
       operations.map(async ({ kind, at, count, value }, third) => {
-        const first = at + (third * units) / 3;
+        const start = at + (third * units) / 3;
         const bytes = Buffer.alloc(count * unitBytes, value);
         if (kind === "read") {
-          await disk.read(first * unitBytes, bytes);
-          model.check(first, bytes, "read");
+          await disk.read(start * unitBytes, bytes);
+          model.check(start, bytes, "read");
           return;
         }
         const written = kind === "zero" ? 0 : value;
-        model.begin(first, count, written);
-        if (kind === "zero") await disk.writeZeroes(first * unitBytes, bytes.length);
-        else await disk.write(first * unitBytes, bytes);
-        model.acknowledge(first, count, written);
+        model.begin(start, count, written);
+        if (kind === "zero") await disk.writeZeroes(start * unitBytes, bytes.length);
+        else await disk.write(start * unitBytes, bytes);
+        model.acknowledge(start, count, written);
       }),
     );
     if (hasFlush) model.flushed(await flush(disk));
@@ -199,7 +203,6 @@ async function run(
   const found = Buffer.alloc(sizeBytes);
   await disk.read(0, found);
   model.check(0, found, "the end");
-  for (const { running } of targets) await running.close();
 }
 
 test("every write that was acknowledged and flushed is there, wherever connections were cut", async () => {

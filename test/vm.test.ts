@@ -5,136 +5,45 @@ import { existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname } from "node:path";
-import test from "node:test";
+import { after, before, test } from "node:test";
 import { makeLink, makeScratchDisk, startVm, type Vm, VmError } from "../src/vm/index.ts";
 
 const mebibyte = 1024 * 1024;
 
-test("startVm: firmware, disks of every kind, plugging, screen, forwards, end", async (t) => {
-  await using raw = await makeScratchDisk(8 * mebibyte);
-  await using boot = await makeScratchDisk(8 * mebibyte);
-  await using hot = await makeScratchDisk(8 * mebibyte);
-  const scratch = async () => {
-    const disk = await makeScratchDisk(8 * mebibyte);
-    t.after(() => disk[Symbol.asyncDispose]());
-    return disk.path;
-  };
-  await using link = await makeLink();
-  let vm: Vm;
-  {
-    await using machine = await startVm({
-      name: "bench",
-      memoryMiB: 512,
-      disks: [
-        { id: "n", kind: "nvme", path: raw.path, blockSizeBytes: 4096 },
-        { id: "v", kind: "virtio-blk", path: await scratch(), readOnly: true },
-        { id: "c", kind: "scsi", path: await scratch() },
-        { id: "a", kind: "sata", path: await scratch() },
-        { id: "u", kind: "usb", path: boot.path, bootIndex: 0 },
-        { id: "m", kind: "sd", path: await scratch() },
-        { id: "f", kind: "floppy" },
-        { id: "cd", kind: "cdrom" },
-      ],
-      nics: [
-        { network: { kind: "user" } },
-        { network: link.ends[0], model: "e1000e" },
-        { network: { kind: "user", isolated: true }, model: "usb" },
-      ],
-      smbios: { uuid: "00112233-4455-6677-8899-aabbccddeeff", serial: "a,b" },
-      extraKernelCommandLine: "console=ttyS0,115200",
-    });
-    vm = machine;
+/** One machine for most tests here, with a disk or drive of every kind. */
+const owned = new AsyncDisposableStack();
+let vm: Vm;
+let hotPath: string;
 
-    await t.test("qmp: the machine runs", async () => {
-      const status = (await vm.qmp.execute("query-status")) as { status: string };
-      assert.equal(status.status, "running");
-    });
-
-    await t.test(
-      "forward: a free port of the host that listens, the same when asked again",
-      async () => {
-        const port = await vm.forward(22);
-        assert.equal(await vm.forward(22), port);
-        assert.notEqual(await vm.forward(4420), port);
-        const socket = connect(port, "127.0.0.1");
-        await new Promise((resolve, reject) =>
-          socket.once("connect", resolve).once("error", reject),
-        );
-        socket.destroy();
-      },
-    );
-
-    await t.test("addDisk and removeDisk: usb and scsi come and go at once", async () => {
-      for (const kind of ["usb", "scsi"] as const) {
-        await vm.addDisk({ id: "hot", kind, path: hot.path });
-        await assert.rejects(vm.addDisk({ id: "hot", kind, path: hot.path }), hasCode("options"));
-        await vm.removeDisk("hot");
-      }
-      await assert.rejects(vm.removeDisk("hot"), hasCode("options"));
-    });
-
-    await t.test("addDisk: what QEMU refuses leaves nothing behind", async () => {
-      const missing = { id: "hot", kind: "nvme", path: `${hot.path}.missing` } as const;
-      await assert.rejects(vm.addDisk(missing), hasCode("qmp"));
-      await vm.addDisk({ ...missing, path: hot.path });
-    });
-
-    await t.test("resizeDisk: the file has the new size", async () => {
-      await vm.resizeDisk("c", 16 * mebibyte);
-      const file = await blockFile(vm, "c");
-      assert.equal((await stat(file)).size, 16 * mebibyte);
-    });
-
-    await t.test("waitForSerial: the firmware speaks, and finds nothing to boot", async () => {
-      const match = await vm.waitForSerial(/BdsDxe: failed to load \w+ "UEFI QEMU QEMU USB/);
-      assert.ok(match.end <= vm.serialEnd);
-      assert.ok(!vm.serial.includes("\x1b"));
-    });
-
-    await t.test("waitForSerial: the deadline's error has the last lines", async () => {
-      await assert.rejects(vm.waitForSerial("never said", { timeoutMs: 10 }), (error) => {
-        assert.ok(error instanceof VmError && error.code === "timeout");
-        assert.match(error.message, /never said[\s\S]*BdsDxe/);
-        return true;
-      });
-    });
-
-    await t.test("sendSerial: the firmware's shell answers", async () => {
-      await vm.waitForSerial(/Press ESC|Shell>/);
-      vm.sendSerial("\x1b");
-      await vm.waitForSerial("Shell>");
-      const after = vm.serialEnd;
-      vm.sendSerial("echo spoken\r");
-      await vm.waitForSerial(/^spoken/m, { after });
-    });
-
-    await t.test("screenshot: a PNG of what is on the screen, which is not blank", async () => {
-      const path = await vm.screenshot();
-      const png = await readFile(path);
-      assert.equal(png.toString("latin1", 1, 4), "PNG");
-      assert.ok(png.readUInt32BE(16) >= 640, "the width in the IHDR chunk");
-      await vm.qmp.execute("screendump", { filename: `${path}.ppm`, format: "ppm" });
-      assert.ok(coloursOf(await readFile(`${path}.ppm`)) > 1);
-    });
-
-    await t.test(
-      "removeDisk: without an operating system a reset lets an nvme disk go",
-      async () => {
-        const removed = Promise.all([vm.removeDisk("hot"), vm.removeDisk("n")]);
-        await vm.reset();
-        await removed;
-      },
-    );
-
-    await t.test("quit: QEMU ends in order, and all that is asked later fails", async () => {
-      assert.equal((await vm.quit()).code, 0);
-      await assert.rejects(vm.qmp.execute("query-status"), hasCode("exited"));
-      await assert.rejects(vm.waitForSerial("never said"), hasCode("exited"));
-    });
-  }
-  await vm[Symbol.asyncDispose]();
-  assert.throws(() => process.kill(vm.pid, 0), /ESRCH/);
+before(async () => {
+  const scratch = async () => owned.use(await makeScratchDisk(8 * mebibyte)).path;
+  hotPath = await scratch();
+  const link = owned.use(await makeLink());
+  vm = await startVm({
+    name: "bench",
+    memoryMiB: 512,
+    disks: [
+      { id: "n", kind: "nvme", path: await scratch(), blockSizeBytes: 4096 },
+      { id: "v", kind: "virtio-blk", path: await scratch(), readOnly: true },
+      { id: "c", kind: "scsi", path: await scratch() },
+      { id: "a", kind: "sata", path: await scratch() },
+      { id: "u", kind: "usb", path: await scratch(), bootIndex: 0 },
+      { id: "m", kind: "sd", path: await scratch() },
+      { id: "f", kind: "floppy" },
+      { id: "cd", kind: "cdrom" },
+    ],
+    nics: [
+      { network: { kind: "user" } },
+      { network: link.ends[0], model: "e1000e" },
+      { network: { kind: "user", isolated: true }, model: "usb" },
+    ],
+    smbios: { uuid: "00112233-4455-6677-8899-aabbccddeeff", serial: "a,b" },
+    extraKernelCommandLine: "console=ttyS0,115200",
+  });
+  owned.use(vm);
 });
+
+after(() => owned.disposeAsync());
 
 test("startVm: a machine that QEMU refuses is an error with its words and command line", async () => {
   const before = process.getActiveResourcesInfo().filter((name) => name === "ProcessWrap").length;
@@ -156,6 +65,85 @@ test("startVm: disposing a machine at once ends it and removes its files", async
   await vm[Symbol.asyncDispose]();
   assert.equal(existsSync(dirname(shot)), false);
   assert.throws(() => process.kill(vm.pid, 0), /ESRCH/);
+});
+
+test("qmp: the machine runs", async () => {
+  const status = (await vm.qmp.execute("query-status")) as { status: string };
+  assert.equal(status.status, "running");
+});
+
+test("forward: a free port of the host that listens, the same when asked again", async () => {
+  const port = await vm.forward(22);
+  assert.equal(await vm.forward(22), port);
+  assert.notEqual(await vm.forward(4420), port);
+  const socket = connect(port, "127.0.0.1");
+  await new Promise((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+  socket.destroy();
+});
+
+test("addDisk and removeDisk: usb and scsi come and go at once", async () => {
+  for (const kind of ["usb", "scsi"] as const) {
+    await vm.addDisk({ id: "hot", kind, path: hotPath });
+    await assert.rejects(vm.addDisk({ id: "hot", kind, path: hotPath }), hasCode("options"));
+    await vm.removeDisk("hot");
+  }
+  await assert.rejects(vm.removeDisk("hot"), hasCode("options"));
+});
+
+test("addDisk: what QEMU refuses leaves nothing behind", async () => {
+  const missing = { id: "hot", kind: "nvme", path: `${hotPath}.missing` } as const;
+  await assert.rejects(vm.addDisk(missing), hasCode("qmp"));
+  await vm.addDisk({ ...missing, path: hotPath });
+});
+
+test("resizeDisk: the file has the new size", async () => {
+  await vm.resizeDisk("c", 16 * mebibyte);
+  const file = await blockFile(vm, "c");
+  assert.equal((await stat(file)).size, 16 * mebibyte);
+});
+
+test("waitForSerial: the firmware speaks, and finds nothing to boot", async () => {
+  const match = await vm.waitForSerial(/BdsDxe: failed to load \w+ "UEFI QEMU QEMU USB/);
+  assert.ok(match.end <= vm.serialEnd);
+  assert.ok(!vm.serial.includes("\x1b"));
+});
+
+test("waitForSerial: the deadline's error has the last lines", async () => {
+  await assert.rejects(vm.waitForSerial("never said", { timeoutMs: 10 }), (error) => {
+    assert.ok(error instanceof VmError && error.code === "timeout");
+    assert.match(error.message, /never said[\s\S]*BdsDxe/);
+    return true;
+  });
+});
+
+test("sendSerial: the firmware's shell answers", async () => {
+  await vm.waitForSerial(/Press ESC|Shell>/);
+  vm.sendSerial("\x1b");
+  await vm.waitForSerial("Shell>");
+  const after = vm.serialEnd;
+  vm.sendSerial("echo spoken\r");
+  await vm.waitForSerial(/^spoken/m, { after });
+});
+
+test("screenshot: a PNG of what is on the screen, which is not blank", async () => {
+  const path = await vm.screenshot();
+  const png = await readFile(path);
+  assert.equal(png.toString("latin1", 1, 4), "PNG");
+  assert.ok(png.readUInt32BE(16) >= 640, "the width in the IHDR chunk");
+  await vm.qmp.execute("screendump", { filename: `${path}.ppm`, format: "ppm" });
+  assert.ok(coloursOf(await readFile(`${path}.ppm`)) > 1);
+});
+
+test("removeDisk: without an operating system a reset lets an nvme disk go", async () => {
+  const removed = Promise.all([vm.removeDisk("hot"), vm.removeDisk("n")]);
+  await vm.reset();
+  await removed;
+});
+
+test("quit: QEMU ends in order, and all that is asked later fails", async () => {
+  assert.equal((await vm.quit()).code, 0);
+  await assert.rejects(vm.qmp.execute("query-status"), hasCode("exited"));
+  await assert.rejects(vm.waitForSerial("never said"), hasCode("exited"));
 });
 
 function hasCode(code: string): (error: unknown) => boolean {

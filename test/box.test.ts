@@ -8,25 +8,30 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { makeScratchDisk, type ScratchDisk, startVm, type Vm } from "../src/vm/index.ts";
-import { boot, build, Exports, stickOf } from "./driver-box.ts";
+import { boot, build, Exports, openShell, readState, stickOf } from "./driver-box.ts";
+import { makeSshKey, type Ssh, type SshKey } from "./driver-ssh.ts";
 
 const mebibyte = 1024 * 1024;
 const diskBytes = 64 * mebibyte;
 
 let outDirectory: string;
+let key: SshKey;
 let box: Vm;
+let shell: Ssh;
 let exported: Exports;
 const disks: Record<string, ScratchDisk> = {};
 
 before(async () => {
   outDirectory = await mkdtemp(join(tmpdir(), "diskomator-box-"));
-  await build("diskomator", outDirectory);
-  for (const name of ["nvme", "virtio", "sata", "hot"]) {
+  key = await makeSshKey();
+  await build("diskomator", outDirectory, { authorizedKeys: [key.publicKey] });
+  for (const name of ["nvme", "virtio", "sata", "hot", "later"]) {
     disks[name] = await makeScratchDisk(diskBytes);
   }
   box = await startVm({
     name: "box",
     memoryMiB: 640,
+    smbios: { uuid: "5d0c6f1e-2b7a-4c93-9e48-1f6a7b3c2d10" },
     disks: [
       stickOf(outDirectory, "diskomator"),
       { id: "nvme", kind: "nvme", path: disks.nvme!.path, serial: "TEST-NVME" },
@@ -37,11 +42,13 @@ before(async () => {
     nics: [{ network: { kind: "user" } }],
   });
   exported = await Exports.of(box);
+  shell = await openShell(box, key);
 });
 
 after(async () => {
   await box?.[Symbol.asyncDispose]();
   for (const disk of Object.values(disks)) await disk[Symbol.asyncDispose]();
+  await key?.[Symbol.asyncDispose]();
   if (outDirectory) await rm(outDirectory, { recursive: true, force: true });
 });
 
@@ -92,4 +99,70 @@ test("a disk that grows is seen at its new size", async () => {
   await using controller = await exported.connect("TEST-VIRTIO");
   await using disk = await controller.openNamespace(1);
   assert.equal(disk.sizeBytes, 2 * diskBytes);
+});
+
+test("the box listens for NVMe/TCP and SSH, and for nothing else", async () => {
+  const sockets = await shell.succeed("ss -Hlntu");
+  const doors = sockets
+    .trim()
+    .split("\n")
+    .map((line) => line.split(/\s+/))
+    .filter(([, , , , local = ""]) => !/^(?:127\.|\[::1\])/.test(local))
+    .map(
+      ([protocol, , , , local = ""]) => `${protocol} ${local.slice(local.lastIndexOf(":") + 1)}`,
+    );
+  // Ports 68 and 546 are the DHCP clients'.
+  const clients = new Set(["udp 68", "udp 546"]);
+  const servers = new Set(doors.filter((door) => !clients.has(door)));
+  assert.deepEqual([...servers].sort(), ["tcp 22", "tcp 4420"], sockets);
+});
+
+test("the daemon stays under 80 MiB and does nothing while nothing happens", async (t) => {
+  const [resident, before] = await readDaemon();
+  t.diagnostic(`resident: ${Math.round(resident / 1024)} MiB`);
+  assert.ok(resident < 80 * 1024, `${resident} KiB`);
+  await shell.succeed("sleep 10");
+  const [, after] = await readDaemon();
+  t.diagnostic(`CPU time in 10 idle seconds: ${(after - before) * 10} ms`);
+  assert.ok(after - before <= idleTicksMax, `${after - before} ticks`);
+});
+
+/** A clock tick of 10 ms may fall anywhere; more than some of them are work. */
+const idleTicksMax = 5;
+
+/** Resident memory in KiB, and CPU time in ticks. */
+async function readDaemon(): Promise<[resident: number, ticks: number]> {
+  const pid = "$(systemctl show -P MainPID diskomator)";
+  const text = await shell.succeed(`cat /proc/${pid}/status /proc/${pid}/stat`);
+  const resident = Number(/^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1]);
+  // After the name in parentheses: state, 10 numbers, then time in user and kernel mode; proc(5).
+  const [user, kernel] = text
+    .slice(text.lastIndexOf(")") + 2)
+    .split(" ")
+    .slice(11, 13);
+  return [resident, Number(user) + Number(kernel)];
+}
+
+test("nothing looks at a disk again because somebody has written to it", async () => {
+  const watch = "timeout 4 udevadm monitor --kernel --udev --subsystem-match=block";
+  const writeAndClose = "sleep 2; : >>/dev/vda; sleep 3";
+  const events = await shell.succeed(`{ ${watch}; } & ${writeAndClose}; wait`);
+  assert.doesNotMatch(events, /\bchange\b/);
+  assert.match(events, /KERNEL - the kernel uevent/);
+});
+
+test("with the boot medium pulled out the box goes on", async () => {
+  await box.removeDisk("stick", boot);
+  await box.waitForSerial(/Boot medium: has been removed/, boot);
+  await box.addDisk({ id: "later", kind: "nvme", path: disks.later!.path, serial: "TEST-LATER" });
+  await box.waitForSerial(/serial TEST-LATER +exported/, boot);
+  await shell.succeed("systemctl restart diskomator");
+  const nqns = await exported.nqns();
+  assert.equal(nqns.length, 4, nqns.join(" "));
+  await using controller = await exported.connect("TEST-LATER");
+  await using disk = await controller.openNamespace(1);
+  await disk.read(0, Buffer.alloc(mebibyte));
+  const { bootMedium, problems } = await readState(shell);
+  assert.equal(bootMedium, "has been removed");
+  assert.deepEqual(problems, []);
 });

@@ -2,16 +2,26 @@
 
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { type BuildReport, buildAppliance } from "../src/image/index.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { State } from "../src/appliance/index.ts";
+import { type BuildOptions, type BuildReport, buildAppliance } from "../src/image/index.ts";
 import { addressOf, type Controller, connectController, discover } from "../src/initiator/index.ts";
 import type { DiskOptions, Vm } from "../src/vm/index.ts";
+import { Ssh, type SshKey } from "./driver-ssh.ts";
 
 /** A boot under TCG on a busy machine. */
 export const boot = { timeoutMs: 300_000 };
+/** One a second, or slower. */
+const loginAttemptsMax = 60;
 
 /** Builds an appliance of this repository as a user would, with the user's own cache. */
-export function build(name: string, outDirectory: string): Promise<BuildReport> {
+export function build(
+  name: string,
+  outDirectory: string,
+  options: Pick<BuildOptions, "authorizedKeys"> = {},
+): Promise<BuildReport> {
   return buildAppliance({
+    ...options,
     definitionPath: join(import.meta.dirname, `../appliances/${name}.ts`),
     outDirectory,
     cacheDirectory: join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "diskomator"),
@@ -28,13 +38,29 @@ export function stickOf(outDirectory: string, name: string): DiskOptions {
   return { id: "stick", kind: "usb", path, readOnly: true, bootIndex: 0 };
 }
 
+/** A shell on the box, once its SSH server answers; disks may be exported before that. */
+export async function openShell(box: Vm, key: SshKey): Promise<Ssh> {
+  const shell = await Ssh.of(box, key);
+  for (let attempt = 1; ; attempt++) {
+    const { code, stderr } = await shell.run("true", ["-oConnectTimeout=20"]);
+    if (code === 0) return shell;
+    if (attempt === loginAttemptsMax) throw new Error(`Cannot log in to the box: ${stderr}`);
+    await sleep(1000);
+  }
+}
+
+/** The state that the box's screen shows. */
+export async function readState(shell: Ssh): Promise<State> {
+  return JSON.parse(await shell.succeed("cat /run/diskomator/state.json"));
+}
+
 /** What the box exports, by its discovery log. */
 export class Exports {
   readonly #port: number;
 
   /** @param box has a card on a `user` network. */
-  static async of(box: Vm): Promise<Exports> {
-    return new Exports(await box.forward(4420));
+  static async of(box: Vm, options: Parameters<Vm["forward"]>[1] = {}): Promise<Exports> {
+    return new Exports(await box.forward(4420, options));
   }
 
   private constructor(port: number) {

@@ -34,6 +34,9 @@ test("DiskLocks holds a disk's lock until the disk goes or another takes its nam
       ["sda", true],
       ["sdz", false],
     ]);
+    await settle([]);
+    await settle([]);
+    assert.deepEqual(told.slice(3), [["sdz", true]]);
   } finally {
     await settle([]);
     await rm(root, { recursive: true });

@@ -15,6 +15,7 @@ const waitSeconds = 5;
 export class DiskLocks {
   readonly #root: string;
   readonly #held = new Map<string, { sequence: number | null; file: FileHandle }>();
+  readonly #refused = new Set<string>();
 
   constructor(root: string) {
     this.#root = root;
@@ -22,7 +23,8 @@ export class DiskLocks {
 
   /**
    * Makes the held locks those of `disks` (kernel name → disk sequence). Never rejects: a disk
-   * whose lock cannot be had is exported all the same; `told` hears of each attempt.
+   * whose lock cannot be had is exported all the same. `told` hears of each attempt, and that all
+   * is well when such a disk is not among `disks` any more.
    */
   async settle(
     disks: ReadonlyMap<string, number | null>,
@@ -34,10 +36,19 @@ export class DiskLocks {
         await file.close().catch(() => {});
       }
     }
+    for (const name of this.#refused) {
+      if (!disks.has(name)) {
+        this.#refused.delete(name);
+        told(name, true);
+      }
+    }
     for (const [name, sequence] of disks) {
       if (!this.#held.has(name)) {
         const file = await this.#lock(name);
-        if (file !== null) {
+        if (file === null) {
+          this.#refused.add(name);
+        } else {
+          this.#refused.delete(name);
           this.#held.set(name, { sequence, file });
         }
         told(name, file !== null);

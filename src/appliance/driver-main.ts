@@ -23,7 +23,7 @@ import { askStopReason, Notifier } from "./driver-systemd.ts";
 import { mountEfiVariables, prepareTarget } from "./driver-target.ts";
 import { Terminals } from "./driver-terminal.ts";
 import { watchBlockDevices } from "./driver-udev.ts";
-import { boxId } from "./identity.ts";
+import { boxId, isLasting } from "./identity.ts";
 import { formatLogLine, type Log } from "./log.ts";
 import { boxPorts } from "./nvmet.ts";
 import { formatSize } from "./screen.ts";
@@ -43,7 +43,7 @@ function readSetup(root: string): DaemonSetup {
   const release = readOptional(root, "etc/os-release") ?? "";
   const machineId = readOptional(root, "etc/machine-id")?.trim() ?? "";
   const bootId = readOptional(root, "proc/sys/kernel/random/boot_id") ?? "";
-  const configuration = readConfiguration(root, machineId !== "");
+  const configuration = readConfiguration(root, machineId);
   return {
     version: /^IMAGE_VERSION="?([^"\n]*)/m.exec(release)?.[1] ?? "development",
     box: boxId(machineId || bootId),
@@ -56,11 +56,15 @@ function readSetup(root: string): DaemonSetup {
   };
 }
 
-function readConfiguration(root: string, hasMachineId: boolean): ParsedConfig {
+function readConfiguration(root: string, machineId: string): ParsedConfig {
   const json = readOptional(root, "etc/diskomator/config.json");
-  const parsed = parseConfig(json, readOptional(root, "proc/cmdline") ?? "");
-  const problem = "The machine has no id: names of box and disks change at every boot.";
-  return hasMachineId ? parsed : { ...parsed, problems: [...parsed.problems, problem] };
+  const commandLine = readOptional(root, "proc/cmdline") ?? "";
+  const parsed = parseConfig(json, commandLine);
+  const uuid = readOptional(root, "sys/class/dmi/id/product_uuid");
+  const problem = "The firmware gives no UUID: names of box and disks change at every boot.";
+  return isLasting(machineId, commandLine, uuid)
+    ? parsed
+    : { ...parsed, problems: [...parsed.problems, problem] };
 }
 
 function listDevices(root: string, setup: DaemonSetup): void {

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { nvmeFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
-import { assignNames, boxId, nqnLengthMax } from "./identity.ts";
+import { assignNames, boxId, isLasting, nqnLengthMax } from "./identity.ts";
 import { type Disk, takeInventory } from "./inventory.ts";
 
 const base = "nqn.2026-11.org.example";
@@ -104,3 +104,19 @@ test("assignNames gives a disk that held another disk's name its own", () => {
   const held = new Map([["sdb", nameOne(nvme).nqn]]);
   assert.deepEqual(nameOne(stick, box, held), nameOne(stick));
 });
+
+const machineId = "9a3e1b527c644d1f8f3a5d2b6c7e8f90";
+const fromFirmware = "quiet systemd.machine_id=firmware loglevel=4";
+const idRows: [name: string, id: string, commandLine: string, uuid: string | null, is: boolean][] =
+  [
+    ["the firmware's own", machineId, fromFirmware, "9A3E1B52-7C64-4d1f-8f3a-5d2b6c7e8f90\n", true],
+    ["made up for zeros", machineId, fromFirmware, "00000000-0000-0000-0000-000000000000", false],
+    ["made up for nothing", machineId, fromFirmware, null, false],
+    ["kept in a file", `${machineId}\n`, "quiet", null, true],
+    ["none", "", "quiet", null, false],
+  ];
+for (const [name, id, commandLine, uuid, is] of idRows) {
+  test(`isLasting: an id that is ${name}: ${is}`, () => {
+    assert.equal(isLasting(id, commandLine, uuid), is);
+  });
+}

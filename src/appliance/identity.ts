@@ -30,6 +30,24 @@ export function boxId(machineId: string): string {
 }
 
 /**
+ * Whether a machine has the same id at its next boot. An image asks systemd to take the id from
+ * the firmware; where that has no UUID, systemd makes one up at every boot, as it does for none.
+ * @param firmwareUuid what the firmware says, or null
+ */
+export function isLasting(
+  machineId: string,
+  commandLine: string,
+  firmwareUuid: string | null,
+): boolean {
+  if (machineId.trim() === "") {
+    return false;
+  }
+  const isFromFirmware = commandLine.split(/\s+/).includes("systemd.machine_id=firmware");
+  const uuid = (firmwareUuid ?? "").trim().replaceAll("-", "").toLowerCase();
+  return !isFromFirmware || uuid === machineId.trim();
+}
+
+/**
  * Names for all disks at once. Two disks with one identity would get the same names; then the
  * place where each is plugged in becomes part of them. A disk that is exported already keeps
  * the name that it has, as long as it is one of its own, so that no host loses it because

@@ -43,10 +43,15 @@ export function takeInventory(facts: BlockFacts): Disk {
     model: modelOf(udev),
     serial: clean(udev.ID_SERIAL_SHORT ?? udev.ID_SERIAL ?? ""),
     firmware: clean(udev.ID_REVISION ?? ""),
-    sizeBytes: facts.sectors512 * sectorBytes,
+    sizeBytes: isEmptyOptical(udev) ? 0 : facts.sectors512 * sectorBytes,
     blockSizeBytes: facts.blockSizeBytes,
     transport: transportOf(facts, udev),
   };
+}
+
+/** The kernel makes a size up for an optical drive without a medium. */
+function isEmptyOptical(udev: Properties): boolean {
+  return udev.ID_CDROM === "1" && udev.ID_CDROM_MEDIA !== "1";
 }
 
 function identify(facts: BlockFacts, udev: Properties, path: string): Identity {

@@ -39,7 +39,6 @@ const backstage: readonly [pattern: RegExp, code: ReasonCode][] = [
 
 const byName: readonly [pattern: RegExp, reason: Reason][] = [
   [/^fd\d+$/, { code: "floppy", text: "floppy drive" }],
-  [/^sr\d+$/, { code: "optical", text: "optical drive" }],
   [/^dm-\d+$/, { code: "composed", text: "made of other disks" }],
   [/^md(?:\d+|_.+|\/.+)$/, { code: "composed", text: "made of other disks" }],
   [/^(?:nbd|rbd|drbd)\d+$/, { code: "network", text: "lies on another machine" }],
@@ -80,9 +79,6 @@ function judgeKind(facts: BlockFacts): Reason | null {
   if (named !== undefined) {
     return named[1];
   }
-  if (facts.udev?.ID_CDROM === "1") {
-    return { code: "optical", text: "optical drive" };
-  }
   return facts.transports.some((name) => nvmeTransportsOfFabrics.has(name))
     ? { code: "nvme-of", text: "comes over NVMe-oF from another machine" }
     : null;
@@ -117,7 +113,10 @@ function judgeState(facts: BlockFacts, disk: Disk, config: Config): Reason | nul
   if (disk.sizeBytes === 0) {
     return { code: "empty", text: "no medium in the drive" };
   }
-  return facts.readOnly ? { code: "read-only", text: "read-only" } : null;
+  if (facts.readOnly) {
+    return { code: "read-only", text: "read-only" };
+  }
+  return facts.udev.ID_CDROM === "1" ? { code: "optical", text: "optical drive" } : null;
 }
 
 /** Whether an entry of `devices` means this disk. */

@@ -141,47 +141,67 @@ export function networkName(index: number): string {
   return `net${index}`;
 }
 
+/** What makes one network card; `netdev` has an `id`. Serves QMP as it is. */
+export interface NicPlan {
+  readonly netdev: QemuObject;
+  readonly device: QemuObject;
+}
+
 /** Each card has a network of its own, so that a guest with two has no address twice. */
-function nicArguments(machineName: string, nic: NicOptions, index: number): string[] {
-  const id = networkName(index);
+export function planNic(machineName: string, nic: NicOptions, index: number): NicPlan {
+  const netdev = planNetdev(nic, networkName(index), index);
   const device: Record<string, unknown> = {
     driver: { virtio: "virtio-net-pci", e1000e: "e1000e", usb: "usb-net" }[nic.model ?? "virtio"],
     id: `nic${index}`,
-    netdev: id,
+    netdev: networkName(index),
     mac: nic.macAddress ?? defaultMacAddress(machineName, index),
   };
   if (nic.model === "usb") device.bus = "usb.0";
   // The option ROM could only boot from the network.
   else device.romfile = "";
+  return { netdev, device };
+}
+
+function nicArguments(machineName: string, nic: NicOptions, index: number): string[] {
+  const { netdev, device } = planNic(machineName, nic, index);
   return [
-    ...["-netdev", netdevValue(nic, id, index)],
+    ...["-netdev", keyValues(netdev)],
     ...json("-device", device),
     ...(nic.pcapPath === undefined
       ? []
       : json("-object", {
           "qom-type": "filter-dump",
           id: `dump${index}`,
-          netdev: id,
+          netdev: networkName(index),
           file: nic.pcapPath,
         })),
   ];
 }
 
-function netdevValue(nic: NicOptions, id: string, index: number): string {
-  const network = nic.network;
+function planNetdev({ network }: NicOptions, id: string, index: number): QemuObject {
   switch (network.kind) {
     case "user": {
-      const restrict = network.isolated === true ? ",restrict=on" : "";
-      return `user,id=${id},net=10.0.${2 + index}.0/24${restrict}`;
+      const restrict = network.isolated === true ? { restrict: true } : {};
+      return { type: "user", id, net: `10.0.${2 + index}.0/24`, ...restrict };
     }
-    case "link":
-      return (
-        `dgram,id=${id},local.type=unix,local.path=${optionValue(network.localPath)},` +
-        `remote.type=unix,remote.path=${optionValue(network.remotePath)}`
-      );
+    case "link": {
+      const local = { type: "unix", path: network.localPath };
+      return { type: "dgram", id, local, remote: { type: "unix", path: network.remotePath } };
+    }
     case "tap":
-      return `tap,id=${id},ifname=${optionValue(network.interfaceName)},script=no,downscript=no`;
+      return { type: "tap", id, ifname: network.interfaceName, script: "no", downscript: "no" };
   }
+}
+
+/** An object in QEMU's older notation, its type first: `user,id=net0,restrict=on`. */
+function keyValues({ type, ...rest }: QemuObject): string {
+  const pairs = (object: object, prefix: string): string[] =>
+    Object.entries(object).flatMap(([key, value]: [string, unknown]) => {
+      if (typeof value === "object" && value !== null) return pairs(value, `${prefix}${key}.`);
+      const text = typeof value === "boolean" ? (value ? "on" : "off") : String(value);
+      return [`${prefix}${key}=${optionValue(text)}`];
+    });
+  return [String(type), ...pairs(rest, "")].join(",");
 }
 
 /** The prefix is QEMU's own; the rest tells machines and cards apart. */

@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { networkName } from "./arguments.ts";
+import { networkName, planNic } from "./arguments.ts";
 import { blockNodeName, isHotPluggable, planDisk, portKindOf } from "./disk.ts";
 import type { ScratchFolder } from "./driver-files.ts";
 import { type EmulatorProcess, exitError, type VmExit } from "./driver-process.ts";
@@ -10,7 +10,7 @@ import { type Qmp, QmpClient } from "./driver-qmp.ts";
 import { Bell, type WaitOptions, waitUntil } from "./driver-wait.ts";
 import { VmError } from "./error.ts";
 import { findForward, forwardCommand } from "./forwards.ts";
-import type { Accelerator, DiskOptions, VmOptions } from "./options.ts";
+import type { Accelerator, DiskOptions, NicOptions, VmOptions } from "./options.ts";
 import { planPorts } from "./ports.ts";
 import { SerialLog, type SerialMatch } from "./serial.ts";
 
@@ -55,6 +55,7 @@ export class Vm implements AsyncDisposable {
   #started = false;
   #exit: VmExit | undefined;
   #screenshots = 0;
+  #nicCount: number;
 
   constructor(process: EmulatorProcess, parts: VmParts) {
     const { options } = parts;
@@ -68,6 +69,7 @@ export class Vm implements AsyncDisposable {
     const { freePciePorts, byDisk } = planPorts(disks, parts.sparePorts);
     for (const { id } of disks) this.#disks.set(id, { port: byDisk.get(id) });
     this.#freePorts = [...freePciePorts];
+    this.#nicCount = options.nics?.length ?? 0;
     this.#qmp = new QmpClient(process.qmp);
     process.serial.on("data", (chunk: Uint8Array) => {
       this.#log.append(chunk);
@@ -229,6 +231,35 @@ export class Vm implements AsyncDisposable {
     }
   }
 
+  /**
+   * Plugs a network card in, into a port like a disk's, or into USB.
+   * @returns its place, for `forward`.
+   * @throws VmError `options` when no port is free.
+   */
+  async addNic(nic: NicOptions): Promise<number> {
+    const port = nic.model === "usb" ? undefined : this.#freePorts[0];
+    if (nic.model !== "usb" && port === undefined) {
+      throw new VmError(
+        "options",
+        `Cannot plug a network card into "${this.name}": all PCI Express ports are taken. Start ` +
+          "the machine with more `sparePorts`.",
+        { nic },
+      );
+    }
+    const place = this.#nicCount;
+    const { netdev, device } = planNic(this.name, nic, place);
+    await this.qmp.execute("netdev_add", netdev);
+    try {
+      await this.qmp.execute("device_add", port === undefined ? device : { ...device, bus: port });
+    } catch (error) {
+      await this.qmp.execute("netdev_del", { id: netdev.id });
+      throw error;
+    }
+    if (port !== undefined) this.#freePorts.shift();
+    this.#nicCount += 1;
+    return place;
+  }
+
   /** Gives a disk's file another size and tells the guest, where the kind can: not nvme. */
   async resizeDisk(id: string, sizeBytes: number): Promise<void> {
     await this.qmp.execute("block_resize", { "node-name": blockNodeName(id), size: sizeBytes });
@@ -237,14 +268,21 @@ export class Vm implements AsyncDisposable {
   /**
    * Makes a port of the guest reachable on 127.0.0.1; asked again, gives the same answer.
    * @param options.nic place of a card on a `user` network; default the first.
+   * @param options.guestAddress of a guest that does not have the first address of DHCP.
    * @returns the host's port, a free one that the host has chosen.
    */
   async forward(
     guestPort: number,
-    options: { readonly nic?: number; readonly protocol?: "tcp" | "udp" } = {},
+    options: {
+      readonly nic?: number;
+      readonly protocol?: "tcp" | "udp";
+      readonly guestAddress?: string;
+    } = {},
   ): Promise<number> {
-    const network = networkName(options.nic ?? 0);
-    const forward = { network, protocol: options.protocol ?? "tcp", guestPort } as const;
+    const { nic = 0, protocol = "tcp", guestAddress } = options;
+    const network = networkName(nic);
+    const to = guestAddress === undefined ? {} : { guestAddress };
+    const forward = { network, protocol, guestPort, ...to };
     const known = findForward(await this.#monitor("info usernet"), forward);
     if (known !== undefined) return known;
     const answer = await this.#monitor(forwardCommand(forward));

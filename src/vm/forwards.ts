@@ -5,11 +5,14 @@ export interface Forward {
   readonly network: string;
   readonly protocol: "tcp" | "udp";
   readonly guestPort: number;
+  /** Default: the address that the network's DHCP gives first. */
+  readonly guestAddress?: string;
 }
 
 /** The monitor command that forwards a port; 0 lets the host choose a free one without a race. */
-export function forwardCommand({ network, protocol, guestPort }: Forward): string {
-  return `hostfwd_add ${network} ${protocol}:127.0.0.1:0-:${guestPort}`;
+export function forwardCommand(forward: Forward): string {
+  const { network, protocol, guestPort, guestAddress = "" } = forward;
+  return `hostfwd_add ${network} ${protocol}:127.0.0.1:0-${guestAddress}:${guestPort}`;
 }
 
 /**
@@ -21,8 +24,9 @@ export function findForward(userNet: string, forward: Forward): number | undefin
   const wanted = `${forward.protocol.toUpperCase()}[HOST_FORWARD]`;
   for (const line of userNet.split(/\r?\n/)) {
     network = /^Hub .*\((\w+)\):/.exec(line)?.[1] ?? network;
-    const [state, , , hostPort, , guestPort] = line.trim().split(/\s+/);
+    const [state, , , hostPort, address, guestPort] = line.trim().split(/\s+/);
     if (network !== forward.network || state !== wanted) continue;
+    if (forward.guestAddress !== undefined && forward.guestAddress !== address) continue;
     if (Number(guestPort) === forward.guestPort) return Number(hostPort);
   }
   return undefined;

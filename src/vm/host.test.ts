@@ -80,4 +80,10 @@ test("forwardCommand lets the host choose the port, on the loopback only", () =>
     forwardCommand({ network: "net1", protocol: "udp", guestPort: 5353 }),
     "hostfwd_add net1 udp:127.0.0.1:0-:5353",
   );
+  const elsewhere = { network: "net0", protocol: "tcp", guestPort: 22 } as const;
+  assert.equal(
+    forwardCommand({ ...elsewhere, guestAddress: "10.0.2.77" }),
+    "hostfwd_add net0 tcp:127.0.0.1:0-10.0.2.77:22",
+  );
+  assert.equal(findForward(userNet, { ...elsewhere, guestAddress: "10.0.2.77" }), undefined);
 });

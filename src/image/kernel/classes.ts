@@ -138,6 +138,7 @@ export const moduleClasses: Readonly<Record<ModuleClass, readonly ClassRule[]>> 
     take("{hid-logitech,hid-logitech-dj,hid-logitech-hidpp}", "receivers of wireless keyboards"),
     take("{hid-hyperv,hyperv-keyboard}", "Hyper-V"),
     take("virtio_input", "keyboards of QEMU that are not PS/2 or USB"),
+    take("{button,evdev}", "the power button, and the device file in which logind hears it"),
   ],
   tls: [
     take("tls", "TLS records in the kernel"),

@@ -1,0 +1,47 @@
+/** A Linux host for tests: the kernel's own NVMe/TCP initiator, driven over the serial line. */
+
+import { defineAppliance } from "../src/image/index.ts";
+import { consoles, memoryRoot, scriptOnly } from "./common.ts";
+
+export default defineAppliance({
+  name: "probe",
+  title: "Diskomator probe",
+  version: "0.1.0",
+  release: "trixie",
+  architecture: "amd64",
+  components: ["main"],
+
+  packages: [
+    "base-files",
+    "systemd",
+    "systemd-sysv",
+    "udev",
+    "kmod",
+    "libzstd1",
+    "bash",
+    "dash",
+    "coreutils",
+    "grep",
+    "util-linux",
+    "iproute2",
+    "nvme-cli",
+    "fio",
+    "ktls-utils",
+    "e2fsprogs",
+  ],
+  excludeDependencies: {
+    ...scriptOnly,
+    python3: "scripts of fio that draw its results",
+  },
+
+  kernel: {
+    package: "linux-image-cloud-amd64",
+    classes: ["nvme-host", "tls"],
+    modules: ["virtio_net", "virtio_blk", "ext4", "xfs"],
+  },
+
+  filesFrom: "probe",
+  enable: ["probe-shell.service", "systemd-networkd.service"],
+  defaultTarget: "probe.target",
+  kernelCommandLine: [...memoryRoot, ...consoles, "quiet", "loglevel=4"],
+});

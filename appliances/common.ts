@@ -13,6 +13,8 @@ export const scriptOnly = {
 /**
  * Kernel parameters of a system that lives in memory and keeps its hands off every disk.
  * `initramfs_options`: let the root take most of the memory, not the default half.
+ * `lsm`: no policy of AppArmor or BPF is ever loaded, and preparing for one takes a second under
+ * emulation; `cryptomgr.notests`: so does testing ciphers that nothing here uses.
  */
 export const memoryRoot = [
   "initramfs_options=size=90%",
@@ -25,6 +27,8 @@ export const memoryRoot = [
   "noresume",
   "raid=noautodetect",
   "fsck.mode=skip",
+  "lsm=lockdown,yama",
+  "cryptomgr.notests",
 ] as const;
 
 /** Both kinds of screen; the last one is where `/dev/console` goes. */

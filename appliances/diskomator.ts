@@ -106,8 +106,27 @@ export default defineAppliance({
     "systemd-resolved.service",
     "ssh.service",
   ],
-  // networkd brings its wait along, which would hold up a box that has no network yet.
-  mask: ["getty@tty1.service", "systemd-networkd-wait-online.service"],
+  mask: [
+    // The daemon's screen is there.
+    "getty@tty1.service",
+    // networkd brings its wait along, which would hold up a box that has no network yet.
+    "systemd-networkd-wait-online.service",
+    // Nothing keeps state, brings credentials, or asks for a device before its driver is there.
+    "systemd-networkd-persistent-storage.service",
+    "systemd-udev-load-credentials.service",
+    "kmod-static-nodes.service",
+    "systemd-tmpfiles-setup-dev-early.service",
+    "systemd-tmpfiles-setup-dev.service",
+    // File systems that nothing here uses; /tmp and /run/lock are in memory without them.
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "modprobe@fuse.service",
+    "run-lock.mount",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+    "tmp.mount",
+  ],
   defaultTarget: "diskomator.target",
   kernelCommandLine: [...memoryRoot, ...consoles, "quiet", "loglevel=4"],
 });

@@ -6,11 +6,12 @@
  */
 
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { cpus, homedir, tmpdir, totalmem } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadDefinition } from "../src/image/build/index.ts";
 import type { Manifest } from "../src/image/index.ts";
 import { findMkosi, Mkosi } from "./driver-mkosi.ts";
+import { describeMachine } from "./machine.ts";
 import { type Run, runNode, showRuns } from "./timing.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -93,10 +94,4 @@ function build(cache: string, definition: string, ...args: readonly string[]): P
 
 async function readManifest(): Promise<Manifest> {
   return JSON.parse(await readFile(join(scratch, "out/diskomator.manifest.json"), "utf8"));
-}
-
-function describeMachine(): string {
-  const [first] = cpus();
-  const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
-  return `${cpus().length} × ${first?.model.trim()}, ${memory}; Node ${process.version}, libzstd ${process.versions.zstd}`;
 }

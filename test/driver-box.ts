@@ -26,7 +26,7 @@ export function build(
     outDirectory,
     cacheDirectory: join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "diskomator"),
     update: "if-gone",
-    compression: "small",
+    compression: "fast",
     now: new Date(),
     clock: () => performance.now(),
   });

@@ -206,10 +206,10 @@ async function run(
 }
 
 test("every write that was acknowledged and flushed is there, wherever connections were cut", async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 10 }), digests, run),
-    { seed: 20261123, numRuns: 60 },
-  );
+  await fc.assert(fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 10 }), digests, run), {
+    seed: 20261123,
+    numRuns: 60,
+  });
 });
 
 test("the model finds a disk that forgets what it had flushed", async () => {

@@ -15,6 +15,9 @@ import {
 import { pattern, TestQueue } from "./testing/host.ts";
 import { makeTarget, subnqn } from "./testing/make.ts";
 
+/** Mutated streams, and the first seed; `tools/fuzz.ts` asks for more than a test run does. */
+const [numRuns = 120, seed = 20261123] = process.argv.slice(2).map(Number);
+
 const framing = { hdgst: false, ddgst: false, alignmentBytes: 4 };
 
 /** A conversation of an honest host up to I/O, one chunk for each PDU. */
@@ -95,6 +98,12 @@ function mutate(
 test("a target survives mutated streams: it answers or ends the connection, and keeps nothing", async () => {
   const { target, clock, open } = makeTarget();
   const honest = await open();
+  const unasked = {
+    isFabrics: false,
+    data: new Uint8Array(0),
+    read: new Uint8Array(2 ** 20),
+    done: () => {},
+  };
   const baseline = { connections: target.connectionCount, bytes: target.budget.usedBytes };
   await fc.assert(
     fc.asyncProperty(
@@ -104,12 +113,7 @@ test("a target survives mutated streams: it answers or ends the connection, and 
       async (changes, isAdmin, cut) => {
         const queue = new TestQueue(target, clock, "192.0.2.1");
         // Answers that belong to no command of this test are what a target says to a mutation.
-        queue.waiting.get = () => ({
-          isFabrics: false,
-          data: new Uint8Array(0),
-          read: new Uint8Array(2 ** 20),
-          done: () => {},
-        });
+        queue.waiting.get = () => unasked;
         const bytes = mutate(conversation(isAdmin ? 0 : 1, honest.cntlid), changes);
         queue.push(bytes, cut);
         await queue.connection.settled();
@@ -118,7 +122,7 @@ test("a target survives mutated streams: it answers or ends the connection, and 
         assert.equal(target.budget.usedBytes, baseline.bytes);
       },
     ),
-    { seed: 20261123, numRuns: 120 },
+    { seed, numRuns },
   );
   assert.equal((await honest.admin.send(command("keepAlive"))).status, "success");
 });

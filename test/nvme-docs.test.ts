@@ -1,0 +1,65 @@
+/** docs/nvme-tcp.md: its programs run, and the tests that it names are there. */
+
+import assert from "node:assert/strict";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { promisify } from "node:util";
+
+const root = join(import.meta.dirname, "..");
+const examples = join(root, "docs/examples");
+const text = await readFile(join(root, "docs/nvme-tcp.md"), "utf8");
+
+async function firstLine(child: ChildProcess): Promise<string> {
+  const lines = createInterface({ input: child.stdout! });
+  const ended = once(child, "close").then(([code]) => assert.fail(`it ended with ${code}`));
+  const [line] = await Promise.race([once(lines, "line"), ended]);
+  return String(line);
+}
+
+test("the programs of docs/nvme-tcp.md serve a file, and read it", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "diskomator-docs-"));
+  const path = join(folder, "disk.img");
+  await writeFile(path, Buffer.alloc(2 ** 20, "diskomator docs "));
+  const target = spawn(process.execPath, [join(examples, "target.ts"), path, "0"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  try {
+    const line = await firstLine(target);
+    const [, nqn = "", port = ""] = /^(\S+) at 127\.0\.0\.1 port (\d+)$/.exec(line) ?? [];
+    const reader = [join(examples, "read-disk.ts"), "127.0.0.1", port];
+    const { stdout } = await promisify(execFile)(process.execPath, reader);
+    const start = Buffer.from("diskomator docs ").toString("hex");
+    assert.equal(stdout, `${nqn} 1 1048576 ${start}\n`);
+    const ended = once(target, "close");
+    target.kill("SIGINT");
+    assert.deepEqual(await ended, [0, null]);
+  } finally {
+    target.kill();
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("docs/nvme-tcp.md shows the programs as they are", async () => {
+  for (const name of ["target.ts", "read-disk.ts"]) {
+    const program = await readFile(join(examples, name), "utf8");
+    assert.ok(text.includes(`\`\`\`ts\n${program}\`\`\`\n`), `${name} differs`);
+  }
+});
+
+test("docs/nvme-tcp.md names tests that there are", async () => {
+  const named = [...text.matchAll(/`([\w/-]+\.test\.ts)` "([^"]+)"/g)];
+  assert.ok(named.length > 40, `${named.length} tests are named`);
+  for (const [, path = "", title = ""] of named) {
+    const source = await readFile(join(root, path), "utf8");
+    assert.ok(new RegExp(`test(?:Capture)?\\(\\s*["\`]${literally(title)}`).test(source), title);
+  }
+});
+
+function literally(words: string): string {
+  return words.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}

@@ -27,6 +27,7 @@ const commands = {
   check: [inRoot("tools/check.ts")],
   format: [inRoot("node_modules/@biomejs/biome/bin/biome"), "check", "--write", root],
   diskomator: [inRoot("src/cli/main.ts")],
+  fuzz: [inRoot("tools/fuzz.ts")],
 };
 
 /** A program of `bench/` by its name. */

@@ -37,7 +37,12 @@ const table: { name: string; options: VmOptions; flag: string; values: string[] 
     flag: "-chardev",
     values: ["socket,id=qmp,fd=3", "socket,id=serial,fd=4,logfile=/log,,1,logappend=off"],
   },
-  { name: "no SMBIOS unless asked for", options: {}, flag: "-smbios", values: [] },
+  {
+    name: "a UUID that follows from the name",
+    options: { name: "vm" },
+    flag: "-smbios",
+    values: ["type=1,uuid=ba21fafb-7f4e-8c75-80f4-15630a3cafb6"],
+  },
   {
     name: "SMBIOS system and OEM strings, the kernel command line last",
     options: {

@@ -1,5 +1,6 @@
 /** The QEMU command line of a machine: values in, strings out. Written for QEMU 7.2 and later. */
 
+import { createHash } from "node:crypto";
 import { crc32 } from "node:zlib";
 import { planDisk, type QemuObject } from "./disk.ts";
 import { VmError } from "./error.ts";
@@ -23,11 +24,11 @@ export const sparePortsDefault = 4;
 /** Memory when the options do not say. */
 const memoryMiBDefault = 1024;
 
-/** All that the accelerator can give. */
 /**
- * Without cmpxchg16b, since QEMU 7.2 seems to translate it wrongly: 6 of 12 boots of a stock kernel
- * oopsed or died at random with it, once with garbage in the flags right behind that instruction,
- * and 1 of 5 without it. The cause is inferred from that, not proven.
+ * All that the accelerator can give, but without cmpxchg16b, since QEMU 7.2 seems to translate it
+ * wrongly: 6 of 12 boots of a stock kernel oopsed or died at random with it, once with garbage in
+ * the flags right behind that instruction, and 1 of 5 without it. The cause is inferred from that,
+ * not proven.
  */
 function cpuModel(accelerator: string): string {
   return accelerator.startsWith("kvm") ? "host" : "max,-cx16";
@@ -57,7 +58,10 @@ export function qemuArguments(options: VmOptions, host: MachineHost): string[] {
     ...firmwareArguments(host.firmware),
     ...["-display", options.display ?? "none", "-vga", "std"],
     ...channelArguments(options, host),
-    ...smbiosArguments(options.smbios ?? {}, options.extraKernelCommandLine),
+    ...smbiosArguments(
+      { uuid: uuidOfName(options.name ?? "vm"), ...options.smbios },
+      options.extraKernelCommandLine,
+    ),
     ...(options.exitOnReset === true ? ["-no-reboot"] : []),
     ...diskArguments(options),
     ...(options.nics ?? []).flatMap((nic, index) => nicArguments(options.name ?? "vm", nic, index)),
@@ -98,6 +102,15 @@ function channelArguments(options: VmOptions, host: MachineHost): string[] {
     ...["-chardev", `socket,id=qmp,fd=${host.qmpFd}`, "-mon", "chardev=qmp,mode=control"],
     ...["-chardev", `socket,id=serial,fd=${host.serialFd}${log}`, "-serial", "chardev:serial"],
   ];
+}
+
+/** Machines have a UUID, and keep it; without one a box could not say who it is. */
+function uuidOfName(name: string): string {
+  const hash = createHash("sha256").update(`machine ${name}`).digest("hex");
+  const [a, b, c, d, e] = [0, 8, 13, 17, 20].map((at, n) =>
+    hash.slice(at, at + [8, 4, 3, 3, 12][n]!),
+  );
+  return `${a}-${b}-8${c}-8${d}-${e}`;
 }
 
 function smbiosArguments(smbios: SmbiosOptions, extraKernelCommandLine?: string): string[] {

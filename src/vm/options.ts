@@ -44,6 +44,7 @@ export interface NicOptions {
 
 /** What the firmware tells the guest about the machine. */
 export interface SmbiosOptions {
+  /** Default: derived from the machine's name. */
   readonly uuid?: string;
   readonly serial?: string;
   readonly manufacturer?: string;

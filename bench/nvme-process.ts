@@ -57,10 +57,12 @@ export async function runOurs<T>(name: string, order: object): Promise<T> {
   return JSON.parse(text) as T;
 }
 
+/** Where our target is as a program. */
+export const serverProgram: string = join(import.meta.dirname, "nvme-server.ts");
+
 /** Starts our target over a file; it prints its port. */
-export async function serveOurs(path: string, nodeArgs: readonly string[] = []): Promise<Server> {
-  const program = join(import.meta.dirname, "nvme-server.ts");
-  const child = start(process.execPath, [...nodeArgs, program, path], "inherit");
+export async function serveOurs(path: string, program = serverProgram): Promise<Server> {
+  const child = start(process.execPath, [program, path], "inherit");
   const lines = createInterface({ input: child.stdout! });
   const [line] = await Promise.race([
     once(lines, "line"),

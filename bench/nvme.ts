@@ -11,6 +11,7 @@
 import { access, mkdtemp, open, rm } from "node:fs/promises";
 import { cpus, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
+import { build } from "esbuild";
 import { type CopyOrder, type Load, loads, type Measured, median } from "./nvme-loads.ts";
 import {
   type Peer,
@@ -21,7 +22,7 @@ import {
   serveQemu,
   versionOf,
 } from "./nvme-peers.ts";
-import { memoryOf, runOurs, type Server, serveOurs } from "./nvme-process.ts";
+import { memoryOf, runOurs, type Server, serveOurs, serverProgram } from "./nvme-process.ts";
 
 const isQuick = process.argv.includes("--quick");
 const words = process.argv.slice(2).filter((word) => !word.startsWith("-"));
@@ -148,9 +149,12 @@ async function compareCopies(
   if (nbdkit) console.log(line("nbdcopy and nbdkit", theirs));
 }
 
-/** A fresh target, which has seen nothing but this. */
+/** A fresh target, which has seen nothing but this, in one file as it is published. */
 async function showMemory(path: string): Promise<void> {
-  await using server = await serveOurs(path);
+  const outfile = join(scratch, "server.mjs");
+  const options = { bundle: true, platform: "node", format: "esm" } as const;
+  await build({ entryPoints: [serverProgram], outfile, ...options });
+  await using server = await serveOurs(path, outfile);
   const idle = memoryOf(server.pid).nowBytes;
   const wide = { depth: 128, title: "" };
   for (const load of [

@@ -192,6 +192,8 @@ test("openImage checks the SHA-256 beside a file, in each form, and refuses a wr
     ["none", { SHA256SUMS: `${bad}  other\n${good} *./os.gz\n` }],
     ["none", { SHA256SUMS: `SHA256 (os.gz) = ${good}\n` }],
     ["none", { SHA256SUMS: `${bad}  another\n` }],
+    ["none", { "os.SHA256SUMS": `${good}  os.gz\n` }],
+    ["checksum", { "os.SHA256SUMS": `${bad}  os.gz\n` }],
     ["checksum", { "os.gz.sha256": `${bad}  os.gz\n` }],
     ["checksum", { SHA256SUMS: `${bad}  os.gz\n` }],
     ["sidecar", { "os.gz.sha256": "no sum\n" }],

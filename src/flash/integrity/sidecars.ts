@@ -91,9 +91,14 @@ export async function findSidecars(
   return { sha256, bmap, signature, notes };
 }
 
-async function findBmap(name: string, fetchBeside: FetchBeside) {
+/** `os.raw.xz` → `os.raw` and `os`: builders name what lies beside an image by these too. */
+function stemsOf(name: string): readonly [bare: string, stem: string] {
   const bare = name.replace(/\.(gz|xz|zst|bz2|zip)$/i, "");
-  const names = new Set([`${name}.bmap`, `${bare}.bmap`, `${bare.replace(/\.[^.]+$/, "")}.bmap`]);
+  return [bare, bare.replace(/\.[^.]+$/, "")];
+}
+
+async function findBmap(name: string, fetchBeside: FetchBeside) {
+  const names = new Set([name, ...stemsOf(name)].map((one) => `${one}.bmap`));
   for (const sidecar of names) {
     const file = await fetchBeside(sidecar, bmapBytesMax);
     if (file) return { map: parseBmap(Buffer.from(file).toString("utf8"), sidecar), sidecar };
@@ -102,10 +107,12 @@ async function findBmap(name: string, fetchBeside: FetchBeside) {
 }
 
 async function findSums(name: string, fetchBeside: FetchBeside) {
-  for (const sidecar of [`${name}.sha256`, `${name}.sha256sum`, sumsName]) {
+  const [, stem] = stemsOf(name);
+  const forAll = [sumsName, `${stem}.${sumsName}`];
+  for (const sidecar of [`${name}.sha256`, `${name}.sha256sum`, ...forAll]) {
     const file = await fetchBeside(sidecar, smallBytesMax);
     if (!file) continue;
-    const isForOne = sidecar !== sumsName;
+    const isForOne = !forAll.includes(sidecar);
     const text = Buffer.from(file).toString("utf8");
     const hex = findChecksum(text, name, { sidecar, isForOne });
     if (hex !== undefined) return { hex, sidecar, file };

@@ -63,7 +63,7 @@ export class Recorder implements AsyncDisposable {
 }
 
 /** The port that targets have in captures. */
-export const capturedPort = 4420;
+const capturedPort = 4420;
 /** LINKTYPE_RAW: packets begin with their IP header. */
 const linkRaw = 101;
 const packetBytesMax = 65_535;

@@ -19,9 +19,9 @@ import { boot, build, readState, stickOf } from "./driver-box.ts";
 import { type Job, Probe } from "./driver-probe.ts";
 import { makeSshKey, Ssh } from "./driver-ssh.ts";
 
-/*
- * One CPU each: on two cores nothing is gained by more, and QEMU's translation is not safe against
- * a kernel that rewrites its own code on one CPU while another one runs it: oopses at random.
+/**
+ * One each: two machines share two cores here. With two, 1 of 3 boots of the probe oopsed in code
+ * that the kernel was rewriting (QEMU 7.2, TCG with a thread per CPU); with one, none of 13.
  */
 const cpus = 1;
 const mebibyte = 1024 * 1024;
@@ -140,7 +140,7 @@ scenario("a restarted and a killed daemon are not noticed by verified I/O", asyn
   const path = await pathOf("HOST-NVME");
   const before = await rowOf("HOST-NVME");
   await probe.succeed("dmesg -C");
-  const load = await startLoad(path);
+  const load = await startLoad(path, "4M");
   await newDaemon(() => shell.succeed("systemctl restart diskomator"));
   await newDaemon(() => shell.succeed("systemctl kill --kill-whom=main -s KILL diskomator"));
   assert.deepEqual(namesOf(await rowOf("HOST-NVME")), namesOf(before));
@@ -169,12 +169,15 @@ scenario("an exported disk takes a file system, and what is in it stays", async 
 scenario("a disk that is pulled out under load fails alone, and comes back", async (t) => {
   const [pulled, other] = [await pathOf("HOST-VIRTIO"), await pathOf("HOST-NVME")];
   const before = await rowOf("HOST-VIRTIO");
-  const loads = [await startLoad(pulled), await startLoad(other)] as const;
+  const loads = [await startLoad(pulled, "64M"), await startLoad(other, "4M")] as const;
   await box.removeDisk("virtio", boot);
   const { code, output } = await loads[0].job.wait(boot);
   assert.notEqual(code, 0);
-  assert.match(output, /Input\/output error|No such device/);
+  assert.match(output, /error=(Input\/output error|No such)/);
   await loads[1].finish(t);
+  // The host tries again once, is told that there is no such disk, and gives it up.
+  await probe.until("test $(ls /sys/class/nvme | wc -l) = 1", boot);
+  await probe.succeed(`test ! -e ${pulled}`);
 
   const again = owned.use(await makeScratchDisk(diskBytes));
   const mark = box.serialEnd;
@@ -186,7 +189,6 @@ scenario("a disk that is pulled out under load fails alone, and comes back", asy
   });
   await box.waitForSerial(/serial HOST-VIRTIO +exported/, { ...boot, after: mark });
   assert.deepEqual(namesOf(await rowOf("HOST-VIRTIO")), namesOf(before));
-  await probe.until(`test ! -e ${pulled}`, boot);
   await probe.succeed(lines[1]!);
   await probe.until(`test -b ${pulled}`);
 });
@@ -253,13 +255,15 @@ interface Load {
 }
 
 /** Rounds of writes that are then read and compared, until one fails or it is ended. */
-async function startLoad(path: string): Promise<Load> {
+async function startLoad(path: string, size: "4M" | "64M"): Promise<Load> {
   const end = `/run/end-${++loads}`;
   const round =
-    `fio --name=load --filename=${path} --size=4M --bs=16k --rw=randwrite --randrepeat=0 ` +
-    "--direct=1 --ioengine=libaio --iodepth=4 --verify=crc32c --verify_fatal=1 --eta=never";
-  await probe.succeed(`test -b ${path}`);
+    `fio --name=load --filename=${path} --allow_file_create=0 --size=${size} --bs=16k ` +
+    "--rw=randwrite --randrepeat=0 --direct=1 --ioengine=libaio --iodepth=4 --verify=crc32c " +
+    "--verify_fatal=1 --eta=never";
   const job = await probe.start(`while test ! -e ${end}; do ${round} || exit; done`);
+  const writes = `$(set -- $(cat /sys/class/block/$(basename $(realpath ${path}))/stat); echo $5)`;
+  await probe.until(`before=${writes}; sleep 1; test ${writes} -gt $before`);
   const finish = async (t: TestContext) => {
     await probe.succeed(`touch ${end}`);
     const { code, output } = await job.wait(boot);

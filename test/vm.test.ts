@@ -81,6 +81,16 @@ test("forward: a free port of the host that listens, the same when asked again",
   socket.destroy();
 });
 
+test("addNic: a card that comes later has a network and forwards of its own", async () => {
+  const places = [];
+  for (const model of ["usb", "virtio"] as const) {
+    places.push(await vm.addNic({ network: { kind: "user" }, model }));
+  }
+  assert.deepEqual(places, [3, 4]);
+  const ports = await Promise.all([0, 3, 4].map((nic) => vm.forward(22, { nic })));
+  assert.equal(new Set(ports).size, 3);
+});
+
 test("addDisk and removeDisk: usb and scsi come and go at once", async () => {
   for (const kind of ["usb", "scsi"] as const) {
     await vm.addDisk({ id: "hot", kind, path: hotPath });

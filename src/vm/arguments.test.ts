@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { type MachineHost, qemuArguments } from "./arguments.ts";
+import { type MachineHost, planNic, qemuArguments } from "./arguments.ts";
 import { VmError } from "./error.ts";
 import type { VmOptions } from "./options.ts";
 
@@ -121,6 +121,11 @@ test("qemuArguments: cards of different machines and places differ in their MAC 
   );
   assert.equal(new Set(macs).size, 4);
   for (const mac of macs) assert.match(String(mac), /^52:54:00(:[0-9a-f]{2}){3}$/);
+});
+
+test("planNic: QMP's form of a network has values, not text", () => {
+  const { netdev } = planNic("vm", { network: { kind: "user", isolated: true } }, 2);
+  assert.deepEqual(netdev, { type: "user", id: "net2", net: "10.0.4.0/24", restrict: true });
 });
 
 test("qemuArguments: a USB card has no option ROM to switch off", () => {

@@ -111,6 +111,11 @@ export class Receiver {
     return place?.subarray(0, this.#dataLeft);
   }
 
+  /** Whether data can land at all: what has a digest goes through `PduStream`. */
+  get canLand(): boolean {
+    return this.#isPlain;
+  }
+
   /** `count` bytes were put where `landing` said. */
   landed(count: number): PduFault | undefined {
     this.#dataLeft -= count;

@@ -78,7 +78,7 @@ after(() => owned.disposeAsync());
 
 test("the box exports 32 disks of every kind under names of their own, in their own sizes", async () => {
   const nqns = await exported.nqns();
-  assert.equal(new Set(nqns).size, exportedCount);
+  assert.equal(new Set(nqns).size, exportedCount, `${nqns.join("\n")}\n${await journal()}`);
   names = await readNames(exported);
   assert.equal(new Set(names.values()).size, exportedCount);
   for (const { serial = "", blockSizeBytes } of kinds) {
@@ -147,9 +147,11 @@ test("disks that are plugged in all at once are all exported", async (t) => {
 test("the power button takes the exports down in order, and not a byte of any disk has changed", async () => {
   // What the journal says while the machine goes down is told on the serial line.
   const follow = "-p DefaultDependencies=no -p StandardOutput=tty -p TTYPath=/dev/ttyS0";
-  await shell.succeed(`systemd-run ${follow} journalctl -f -n 0 -o cat -u diskomator`);
+  const mark = box.serialEnd;
+  await shell.succeed(`systemd-run ${follow} journalctl -f -n 1 -o cat -u diskomator`);
+  await box.waitForSerial(/^exported disk=/m, { ...boot, after: mark });
   await box.powerdown();
-  await box.waitForSerial(/stopping reason=stop/, boot);
+  await box.waitForSerial(/stopping reason=stop/, { ...boot, after: mark });
   await box.waitForSerial(/torn-down groups=4\d/, boot);
   await box.waitForExit(boot);
   const after = await Promise.all(images.map(({ path }) => hashFile(path)));

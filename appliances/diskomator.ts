@@ -117,6 +117,8 @@ export default defineAppliance({
     "kmod-static-nodes.service",
     "systemd-tmpfiles-setup-dev-early.service",
     "systemd-tmpfiles-setup-dev.service",
+    // logind would load it for seats with graphics.
+    "modprobe@drm.service",
     // File systems that nothing here uses; /tmp and /run/lock are in memory without them.
     "dev-hugepages.mount",
     "dev-mqueue.mount",

@@ -218,6 +218,22 @@ test("Daemon adopts what an earlier run left in the kernel without a single call
   assert.equal(forgetful.logged.filter((event) => event === "adopted").length, 2);
 });
 
+test("Daemon tries a port again that could not listen", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const machine = new Machine([nvmeFacts, virtioFacts]);
+  machine.model.deaf.add(1);
+  await withDaemon(machine, async (daemon) => {
+    const linksOf = (id: number) => machine.model.ports.get(id)?.links.size;
+    assert.deepEqual([linksOf(1), linksOf(2)], [0, 2]);
+    assert.match(machine.states.at(-1)?.problems.join() ?? "", /cannot serve it on ports 1/);
+    machine.model.deaf.clear();
+    t.mock.timers.tick(5000);
+    await daemon.idle();
+    assert.deepEqual([linksOf(1), linksOf(2)], [2, 2]);
+    assert.deepEqual(machine.states.at(-1)?.problems, []);
+  });
+});
+
 test("Daemon takes everything down when it is stopped for good", async () => {
   const machine = new Machine([nvmeFacts, virtioFacts]);
   const daemon = new Daemon(setup, machine);

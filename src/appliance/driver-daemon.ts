@@ -27,7 +27,7 @@ import type { DaemonSetup, World } from "./world.ts";
 const partitionWaitMs = 3000;
 /** How long after the kernel's start the boot medium may turn up beside others like it. */
 const bootMediumWaitMs = 60_000;
-/** Between attempts to make the kernel's target usable. */
+/** Between attempts to make the kernel's target usable, and its ports. */
 const targetRetryMs = 5000;
 /** A change of configfs that takes longer is told on the screen. */
 const slowChangeMs = 5000;
@@ -61,6 +61,7 @@ export class Daemon {
   #roundWanted = false;
   #running: Promise<void> | null = null;
   #stopped = false;
+  #isTryingAgain = false;
 
   constructor(setup: DaemonSetup, world: World) {
     this.#setup = setup;
@@ -258,6 +259,7 @@ export class Daemon {
       this.#learn(results);
       const partial = results.filter(({ intent, failure }) => intent !== "export" && failure);
       this.#remarks = [...this.#remarks, ...partial.map(describeFailure)];
+      if (partial.length > 0) this.#tryAgain();
     }
     this.#adopt();
     const locked = this.#stock!.disks.filter(({ verdict }) => verdict.kind === "export");
@@ -331,6 +333,17 @@ export class Daemon {
     if (againMs !== null) {
       this.#after(againMs, () => this.#retries.makeDue(name));
     }
+  }
+
+  /** A port, link or removal that failed: one more round for all of them, later. */
+  #tryAgain(): void {
+    if (this.#isTryingAgain) {
+      return;
+    }
+    this.#isTryingAgain = true;
+    this.#after(targetRetryMs, () => {
+      this.#isTryingAgain = false;
+    });
   }
 
   #after(delayMs: number, action: () => void): void {

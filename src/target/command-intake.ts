@@ -38,6 +38,8 @@ type Job =
 
 /** Set Features brings little. */
 const featureBytesMax = 8192;
+/** A list of 256 ranges of 16 bytes, the longest that Dataset Management has. */
+const rangesBytesMax = 4096;
 
 /** Data of a PDU that nobody wants. */
 const nowhere = "nowhere";
@@ -340,6 +342,8 @@ export class CommandIntake {
 
   /** How much data a command of the host brings; `found` where the command leaves that open. */
   #wantedBytes(command: Command, found: number): number {
+    const { namespaces } = this.#attachment?.controller.subsystem ?? {};
+    const needed = hostDataBytes(command, namespaces?.get(command.nsid));
     switch (command.name) {
       case "connect":
         return connectData.size;
@@ -347,11 +351,11 @@ export class CommandIntake {
         return command.length;
       case "setFeatures":
         return Math.min(found, featureBytesMax);
+      case "datasetManagement":
+        // Linux always brings a list of 256 ranges, and says in the command how many count.
+        return Math.max(needed, Math.min(found, rangesBytesMax));
       default:
-        return hostDataBytes(
-          command,
-          this.#attachment?.controller.subsystem.namespaces.get(command.nsid),
-        );
+        return needed;
     }
   }
 

@@ -44,6 +44,7 @@ const table = [
   ["fallocate", tests, "util-linux util-linux util-linux util-linux -"],
   ["fdisk", tests, "fdisk util-linux util-linux util-linux -"],
   ["tshark", tests, "tshark wireshark-cli wireshark-cli wireshark wireshark"],
+  ["systemd-sysusers", tests, "systemd-standalone-sysusers systemd systemd systemd -"],
   ["sgdisk", tests, "gdisk gdisk gptfdisk gptfdisk gptfdisk"],
   ["fsck.vfat", tests, "dosfstools dosfstools dosfstools dosfstools dosfstools"],
   ["mcopy", tests, "mtools mtools mtools mtools mtools"],

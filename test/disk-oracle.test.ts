@@ -10,37 +10,23 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, type TestContext, test } from "node:test";
+import { after, test } from "node:test";
 import { promisify } from "node:util";
 import { FileDisk } from "../src/block/index.ts";
 import { describeDisk, diskSamples, type SignatureKind } from "../src/disk/index.ts";
+import { has, toolEnv } from "./driver-tools.ts";
 
 const run = promisify(execFile);
 const megabyte = 1024 * 1024;
 const folder = await mkdtemp(join(tmpdir(), "diskomator-disk-"));
 after(() => rm(folder, { recursive: true }));
 const env = {
-  ...process.env,
-  LC_ALL: "C.UTF-8",
-  PATH: `${process.env.PATH}:/usr/sbin:/sbin`,
+  ...toolEnv,
   FILE: join(folder, "disk.img"),
   TREE: join(folder, "tree"),
 };
 await mkdir(env.TREE);
 await writeFile(join(env.TREE, "file"), "hello\n".repeat(1000));
-
-async function has(t: TestContext, ...tools: string[]): Promise<boolean> {
-  for (const tool of tools) {
-    try {
-      await run("sh", ["-c", `command -v ${tool}`], { env });
-    } catch {
-      if (process.env.CI) assert.fail(`${tool} is not installed`);
-      t.skip(`${tool} is not installed`);
-      return false;
-    }
-  }
-  return true;
-}
 
 /** What blkid finds, by udev's names; texts are encoded there so that nothing is lost. */
 async function askBlkid() {

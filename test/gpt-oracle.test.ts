@@ -10,7 +10,7 @@ import { execFile } from "node:child_process";
 import { copyFile, mkdtemp, open, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, type TestContext, test } from "node:test";
+import { after, test } from "node:test";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { FileDisk } from "../src/block/index.ts";
@@ -32,6 +32,7 @@ import {
   type SectorSize,
   writeExtents,
 } from "../src/disk/index.ts";
+import { has, toolEnv } from "./driver-tools.ts";
 
 const run = promisify(execFile);
 const megabyte = 1024 * 1024;
@@ -39,22 +40,9 @@ const folder = await mkdtemp(join(tmpdir(), "diskomator-gpt-"));
 after(() => rm(folder, { recursive: true }));
 const file = join(folder, "disk.img");
 const other = join(folder, "other.img");
-const env = { ...process.env, LC_ALL: "C.UTF-8", PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+const env = toolEnv;
 /** Few runs, since sgdisk waits a second after each table that it writes. */
 const property = { seed: 20261123, numRuns: 6, endOnFailure: true };
-
-async function has(t: TestContext, ...tools: string[]): Promise<boolean> {
-  for (const tool of tools) {
-    try {
-      await run("sh", ["-c", `command -v ${tool}`], { env });
-    } catch {
-      if (process.env.CI) assert.fail(`${tool} is not installed`);
-      t.skip(`${tool} is not installed`);
-      return false;
-    }
-  }
-  return true;
-}
 
 async function newFile(sizeBytes: number): Promise<void> {
   await rm(file, { force: true });

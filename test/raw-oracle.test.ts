@@ -12,7 +12,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, type TestContext, test } from "node:test";
+import { after, test } from "node:test";
 import { promisify } from "node:util";
 import { FileDisk, MemoryDisk } from "../src/block/index.ts";
 import {
@@ -30,26 +30,14 @@ import {
 } from "../src/disk/index.ts";
 import { ImageError } from "../src/image/index.ts";
 import { planRaw, writePlanned } from "../src/image/raw/index.ts";
+import { has, toolEnv } from "./driver-tools.ts";
 
 const run = promisify(execFile);
 const megabyte = 1024 * 1024;
 const folder = await mkdtemp(join(tmpdir(), "diskomator-raw-"));
 after(() => rm(folder, { recursive: true }));
 const epochSeconds = Date.UTC(2026, 10, 23, 12, 34, 56) / 1000;
-const env = { ...process.env, LC_ALL: "C.UTF-8", TZ: "UTC", MTOOLS_SKIP_CHECK: "1" };
-
-async function has(t: TestContext, ...tools: string[]): Promise<boolean> {
-  for (const tool of tools) {
-    try {
-      await run("sh", ["-c", `command -v ${tool}`], { env });
-    } catch {
-      if (process.env.CI) assert.fail(`${tool} is not installed`);
-      t.skip(`${tool} is not installed`);
-      return false;
-    }
-  }
-  return true;
-}
+const env = { ...toolEnv, TZ: "UTC", MTOOLS_SKIP_CHECK: "1" };
 
 const efi = [randomBytes(3 * megabyte), randomBytes(300_001)];
 const extraFiles: FatNode[] = [

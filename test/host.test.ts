@@ -19,11 +19,6 @@ import { boot, build, readState, stickOf } from "./driver-box.ts";
 import { type Job, Probe } from "./driver-probe.ts";
 import { makeSshKey, Ssh } from "./driver-ssh.ts";
 
-/**
- * One each: two machines share two cores here. With two, 1 of 3 boots of the probe oopsed in code
- * that the kernel was rewriting (QEMU 7.2, TCG with a thread per CPU); with one, none of 13.
- */
-const cpus = 1;
 const mebibyte = 1024 * 1024;
 const serials = ["HOST-NVME", "HOST-VIRTIO"] as const;
 const diskBytes = 128 * mebibyte;
@@ -71,7 +66,6 @@ async function startBox(images: string, link: Link): Promise<Vm> {
   const vm = await startVm({
     name: "box",
     memoryMiB: 768,
-    cpus,
     disks: [
       stickOf(images, "diskomator"),
       { id: "nvme", kind: "nvme", path: nvme.path, serial: "HOST-NVME" },
@@ -87,7 +81,6 @@ async function startHost(images: string, link: Link): Promise<Vm> {
   const vm = await startVm({
     name: "probe",
     memoryMiB: 768,
-    cpus,
     disks: [stickOf(images, "probe")],
     nics: [{ network: link.ends[1] }],
     smbios: { uuid: "6c0f57bd-7e5c-4b0c-9a5f-3d2f4e1b8a90" },

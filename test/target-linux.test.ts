@@ -43,7 +43,6 @@ before(async () => {
   host = owned.use(
     await startVm({
       name: "linux",
-      cpus: 1,
       memoryMiB: 768,
       disks: [stickOf(folder.path, "probe")],
       nics: [{ network: { kind: "user" } }],

@@ -68,7 +68,7 @@ export interface VmOptions {
   readonly name?: string;
   /** Default 1024. */
   readonly memoryMiB?: number;
-  /** Default: all of the host's, 8 at most. */
+  /** Default: all of the host's, 8 at most; one under TCG, where more are not safe. */
   readonly cpus?: number;
   readonly disks?: readonly DiskOptions[];
   /** Default: none. */

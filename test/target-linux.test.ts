@@ -49,7 +49,8 @@ before(async () => {
     }),
   );
   probe = await Probe.of(host);
-  const card = await probe.until("ls /sys/class/net | grep -v lo", boot);
+  // udev gives the card its name some time after the kernel has found it.
+  const card = await probe.until("ls /sys/class/net | grep ^en", boot);
   await probe.succeed(`ip addr add 10.0.2.15/24 dev ${card} && ip link set ${card} up`);
   await probe.succeed("mkdir -p /etc/nvme");
 });

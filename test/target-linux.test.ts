@@ -95,13 +95,28 @@ async function connect(more = ""): Promise<void> {
 
 const disconnect = () => probe.succeed(`nvme disconnect -n ${nqn}`);
 
-function fio(seconds: number): string {
+/**
+ * Writes and verifies. Writes that overlap in time and place have no order, so there are none.
+ * @param more how much, or for how long.
+ */
+function fio(more: string): string {
   return (
-    `fio --name=load --filename=${disk} --allow_file_create=0 --size=16M --rw=randwrite ` +
-    "--bsrange=512-256k --blockalign=512 --direct=1 --ioengine=libaio --iodepth=16 " +
-    `--verify=crc32c --verify_fatal=1 --eta=never --time_based --runtime=${seconds}`
+    `fio --name=load --filename=${disk} --allow_file_create=0 --rw=randwrite --direct=1 ` +
+    "--ioengine=libaio --iodepth=16 --serialize_overlap=1 --verify=crc32c --verify_fatal=1 " +
+    `--eta=never ${more}`
   );
 }
+
+/** For so many seconds, over and over. */
+const during = (seconds: number) => fio(`--bs=16k --size=16M --time_based --runtime=${seconds}`);
+
+/** Block size and amount: in the capsule, by one R2T, and split by MDTS. */
+const sizes = [
+  ["512", "512k"],
+  ["16k", "8M"],
+  ["256k", "16M"],
+  ["2M", "32M"],
+] as const;
 
 /** A test whose failure brings the last words of the kernel. */
 function scenario(title: string, body: (t: TestContext) => Promise<void>): void {
@@ -154,9 +169,11 @@ scenario("everything that nvme-cli asks is answered", async () => {
 for (const digests of ["", "--hdr-digest", "--data-digest", "--hdr-digest --data-digest"]) {
   scenario(`verified I/O of every size, digests: ${digests || "none"}`, async (t) => {
     await connect(`--nr-io-queues=2 ${digests}`);
-    const { code, output } = await probe.run(fio(5), boot);
-    assert.equal(code, 0, output);
-    for (const line of output.match(/^ +(READ|WRITE): .*/gm) ?? []) t.diagnostic(line.trim());
+    for (const [bs, size] of sizes) {
+      const { code, output } = await probe.run(fio(`--bs=${bs} --size=${size}`), boot);
+      assert.equal(code, 0, output);
+      for (const line of output.match(/^ +(READ|WRITE): .*/gm) ?? []) t.diagnostic(line.trim());
+    }
     assert.doesNotMatch(await probe.succeed("dmesg"), trouble);
     await disconnect();
   });
@@ -188,7 +205,7 @@ scenario("a disk that grows has its new size on a connected host", async () => {
 
 scenario("a target that restarts under load loses no write", async (t) => {
   await connect("--reconnect-delay=1");
-  const job = await probe.start(fio(15));
+  const job = await probe.start(during(15));
   await probe.until(
     `test $(cut -d' ' -f5 /sys/class/nvme/*/nvme*n1/stat 2>/dev/null || echo 1) != 0`,
   );
@@ -203,7 +220,7 @@ scenario("a target that restarts under load loses no write", async (t) => {
 
 scenario("a namespace that goes under load fails alone, without a hang", async () => {
   await connect();
-  const job = await probe.start(fio(30));
+  const job = await probe.start(during(30));
   await probe.succeed("sleep 2");
   serving.target.subsystems.get(nqn)?.removeNamespace(1);
   const { code } = await job.wait(boot);
@@ -229,7 +246,7 @@ scenario("DH-HMAC-CHAP in every hash, both ways; a wrong key is refused", async 
     await connect(`--dhchap-secret=${secret}`);
     await disconnect();
     await connect(both);
-    const { code, output } = await probe.run(fio(2), boot);
+    const { code, output } = await probe.run(fio("--bs=16k --size=2M"), boot);
     assert.equal(code, 0, `${name}: ${output}`);
     await disconnect();
     for (const wrong of [

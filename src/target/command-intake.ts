@@ -150,7 +150,8 @@ export class CommandIntake {
     const transfer = this.#current;
     if (transfer === undefined || transfer === nowhere) return;
     if (!transfer.buffer) {
-      if (transfer.ttag === undefined && offset === 0 && to - from === transfer.lengthBytes) {
+      const isWhole = offset === 0 && to - from === transfer.lengthBytes;
+      if (transfer.ttag === undefined && isWhole && this.#connection.endsWithData) {
         this.#whole = bytes;
         this.#wholeAt = from;
         return;

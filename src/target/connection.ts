@@ -146,6 +146,11 @@ export class TargetConnection implements QueueLink, DataPathHost {
     return this.#receiver.canLand && this.#intake.isExpectingData;
   }
 
+  /** Data ends its PDU. With digests more follows, maybe by a read that takes the data's place. */
+  get endsWithData(): boolean {
+    return this.#receiver.canLand;
+  }
+
   /** `count` bytes were put where `landing` said. */
   landed(count: number): void {
     if (this.#phase !== "ended") this.#settle(this.#receiver.landed(count));

@@ -187,6 +187,20 @@ test("a target writes zeroes, deallocates, compares and verifies", async () => {
   assert.equal((await queue.send(trim, { data: far })).status, "lbaOutOfRange");
 });
 
+test("a target keeps in-capsule data whose digest comes by another read", async () => {
+  const { open, device } = makeTarget();
+  const { io } = await open({ dgst: { hdgst: false, ddgst: true } });
+  const [queue] = io as [TestQueue];
+  const data = pattern(512, 9);
+  // A capsule of 72 bytes with its data; the digest is cut off.
+  queue.pieceBytes = 72 + data.length;
+  const write = command("write", { nsid, slba: 3n, nlb: 1 });
+  assert.equal((await queue.send(write, { data })).status, "success");
+  const found = new Uint8Array(512);
+  await device.read(3 * 512, found);
+  assert.deepEqual(found, data);
+});
+
 test("a target carries a fused Compare and Write out as one, or not at all", async () => {
   const { open, device } = makeTarget();
   const { io } = await open();

@@ -76,6 +76,8 @@ export class TestQueue {
   framing: SendFraming = { hdgst: false, ddgst: false, alignmentBytes: 4 };
   /** Longest H2CData. */
   h2cBytes = 4096;
+  /** What is sent together arrives in pieces of this size. */
+  pieceBytes = Number.POSITIVE_INFINITY;
   #held: (() => void)[] = [];
   #nextCid = 1;
   #at = 0;
@@ -138,7 +140,10 @@ export class TestQueue {
   /** Sends bytes as they are, in pieces of `pieceBytes`. */
   push(bytes: Uint8Array, pieceBytes = Number.POSITIVE_INFINITY): void {
     for (let at = 0; at < bytes.length; at += pieceBytes) {
-      this.connection.receive(bytes.subarray(at, Math.min(at + pieceBytes, bytes.length)));
+      // As a driver does, which reads all pieces to one place: they are gone after the call.
+      const piece = Uint8Array.from(bytes.subarray(at, Math.min(at + pieceBytes, bytes.length)));
+      this.connection.receive(piece);
+      piece.fill(0xdd);
     }
   }
 
@@ -165,7 +170,7 @@ export class TestQueue {
     const out: Uint8Array[] = [];
     const sqe = encodeCommand(value, cid, pointer, fused);
     appendCapsuleCmd(out, this.framing, sqe, isCapsule ? data : undefined);
-    this.push(Buffer.concat(out));
+    this.push(Buffer.concat(out), this.pieceBytes);
     return promise;
   }
 
@@ -173,7 +178,7 @@ export class TestQueue {
   sendData(cccid: number, ttag: number, datao: number, data: Uint8Array, last: boolean): void {
     const out: Uint8Array[] = [];
     appendData(out, this.framing, "H2CData", { cccid, ttag, datao, last }, data);
-    this.push(Buffer.concat(out));
+    this.push(Buffer.concat(out), this.pieceBytes);
   }
 
   #deliver(chunk: Uint8Array): void {

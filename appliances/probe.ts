@@ -28,10 +28,13 @@ export default defineAppliance({
     "fio",
     "ktls-utils",
     "e2fsprogs",
+    "xfsprogs",
   ],
   excludeDependencies: {
     ...scriptOnly,
-    python3: "scripts of fio that draw its results",
+    python3: "scripts of fio that draw its results, and of xfsprogs",
+    "python3-dbus": "a script of xfsprogs that runs xfs_scrub everywhere",
+    libicu76: "names that look alike, for xfs_scrub",
   },
 
   kernel: {

@@ -27,6 +27,7 @@ export default defineAppliance({
     "nvme-cli",
     "fio",
     "ktls-utils",
+    "keyutils",
     "e2fsprogs",
     "xfsprogs",
   ],

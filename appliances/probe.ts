@@ -27,11 +27,15 @@ export default defineAppliance({
     "nvme-cli",
     "fio",
     "ktls-utils",
+    "keyutils",
     "e2fsprogs",
+    "xfsprogs",
   ],
   excludeDependencies: {
     ...scriptOnly,
-    python3: "scripts of fio that draw its results",
+    python3: "scripts of fio that draw its results, and of xfsprogs",
+    "python3-dbus": "a script of xfsprogs that runs xfs_scrub everywhere",
+    libicu76: "names that look alike, for xfs_scrub",
   },
 
   kernel: {

@@ -101,7 +101,14 @@ const failures: readonly {
     behaviour: target({ hashes: ["sha512"] }),
     keys: both,
     code: "authentication-failed",
-    message: /hash in common/,
+    message: /hash in common \(this host offers sha256\)/,
+  },
+  {
+    name: "no group in common",
+    behaviour: target({ groups: ["ffdhe2048", "ffdhe3072"] }),
+    keys: both,
+    code: "authentication-failed",
+    message: /group in common \(this host offers null\)/,
   },
   {
     name: "a secure channel that the host was not told of",
@@ -131,6 +138,13 @@ test("connecting fails with the reason, and without the key", async () => {
       assert.ok(!JSON.stringify(error).includes(secret.slice(10, 30)), name);
       return true;
     });
+  }
+});
+
+test("a host with nothing to offer is told so before anything is sent", async () => {
+  for (const nothing of [{ hashes: [] }, { groups: [] }]) {
+    const opening = open(target(), { hostNqn, authentication: { ...both, ...nothing } });
+    await assert.rejects(opening, { code: "unsupported", message: /to offer is empty/ });
   }
 });
 

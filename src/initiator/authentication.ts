@@ -16,6 +16,8 @@ import {
   type DhchapResult,
   DhchapSecret,
   describeInterchangeFault,
+  dhchapGroups,
+  dhchapHashes,
   dhchapMessageBytesMax,
   type RetainedPsk,
 } from "../nvme/index.ts";
@@ -52,13 +54,18 @@ export class Authenticator {
   readonly #secret: DhchapSecret;
   readonly #controllerSecret: DhchapSecret | undefined;
 
-  /** @throws InitiatorError `unsupported` for a text that is no secret. */
+  /** @throws InitiatorError `unsupported` for a text that is no secret, or a list that is empty. */
   constructor(peer: string, parties: Parties, options: AuthenticationOptions) {
     this.#peer = peer;
     this.#parties = parties;
     this.#options = options;
-    const { secret, controllerSecret } = options;
+    const { secret, controllerSecret, hashes, groups } = options;
     this.#secret = parseSecret("the host's secret", secret);
+    for (const [what, list] of Object.entries({ hashes, groups })) {
+      if (list?.length !== 0) continue;
+      const message = `Cannot authenticate to ${peer}: the list of ${what} to offer is empty.`;
+      throw new InitiatorError("unsupported", message, { peer });
+    }
     if (controllerSecret !== undefined) {
       this.#controllerSecret = parseSecret("the controller's secret", controllerSecret);
     }
@@ -117,10 +124,18 @@ export class Authenticator {
     if (step.kind === "failed") {
       // What matters is told below, whether the controller takes this or not.
       if (step.message) await send(channel, step.message, options).catch(() => {});
-      throw this.#failed(explanations[step.failure]);
+      throw this.#failed(this.#explain(step.failure, step.by));
     }
     if (step.message) await send(channel, step.message, options);
     return step.result;
+  }
+
+  #explain(failure: DhchapFailure | "unknown", by: "host" | "controller"): string {
+    const { hashes = dhchapHashes, groups = dhchapGroups } = this.#options;
+    const offered =
+      (failure === "hashNotUsable" && hashes) || (failure === "groupNotUsable" && groups);
+    const who = by === "host" ? "this host takes" : "this host offers";
+    return `${explanations[failure]}${offered ? ` (${who} ${offered.join(", ")})` : ""}`;
   }
 
   #failed(why: string): InitiatorError {

@@ -228,6 +228,7 @@ export {
   nodeTlsFault,
   nodeTlsIdentityBytesMax,
   type ParsedPsk,
+  type PskDerivation,
   type PskHash,
   type PskParties,
   pskCipher,

@@ -1,6 +1,12 @@
 /** Whether the host of a queue has proven who it is: DH-HMAC-CHAP around the wire's state machine. */
 
-import { DhchapController, DhchapSecret, discoveryNqn } from "../nvme/index.ts";
+import {
+  DhchapController,
+  DhchapSecret,
+  dhchapGroups,
+  dhchapHashes,
+  discoveryNqn,
+} from "../nvme/index.ts";
 import type { HostAccess } from "./subsystem.ts";
 import type { TargetLog } from "./transport.ts";
 
@@ -40,6 +46,8 @@ export class Authentication {
       subnqn,
       secret: secretOf(access.secret),
       ...(controllerSecret ? { controllerSecret } : {}),
+      ...(access.hashes ? { hashes: access.hashes } : {}),
+      ...(access.groups ? { groups: access.groups } : {}),
       random,
     });
     return new Authentication(machine, parties, log);
@@ -66,7 +74,12 @@ export class Authentication {
     } else if (step.kind === "failed") {
       this.#isDone = false;
       this.#isCalledOff = step.by === "host";
-      this.#log("host-refused", { hostnqn, subnqn, reason: `authentication: ${step.failure}` });
+      const { hashes, groups } = this.#parties.access;
+      const allowed =
+        (step.failure === "hashNotUsable" && { allowed: hashes ?? dhchapHashes }) ||
+        (step.failure === "groupNotUsable" && { allowed: groups ?? dhchapGroups });
+      const reason = `authentication: ${step.failure}`;
+      this.#log("host-refused", { hostnqn, subnqn, reason, ...allowed });
     }
   }
 

@@ -1,5 +1,6 @@
 /** One subsystem: namespaces, who may come, and the controllers that hosts have made. */
 
+import type { DhchapGroup, DhchapHash } from "../nvme/index.ts";
 import type { Controller } from "./controller.ts";
 import { namespacesMax, type TargetLimits } from "./limits.ts";
 import { Namespace, type NamespaceOptions } from "./namespace.ts";
@@ -10,6 +11,13 @@ export interface HostAccess {
   readonly secret?: string;
   /** The controller's secret, for hosts that want to be sure of it. */
   readonly controllerSecret?: string;
+  /**
+   * Hashes that DH-HMAC-CHAP may use with this host, the preferred first; all unless told, the
+   * strongest first. A host that offers none of them is refused.
+   */
+  readonly hashes?: readonly DhchapHash[];
+  /** The same for Diffie-Hellman groups; all unless told, ffdhe3072 first. */
+  readonly groups?: readonly DhchapGroup[];
   /** Refuse this host's writes. */
   readonly readOnly?: boolean;
 }

@@ -82,7 +82,7 @@ export class Target implements Services {
   readonly #hosts = new Map<string, Statistics>();
   #genctr = 1n;
 
-  /** @throws RangeError when a name is taken twice or a secret is malformed. */
+  /** @throws RangeError when a name is taken twice, a secret is malformed or a list empty. */
   constructor(options: TargetOptions, world: TargetWorld) {
     this.limits = { ...defaultLimits, ...options.limits };
     this.budget = new ByteBudget(this.limits.bytesInFlightMax);
@@ -333,7 +333,11 @@ function isName(nqn: string): boolean {
   return nqn.length <= nqnBytesMax && /^nqn\.[\x21-\x7e]+$/.test(nqn);
 }
 
-/** A secret that is malformed is found when the target is made, not when a host comes. */
-function checkAccess({ secret, controllerSecret }: HostAccess): void {
+/** Access that cannot be is found when the target is made, not when a host comes. */
+function checkAccess({ secret, controllerSecret, hashes, groups }: HostAccess): void {
   for (const text of [secret, controllerSecret]) if (text !== undefined) secretOf(text);
+  for (const [what, list] of Object.entries({ hashes, groups })) {
+    if (list?.length !== 0) continue;
+    throw new RangeError(`A host's list of ${what} is empty. Name some, or leave it out for all.`);
+  }
 }

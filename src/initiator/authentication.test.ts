@@ -10,6 +10,7 @@ import {
   type RetainedPsk,
 } from "../nvme/index.ts";
 import { Controller, InitiatorError } from "./index.ts";
+import { isFinal } from "./reconnect.ts";
 import type { FakeOptions } from "./testing/fake-target.ts";
 import { fake, open, settle, subsystemNqn } from "./testing/open.ts";
 
@@ -52,6 +53,22 @@ test("a host authenticates every queue, in each hash and group, one and both way
       }
     }
   }
+});
+
+test("a connection that is closed while it is authenticated is a failed authentication", async () => {
+  const hook: NonNullable<FakeOptions["hook"]> = ({ command: { name }, queue }) => {
+    if (name === "authenticationReceive") queue.cut();
+    return name === "authenticationReceive";
+  };
+  const authentication = { ...both, groups: groupFast };
+  await assert.rejects(open({ ...target(), hook }, { hostNqn, authentication }), (error) => {
+    assert.ok(error instanceof InitiatorError, String(error));
+    assert.equal(error.code, "authentication-failed");
+    assert.match(error.message, /closed in place of an answer, as happens with a wrong secret/);
+    assert.equal(isFinal(error), false);
+    assert.ok(error.cause instanceof InitiatorError && error.cause.code === "closed");
+    return true;
+  });
 });
 
 test("a target that asks on its admin queue only is served as well", async () => {

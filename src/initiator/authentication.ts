@@ -99,7 +99,26 @@ export class Authenticator {
     throw this.#failed("no key for TLS came of it");
   }
 
+  /**
+   * The Linux target drops the connection once it has answered that a secret is wrong, so that the
+   * answer may be lost; the error says so. It is not final, since a restart looks alike.
+   */
   async #run(
+    channel: Channel,
+    concatenation: "none" | "newTlsPsk",
+    options: CallOptions,
+  ): Promise<DhchapResult> {
+    try {
+      return await this.#converse(channel, concatenation, options);
+    } catch (cause) {
+      const isCut = cause instanceof InitiatorError && cause.facts.endedBy !== undefined;
+      if (!isCut || cause.code !== "closed") throw cause;
+      const why = "the connection was closed in place of an answer, as happens with a wrong secret";
+      throw this.#failed(why, cause);
+    }
+  }
+
+  async #converse(
     channel: Channel,
     concatenation: "none" | "newTlsPsk",
     options: CallOptions,
@@ -138,9 +157,10 @@ export class Authenticator {
     return `${explanations[failure]}${offered ? ` (${who} ${offered.join(", ")})` : ""}`;
   }
 
-  #failed(why: string): InitiatorError {
+  #failed(why: string, cause?: InitiatorError): InitiatorError {
     const message = `Authentication with the controller at ${this.#peer} failed: ${why}.`;
-    return new InitiatorError("authentication-failed", message, { peer: this.#peer });
+    const facts = { ...cause?.facts, peer: this.#peer };
+    return new InitiatorError("authentication-failed", message, facts, cause && { cause });
   }
 }
 

@@ -48,7 +48,8 @@ const finalCodes: ReadonlySet<unknown> = new Set(["unsupported", "authentication
  */
 export function isFinal(error: unknown): boolean {
   if (!(error instanceof InitiatorError)) return true;
-  if (finalCodes.has(error.code)) return true;
+  // A connection that ends while it is authenticated does so for a wrong secret or a restart.
+  if (finalCodes.has(error.code)) return error.facts.endedBy === undefined;
   return error.facts.statusName === "connectInvalidHost" && error.facts.status?.dnr === true;
 }
 

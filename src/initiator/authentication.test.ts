@@ -9,7 +9,7 @@ import {
   dhchapHashes,
   type RetainedPsk,
 } from "../nvme/index.ts";
-import { Controller, InitiatorError } from "./index.ts";
+import { Controller, InitiatorError, type InitiatorLog } from "./index.ts";
 import { isFinal } from "./reconnect.ts";
 import type { FakeOptions } from "./testing/fake-target.ts";
 import { fake, open, settle, subsystemNqn } from "./testing/open.ts";
@@ -42,8 +42,18 @@ test("a host authenticates every queue, in each hash and group, one and both way
     for (const group of dhchapGroups.filter((name) => name === "null" || name === "ffdhe2048")) {
       for (const keys of [{ secret }, both]) {
         const authentication = { ...keys, hashes: [hash], groups: [group] };
-        const { target: made, controller } = await open(target(), { hostNqn, authentication });
+        const logged: unknown[] = [];
+        const log: InitiatorLog = (event, fields) => {
+          if (event === "authenticated") logged.push(fields);
+        };
+        const options = { hostNqn, authentication, log };
+        const { target: made, controller } = await open(target(), options);
         await (await controller.openNamespace(1)).flush();
+        const how = { hash, group, bidirectional: keys === both };
+        assert.deepEqual(logged, [
+          { qid: 0, ...how },
+          { qid: 1, ...how },
+        ]);
         assert.equal(made.queues.length, 2);
         for (const { authenticated } of made.queues) {
           assert.ok(authenticated?.kind === "authenticated");

@@ -72,7 +72,7 @@ export class Authenticator {
   }
 
   /**
-   * Authenticates a queue as its controller asks.
+   * Authenticates a queue as its controller asks; returns how, `undefined` where that is not at all.
    * @throws InitiatorError `authentication-failed`, or what `Channel.execute` throws.
    */
   async authenticate(
@@ -80,16 +80,16 @@ export class Authenticator {
     asked: Connected["authentication"],
     isSecured: boolean,
     options: CallOptions,
-  ): Promise<void> {
+  ): Promise<DhchapResult | undefined> {
     if (asked === "none") {
       // The Linux target asks on the admin queue only, or on all; never on none with keys set.
-      if (this.#controllerSecret === undefined || isSecured || channel.qid !== 0) return;
+      if (this.#controllerSecret === undefined || isSecured || channel.qid !== 0) return undefined;
       throw this.#failed("it did not ask for authentication, so it did not prove who it is");
     }
     if (asked === "secure-channel" && !isSecured) {
       throw this.#failed("it wants a secure channel. Connect with `tls`");
     }
-    await this.#run(channel, "none", options);
+    return this.#run(channel, "none", options);
   }
 
   /** Authenticates an admin queue, and makes the key for the secure channel that follows. */

@@ -9,6 +9,7 @@ import {
 } from "node:tls";
 import type { TlsPolicy } from "./discovery.ts";
 import { type Door, nowMs, servePlain, serveStream } from "./driver-socket.ts";
+import { sendNoTickets } from "./driver-tickets.ts";
 import { TargetError, type TargetErrorCode } from "./error.ts";
 import { Target, type TargetOptions } from "./target.ts";
 import { type TlsKey, TlsKeys } from "./tls-keys.ts";
@@ -152,6 +153,7 @@ function makeTlsServer(target: Target, door: Door, keys: TlsKeys): TlsServer {
       return found.psk.key;
     },
   });
+  sendNoTickets(server);
   server.on("secureConnection", (socket) => {
     serveStream(socket, door, parties.get(socket));
   });

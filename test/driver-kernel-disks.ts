@@ -4,7 +4,9 @@
  * blocks; on three ports.
  */
 
+import assert from "node:assert/strict";
 import { open } from "node:fs/promises";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import {
   type Controller,
@@ -12,7 +14,10 @@ import {
   type ControllerOptions,
   connectController,
 } from "../src/initiator/index.ts";
+import { makeScratchFolder } from "../src/vm/index.ts";
+import { dissect, findFaults } from "./driver-capture.ts";
 import { KernelTarget, scratchDevice } from "./driver-nvmet.ts";
+import { has } from "./driver-tools.ts";
 
 /** The subsystem with all disks, and another one. */
 export const disksNqn = "nqn.2026-11.org.example:disks";
@@ -64,10 +69,35 @@ export class KernelDisks implements AsyncDisposable {
     return this.target[Symbol.asyncDispose]();
   }
 
+  /** Resets the machine, and sets everything up again; what was in memory is gone. */
+  async reset(): Promise<void> {
+    await this.target.reset();
+    await addDisks(this.target);
+    await addPorts(this.target);
+  }
+
   /** Connects to the subsystem with all disks. */
   connect(options: Partial<ControllerOptions & { port: number }> = {}): Promise<Controller> {
     const address = { host: "127.0.0.1", port: this.forwarded.disks };
     return connectController({ ...address, subsystemNqn: disksNqn, hostNqn, ...options });
+  }
+
+  /**
+   * Does something of which tshark must find nothing wrong; keep it short.
+   * @returns the types of the PDUs that it has read, as numbers; none where it is not installed.
+   */
+  async captured(t: TestContext, body: () => Promise<void>): Promise<ReadonlySet<number>> {
+    if (!(await has(t, "tshark"))) return new Set();
+    await using folder = await makeScratchFolder();
+    const path = join(folder.path, "capture.pcap");
+    {
+      await using _ = await this.target.vm.capture(path);
+      await body();
+    }
+    assert.deepEqual(await findFaults(path), []);
+    const rows = await dissect(path, "nvme-tcp", ["nvme-tcp.type"]);
+    t.diagnostic(`${rows.length} frames`);
+    return new Set(rows.flatMap(([types = ""]) => types.split(",").map(Number)));
   }
 
   /** How the file of `ids.scratch` begins. */

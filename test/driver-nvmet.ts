@@ -30,7 +30,7 @@ export type Attributes = Readonly<Record<string, string | number>>;
 /** A booted probe whose kernel is a target. */
 export class KernelTarget implements AsyncDisposable {
   readonly vm: Vm;
-  readonly probe: Probe;
+  #probe: Probe;
   /** File of this machine that the probe has as `scratchDevice`. */
   readonly scratchPath: string;
   readonly #owned: AsyncDisposable;
@@ -55,13 +55,24 @@ export class KernelTarget implements AsyncDisposable {
 
   private constructor(vm: Vm, probe: Probe, scratchPath: string, owned: AsyncDisposable) {
     this.vm = vm;
-    this.probe = probe;
+    this.#probe = probe;
     this.scratchPath = scratchPath;
     this.#owned = owned;
   }
 
+  get probe(): Probe {
+    return this.#probe;
+  }
+
   [Symbol.asyncDispose](): PromiseLike<void> {
     return this.#owned[Symbol.asyncDispose]();
+  }
+
+  /** Resets the machine in the middle of what it does; the target is empty when it is back. */
+  async reset(): Promise<void> {
+    const after = this.vm.serialEnd;
+    await this.vm.reset();
+    this.#probe = await prepare(this.vm, after);
   }
 
   /** A disk of memory; returns its path. Blocks of `badSectors` (512 bytes each) cannot be read. */
@@ -192,8 +203,8 @@ export class KernelTarget implements AsyncDisposable {
 }
 
 /** Waits for the shell, and makes the probe a target that is on QEMU's network. */
-async function prepare(vm: Vm): Promise<Probe> {
-  const probe = await Probe.of(vm);
+async function prepare(vm: Vm, after = 0): Promise<Probe> {
+  const probe = await Probe.of(vm, after);
   // udev gives the card its name some time after the kernel has found it.
   const card = await probe.until("ls /sys/class/net | grep ^en", boot);
   await probe.succeed(`ip address add 10.0.2.15/24 dev ${card} && ip link set ${card} up`);

@@ -180,6 +180,14 @@ scenario("a host without a key, with a wrong one, or that is not listed, is refu
   await assert.rejects(stranger, { code: "status", message: /this host is not allowed/ });
 });
 
+scenario("tshark finds nothing wrong with an authentication, and with a refusal", async (t) => {
+  await target.setHost(hostNqn, { dhchap_hash: "hmac(sha512)", dhchap_dhgroup: "ffdhe3072" });
+  await disks.captured(t, async () => {
+    await authenticate({ secret, controllerSecret });
+    await assert.rejects(authenticate({ secret: wrong }), { code: "authentication-failed" });
+  });
+});
+
 const tlsNqn = "nqn.2026-11.org.example:tls";
 const tlsParties = { hostnqn: hostNqn, subnqn: tlsNqn };
 const psk = new ConfiguredPsk(new Uint8Array(32).fill(3), "sha256");

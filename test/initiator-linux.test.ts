@@ -341,3 +341,27 @@ scenario("a namespace that one host protects is read-only for another one", asyn
   await free;
   await disk.write(0, Buffer.alloc(4096));
 });
+
+scenario("tshark finds nothing wrong with what both ends say", async (t) => {
+  const types = await disks.captured(t, async () => {
+    await discover({ host: "127.0.0.1", port: disks.forwarded.disks, hostNqn });
+    for (const digests of digestKinds) {
+      await using controller = await disks.connect({ digests, ioQueues: 2 });
+      await controller.namespaces();
+      await controller.logs.errors();
+      await using disk = await controller.openNamespace(ids.memory4k);
+      for (const length of [4096, 16384, 65536, mebibyte + 4096]) {
+        const data = Buffer.alloc(length, `${length}`);
+        await disk.write(4096, data);
+        assert.equal(await disk.compare(4096, data), true);
+      }
+      await disk.writeZeroes(0, 65536);
+      await disk.deallocate(65536, 65536, { contents: "any" });
+      await disk.flush();
+      const verify = command("verify", { nsid: ids.memory4k, slba: 0n, nlb: 1 });
+      await assert.rejects(controller.executeIo(verify), { code: "status" });
+    }
+  });
+  // ICReq and ICResp, commands and responses, data both ways, R2T.
+  if (types.size > 0) assert.deepEqual([...types].sort(), [0, 1, 4, 5, 6, 7, 9]);
+});

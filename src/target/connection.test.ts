@@ -270,10 +270,10 @@ test("where only discovery is, no subsystem can be reached", async () => {
 
 test("a host whose TLS key is for others may not connect", async () => {
   const { open } = makeTarget();
-  await open({ tls: { hostnqn, subnqn } });
+  await open({ tls: { hostnqn, subnqn, isGenerated: false } });
   const other = "nqn.2026-11.org.example:other";
-  await assert.rejects(open({ tls: { hostnqn: other, subnqn } }), /connectInvalidHost/);
-  await assert.rejects(open({ tls: { hostnqn, subnqn: other } }), /connectInvalidHost/);
+  await assert.rejects(open({ tls: { hostnqn: other, subnqn, isGenerated: false } }), /connectInvalidHost/);
+  await assert.rejects(open({ tls: { hostnqn, subnqn: other, isGenerated: false } }), /connectInvalidHost/);
 });
 
 test("damaged data fails its command, which may be sent again; the connection goes on", async () => {

@@ -192,7 +192,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
     this.statistics = controller.statistics;
     this.#intake.attach(attachment);
     this.#receiver.framing = this.#framing(attachment);
-    if (!authentication) this.complete();
+    if (authentication?.isDone ?? true) this.complete();
   }
 
   /** Connect and authentication are through: the connection is not half open any more. */

@@ -23,6 +23,7 @@ import { type Answer, failure, success } from "./answer.ts";
 import { ErrorLog } from "./error-log.ts";
 import { asyncEventsMax, keepAliveUnitMs } from "./limits.ts";
 import type { ReservationNotice } from "./reservations.ts";
+import type { ChannelSecurity } from "./secure-channel.ts";
 import type { Statistics } from "./statistics.ts";
 import type { HostAccess, Subsystem } from "./subsystem.ts";
 
@@ -49,6 +50,9 @@ export interface ControllerHost {
 /** How a controller begins. */
 export interface ControllerOptions {
   readonly isDiscovery: boolean;
+  readonly security: ChannelSecurity;
+  /** It is there to make a key for TLS. */
+  readonly isKeyOnly: boolean;
   /** 0 for none. */
   readonly katoMs: number;
   readonly nowMs: number;
@@ -69,6 +73,9 @@ export class Controller {
   readonly host: ControllerHost;
   readonly admin: QueueLink;
   readonly isDiscovery: boolean;
+  /** How its admin queue is secured. */
+  readonly security: ChannelSecurity;
+  readonly isKeyOnly: boolean;
   readonly ioQueues = new Map<number, QueueLink>();
   readonly errors = new ErrorLog();
   /** Counts of the host, whatever its controllers. */
@@ -109,6 +116,8 @@ export class Controller {
     this.admin = admin;
     this.statistics = options.statistics;
     this.isDiscovery = options.isDiscovery;
+    this.security = options.security;
+    this.isKeyOnly = options.isKeyOnly;
     this.katoMs = Math.ceil(options.katoMs / keepAliveUnitMs) * keepAliveUnitMs;
     this.lastActivityMs = options.nowMs;
   }

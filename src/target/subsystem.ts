@@ -4,6 +4,7 @@ import type { DhchapGroup, DhchapHash } from "../nvme/index.ts";
 import type { Controller } from "./controller.ts";
 import { namespacesMax, type TargetLimits } from "./limits.ts";
 import { Namespace, type NamespaceOptions } from "./namespace.ts";
+import type { TlsPolicy } from "./secure-channel.ts";
 
 /** What one host may do, and what it must know. */
 export interface HostAccess {
@@ -36,6 +37,12 @@ export interface SubsystemOptions {
   readonly firmware?: string;
   /** Who may connect: everybody, or the hosts named by their NQNs or as `everyHost`. */
   readonly hosts: "any" | ReadonlyMap<string, HostAccess>;
+  /**
+   * Whether hosts must, may or must not come by TLS, where their listener leaves that open;
+   * "optional" unless told. Where it is "required" and the listener takes both, a host with a
+   * `secret` may come in the clear to make its key by authentication, and for nothing else.
+   */
+  readonly tls?: TlsPolicy;
   readonly namespaces?: readonly NamespaceOptions[];
 }
 
@@ -49,6 +56,7 @@ export class Subsystem {
   readonly serial: string;
   readonly model: string;
   readonly firmware: string;
+  readonly tls: TlsPolicy;
   readonly namespaces = new Map<number, Namespace>();
   readonly controllers = new Map<number, Controller>();
   /** Device calls of connections that are gone, by host identifier: they may still write. */
@@ -64,6 +72,7 @@ export class Subsystem {
     this.model = options.model ?? modelDefault;
     this.firmware = options.firmware ?? firmwareDefault;
     this.hosts = options.hosts;
+    this.tls = options.tls ?? "optional";
     this.#limits = limits;
     for (const namespace of options.namespaces ?? []) this.addNamespace(namespace);
   }

@@ -8,6 +8,7 @@ import {
   type Completion,
   cc,
   command,
+  commands,
   connectData,
   type DataPointer,
   type Digests,
@@ -100,6 +101,7 @@ export class TestQueue {
     local: string,
     tls?: Transport["tlsParties"],
     isDiscoveryOnly = false,
+    tlsPolicy: Transport["tlsPolicy"] = tls ? "required" : "off",
   ) {
     const queue = this;
     const connection = target.accept({
@@ -107,6 +109,7 @@ export class TestQueue {
       remote: { address: "192.0.2.9", port: 50000, family: "ipv4" },
       ...(tls ? { tlsParties: tls } : {}),
       isDiscoveryOnly,
+      tlsPolicy,
       get bufferedBytes() {
         return queue.bufferedBytes;
       },
@@ -161,7 +164,7 @@ export class TestQueue {
     const { data = new Uint8Array(0), readBytes = 0, inCapsule = true, fused = 0 } = options;
     const cid = options.cid ?? this.#nextCid++;
     const { promise, resolve } = Promise.withResolvers<Reply>();
-    const isFabrics = ["connect", "disconnect"].includes(value.name);
+    const isFabrics = commands[value.name].set === "fabrics";
     const read = new Uint8Array(readBytes);
     this.waiting.set(cid, { isFabrics, data, read, done: resolve });
     const lengthBytes = options.sglBytes ?? data.length + readBytes;
@@ -235,6 +238,8 @@ export interface HostOptions {
   readonly tls?: Transport["tlsParties"];
   readonly withoutFlowControl?: boolean;
   readonly isDiscoveryOnly?: boolean;
+  /** Of the listener: "required" with `tls`, else "off", unless told. */
+  readonly tlsPolicy?: Transport["tlsPolicy"];
 }
 
 /** Name of the test host. */
@@ -279,8 +284,15 @@ export class TestHost {
 
   /** A new connection that is initialised. */
   queue(): TestQueue {
-    const { local = "192.0.2.1", dgst, hpda, tls, isDiscoveryOnly } = this.#options;
-    const queue = new TestQueue(this.#target, this.#clock, local, tls, isDiscoveryOnly);
+    const { local = "192.0.2.1", dgst, hpda, tls, isDiscoveryOnly, tlsPolicy } = this.#options;
+    const queue = new TestQueue(
+      this.#target,
+      this.#clock,
+      local,
+      tls,
+      isDiscoveryOnly,
+      tlsPolicy,
+    );
     queue.initialize(dgst, hpda);
     return queue;
   }

@@ -97,22 +97,23 @@ test("a host that comes back makes a new key", async () => {
 
 test("a subsystem that requires TLS takes no data in the clear", async () => {
   await using server = await serve({ hosts, tls: "required" }, optional);
-  const refusals: readonly [string, Partial<ControllerOptions>, InitiatorError["code"], RegExp][] = [
-    ["without a secret", {}, "unsupported", /authentication/],
-    ["without TLS", { authentication: { secret } }, "authentication-failed", /secure channel/],
+  const refusals: readonly [string, Partial<ControllerOptions>, InitiatorError["code"], RegExp][] =
     [
-      "with another secret",
-      { authentication: { secret: controllerSecret }, tls: fromAuthentication },
-      "authentication-failed",
-      /secrets of both ends differ/,
-    ],
-    [
-      "with a hash that gives no key",
-      { authentication: { secret, hashes: ["sha512", "sha384"] }, tls: fromAuthentication },
-      "unsupported",
-      /sha256/,
-    ],
-  ];
+      ["without a secret", {}, "unsupported", /authentication/],
+      ["without TLS", { authentication: { secret } }, "authentication-failed", /secure channel/],
+      [
+        "with another secret",
+        { authentication: { secret: controllerSecret }, tls: fromAuthentication },
+        "authentication-failed",
+        /secrets of both ends differ/,
+      ],
+      [
+        "with a hash that gives no key",
+        { authentication: { secret, hashes: ["sha512", "sha384"] }, tls: fromAuthentication },
+        "unsupported",
+        /sha256/,
+      ],
+    ];
   for (const [name, options, code, message] of refusals) {
     await assert.rejects(server.connect({ ...options, ioQueues: 1 }), (error) => {
       assert.ok(error instanceof InitiatorError, name);

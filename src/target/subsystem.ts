@@ -1,5 +1,6 @@
 /** One subsystem: namespaces, who may come, and the controllers that hosts have made. */
 
+import { isDeepStrictEqual } from "node:util";
 import type { DhchapGroup, DhchapHash } from "../nvme/index.ts";
 import type { Controller } from "./controller.ts";
 import { namespacesMax, type TargetLimits } from "./limits.ts";
@@ -61,7 +62,7 @@ export class Subsystem {
   readonly controllers = new Map<number, Controller>();
   /** Device calls of connections that are gone, by host identifier: they may still write. */
   readonly leftovers = new Map<string, Set<Promise<unknown>>>();
-  hosts: "any" | ReadonlyMap<string, HostAccess>;
+  #hosts: "any" | ReadonlyMap<string, HostAccess>;
   readonly #limits: TargetLimits;
   #lastCntlid = 0;
 
@@ -71,7 +72,7 @@ export class Subsystem {
     this.serial = options.serial;
     this.model = options.model ?? modelDefault;
     this.firmware = options.firmware ?? firmwareDefault;
-    this.hosts = options.hosts;
+    this.#hosts = options.hosts;
     this.tls = options.tls ?? "optional";
     this.#limits = limits;
     for (const namespace of options.namespaces ?? []) this.addNamespace(namespace);
@@ -101,7 +102,8 @@ export class Subsystem {
     const namespace = this.namespaces.get(nsid);
     if (!namespace) return false;
     this.namespaces.delete(nsid);
-    for (const controller of this.controllers.values()) controller.abortNamespace(nsid);
+    for (const controller of this.controllers.values())
+      controller.abortNamespace(nsid, "abortRequested");
     this.namespaceChanged(nsid);
     return true;
   }
@@ -113,7 +115,17 @@ export class Subsystem {
 
   /** What a host may do here; undefined when it may not come. */
   accessOf(hostnqn: string): HostAccess | undefined {
-    return this.hosts === "any" ? {} : (this.hosts.get(hostnqn) ?? this.hosts.get(everyHost));
+    return this.#hosts === "any" ? {} : (this.#hosts.get(hostnqn) ?? this.#hosts.get(everyHost));
+  }
+
+  /** Changes who may come, and ends the controllers of hosts for which something changed. */
+  setHosts(hosts: SubsystemOptions["hosts"]): void {
+    this.#hosts = hosts;
+    for (const controller of [...this.controllers.values()]) {
+      const { hostnqn, access } = controller.host;
+      if (isDeepStrictEqual(this.accessOf(hostnqn), access)) continue;
+      controller.end("what the host may do here has changed");
+    }
   }
 
   /** A controller id that is free; undefined when there are too many controllers. */

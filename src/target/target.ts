@@ -116,7 +116,7 @@ export class Target implements Services {
     if (this.#subsystems.has(options.nqn)) {
       throw new RangeError(`Cannot add subsystem ${options.nqn}: there is one of that name.`);
     }
-    if (options.hosts !== "any") for (const access of options.hosts.values()) checkAccess(access);
+    checkHosts(options.hosts);
     const subsystem = new Subsystem(options, this.limits);
     this.#subsystems.set(options.nqn, subsystem);
     this.discoveryChanged();
@@ -133,6 +133,19 @@ export class Target implements Services {
     }
     this.discoveryChanged();
     return true;
+  }
+
+  /**
+   * Changes who may come to a subsystem. Hosts that may no longer, or may do something else now,
+   * are disconnected; discovery controllers tell their hosts. False when there is no such subsystem.
+   * @throws RangeError as `addSubsystem`.
+   */
+  setHosts(nqn: string, hosts: SubsystemOptions["hosts"]): boolean {
+    checkHosts(hosts);
+    const subsystem = this.#subsystems.get(nqn);
+    subsystem?.setHosts(hosts);
+    if (subsystem) this.discoveryChanged();
+    return subsystem !== undefined;
   }
 
   /** Hosts can connect there from now on, until the returned function is called. */
@@ -365,6 +378,10 @@ function isName(nqn: string): boolean {
 }
 
 /** Access that cannot be is found when the target is made, not when a host comes. */
+function checkHosts(hosts: SubsystemOptions["hosts"]): void {
+  if (hosts !== "any") for (const access of hosts.values()) checkAccess(access);
+}
+
 function checkAccess({ secret, controllerSecret, hashes, groups }: HostAccess): void {
   for (const text of [secret, controllerSecret]) if (text !== undefined) secretOf(text);
   for (const [what, list] of Object.entries({ hashes, groups })) {

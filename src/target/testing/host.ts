@@ -18,6 +18,7 @@ import {
   encodeCommand,
   encodeIcReq,
   encodeProperty,
+  fabricsOpcode,
   initialFraming,
   type Pdu,
   PduStream,
@@ -177,6 +178,19 @@ export class TestQueue {
     return promise;
   }
 
+  /** Sends the 64 bytes of a command without data as they are. */
+  sendRaw(sqe: Uint8Array): Promise<Reply> {
+    const { promise, resolve } = Promise.withResolvers<Reply>();
+    const nothing = new Uint8Array(0);
+    const cid = sqe[2]! + sqe[3]! * 256;
+    const isFabrics = sqe[0] === fabricsOpcode;
+    this.waiting.set(cid, { isFabrics, data: nothing, read: nothing, done: resolve });
+    const out: Uint8Array[] = [];
+    appendCapsuleCmd(out, this.framing, sqe);
+    this.push(Buffer.concat(out), this.pieceBytes);
+    return promise;
+  }
+
   /** Sends an H2CData as told, right or wrong. */
   sendData(cccid: number, ttag: number, datao: number, data: Uint8Array, last: boolean): void {
     const out: Uint8Array[] = [];
@@ -285,14 +299,7 @@ export class TestHost {
   /** A new connection that is initialised. */
   queue(): TestQueue {
     const { local = "192.0.2.1", dgst, hpda, tls, isDiscoveryOnly, tlsPolicy } = this.#options;
-    const queue = new TestQueue(
-      this.#target,
-      this.#clock,
-      local,
-      tls,
-      isDiscoveryOnly,
-      tlsPolicy,
-    );
+    const queue = new TestQueue(this.#target, this.#clock, local, tls, isDiscoveryOnly, tlsPolicy);
     queue.initialize(dgst, hpda);
     return queue;
   }

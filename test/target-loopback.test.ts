@@ -1,7 +1,7 @@
 /** Our host and our target over loopback sockets: what each says, the other understands. */
 
 import assert from "node:assert/strict";
-import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,6 +85,25 @@ for (const digests of [
     assert.ok(found.every((byte) => byte === 0));
   });
 }
+
+test("zeros that may deallocate free what a file takes, and read as zeros", async (t) => {
+  if (process.platform !== "linux") return t.skip("only Linux has fallocate");
+  const path = join(folder, "freed");
+  await writeFile(path, pattern(8 * mebibyte, 5));
+  await using device = await FileDisk.open(path);
+  await using server = await serve(device);
+  await using controller = await connectController({ ...server.address, ...options });
+  await using disk = await controller.openNamespace(1);
+  const before = (await stat(path)).blocks;
+  await disk.writeZeroes(mebibyte, 4 * mebibyte);
+  const found = new Uint8Array(8 * mebibyte);
+  await disk.read(0, found);
+  const wanted = pattern(8 * mebibyte, 5);
+  wanted.fill(0, mebibyte, 5 * mebibyte);
+  assert.ok(Buffer.from(found.buffer).equals(wanted));
+  const { blocks } = await stat(path);
+  assert.ok(blocks <= before - (4 * mebibyte) / 512, `${blocks} of ${before} blocks`);
+});
 
 test("many reads and writes at a time, over several queues, stay apart", async () => {
   const device = new MemoryDisk({ sizeBytes: 64 * mebibyte });

@@ -158,9 +158,12 @@ async function writeZeroes(
   const range = checkRange(namespace, command.slba, command.nlb);
   if ("status" in range) return range;
   const { offsetBytes, lengthBytes } = range;
-  await namespace.gate.shared(() =>
-    namespace.device.writeZeroes(offsetBytes, lengthBytes, { signal }),
-  );
+  const { device } = namespace;
+  await namespace.gate.shared(async () => {
+    // What is freed reads as zeros, or as before: zeros are then written where there are none.
+    if (command.control.deac) await device.deallocate?.(offsetBytes, lengthBytes, { signal });
+    await device.writeZeroes(offsetBytes, lengthBytes, { signal });
+  });
   if (command.control.fua || controller.isWriteThrough) await namespace.device.flush();
   return success();
 }

@@ -357,6 +357,17 @@ test("only hosts on the list may connect, and discovery shows them what they may
   }
 });
 
+test("a subsystem that is removed takes its hosts' queues along, and is not found any more", async () => {
+  const { open, target } = makeTarget();
+  const host = await open({}, 2);
+  const discovery = await open({ subnqn: discoveryNqn }, 0);
+  assert.ok(target.removeSubsystem(subnqn));
+  assert.ok(host.admin.isEnded && host.io.every(({ isEnded }) => isEnded));
+  assert.ok(!discovery.admin.isEnded);
+  await assert.rejects(open(), /connectInvalidParameters/);
+  assert.ok(!target.removeSubsystem(subnqn));
+});
+
 test("Disconnect ends an I/O queue after its answer, and is not for the admin queue", async () => {
   const { open, events } = makeTarget();
   const host = await open({}, 2);

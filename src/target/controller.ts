@@ -88,6 +88,8 @@ export class Controller {
   readonly reservationMask = new Map<number, number>();
   readonly reservationNotices: { readonly type: ReservationNotice["type"]; nsid: number }[] = [];
   reservationNoticeCount = 0n;
+  /** What the host says that it does, as it set it (feature 16h). */
+  hostBehavior: Uint8Array = new Uint8Array(0);
   /** Writes go through to the medium: the host switched the volatile cache off. */
   isWriteThrough = false;
   /** Keep Alive Timeout; 0 for none. */
@@ -276,6 +278,7 @@ export class Controller {
     this.#reported.clear();
     this.#events = 0;
     this.isWriteThrough = false;
+    this.hostBehavior = new Uint8Array(0);
     this.remembered.clear();
     for (const queue of this.ioQueues.values()) queue.end("the host reset the controller");
     this.ioQueues.clear();

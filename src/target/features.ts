@@ -86,7 +86,7 @@ export function getFeatures(
     case feature.keepAliveTimer:
       return success(controller.katoMs);
     case feature.hostBehavior:
-      return padded(new Uint8Array(hostBehaviorBytes), lengthBytes);
+      return padded(controller.hostBehavior, lengthBytes);
     case feature.hostIdentifier:
       if (command.cdw11 % 2 === 0) return failure("invalidField", at.cdw11);
       return padded(Buffer.from(controller.host.hostid, "hex"), lengthBytes);
@@ -137,7 +137,9 @@ export function setFeatures(
       return success(controller.katoMs);
     }
     case feature.hostBehavior:
-      return data.length >= hostBehaviorBytes ? success() : failure("sglInvalidData");
+      if (data.length < hostBehaviorBytes) return failure("sglInvalidData");
+      controller.hostBehavior = data.slice(0, hostBehaviorBytes);
+      return success();
     case feature.hostIdentifier:
       // Over fabrics, Connect has said it.
       return failure("commandSequence", at.fid);

@@ -136,6 +136,26 @@ test("a host is told of each feature whether it is there, and Get Features agree
   }
 });
 
+test("Host Behavior Support is given back as it was set, until a reset", async () => {
+  const { open } = makeTarget();
+  const host = await open({}, 0);
+  const fid = feature.hostBehavior;
+  const get = async () => {
+    const { data } = await host.admin.send(command("getFeatures", { fid }), { readBytes: 512 });
+    return data;
+  };
+  assert.deepEqual(await get(), new Uint8Array(512));
+  const data = new Uint8Array(512).fill(1, 0, 3);
+  assert.equal(
+    (await host.admin.send(command("setFeatures", { fid }), { data })).status,
+    "success",
+  );
+  assert.deepEqual(await get(), data);
+  await host.enable({ en: false });
+  await host.enable();
+  assert.deepEqual(await get(), new Uint8Array(512));
+});
+
 test("Get Log Page refuses offsets by index, and keeps what it tells until the host has done", async () => {
   const { open, target } = makeTarget();
   const { admin } = await open();
@@ -216,6 +236,26 @@ test("sizes and counts are what the limits say: MDTS, entries, in-capsule data, 
   assert.equal((await host.connect(host.queue(), 5)).status, "connectInvalidParameters");
   const large = await host.connect(host.queue(), 1, { sqsize: 65 });
   assert.equal(large.status, "connectInvalidParameters");
+});
+
+test("limits that hosts could not be told of are refused when the target is made", () => {
+  for (const limits of [
+    { transferBytesMax: 100_000 },
+    { transferBytesMax: 2048 },
+    { capsuleDataBytesMax: 100 },
+    { capsuleDataBytesMax: -16 },
+    { queueEntriesMax: 1 },
+    { queueEntriesMax: 65536 },
+    { ioQueuesMax: 0 },
+    { ioQueuesMax: 65535 },
+    { connectionsMax: 0.5 },
+  ]) {
+    const [name] = Object.keys(limits);
+    assert.throws(() => makeTarget(undefined, {}, { limits }), {
+      name: "RangeError",
+      message: new RegExp(`^Cannot make a target with ${name} `),
+    });
+  }
 });
 
 test("a host gets 128 I/O queues, and each one works", async () => {

@@ -236,6 +236,8 @@ async function reserve(
   data: Uint8Array,
 ): Promise<Answer> {
   const host = { hostid: controller.host.hostid, cntlid: controller.cntlid };
+  // Who reserves must be told apart from others.
+  if (/^0*$/.test(host.hostid)) return failure("hostIdNotSet");
   const { reservations } = namespace;
   const { iekey } = command.action;
   let outcome: ReservationOutcome;

@@ -183,6 +183,8 @@ test("keys are registered, replaced and given up as the actions say", async () =
   const { open } = makeTarget();
   const [first, second] = [await open({ hostid: 1 }), await open({ hostid: 2 })];
   const { register: enter, unregister, replace } = registerAction;
+  assert.equal(await register(first, 0n), "invalidField", "a key of 0 is none");
+  assert.equal(await register(await open({ hostid: 0 }), 1n), "hostIdNotSet");
   assert.equal(await register(first, 1n), "success");
   assert.equal(await register(first, 1n), "success", "the same key again");
   assert.equal(await register(first, 9n), "reservationConflict", "another key");

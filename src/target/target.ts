@@ -19,7 +19,7 @@ import { TargetConnection } from "./connection.ts";
 import { Controller } from "./controller.ts";
 import { encodeDiscovery, type Listening, type Referral } from "./discovery.ts";
 import { GeneratedKeys } from "./generated-keys.ts";
-import { adminQueueEntriesMax, defaultLimits, type TargetLimits } from "./limits.ts";
+import { adminQueueEntriesMax, checkLimits, defaultLimits, type TargetLimits } from "./limits.ts";
 import { BufferPool, ByteBudget } from "./pool.ts";
 import type { Services, SuccessPolicy } from "./services.ts";
 import { Statistics, type StatisticsSnapshot } from "./statistics.ts";
@@ -85,9 +85,11 @@ export class Target implements Services {
   readonly #hosts = new Map<string, Statistics>();
   #genctr = 1n;
 
-  /** @throws RangeError when a name is taken twice, a secret is malformed or a list empty. */
+  /** @throws RangeError when a name is taken twice, a secret is malformed, a list empty, or a
+   *   limit none that can be. */
   constructor(options: TargetOptions, world: TargetWorld) {
     this.limits = { ...defaultLimits, ...options.limits };
+    checkLimits(this.limits);
     this.budget = new ByteBudget(this.limits.bytesInFlightMax);
     this.log = options.log ?? (() => {});
     this.successPolicy = options.successPolicy ?? "without-flow-control";

@@ -1,6 +1,7 @@
 export {
   type AnaGroup,
   type AnaLog,
+  anaLogBytesMax,
   anaState,
   decodeAnaLog,
   encodeAnaLog,

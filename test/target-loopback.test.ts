@@ -1,13 +1,16 @@
 /** Our host and our target over loopback sockets: what each says, the other understands. */
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { connect as connectTls } from "node:tls";
 import { type BlockDevice, FileDisk, MemoryDisk, OverlayDisk } from "../src/block/index.ts";
 import { connectController, discover } from "../src/initiator/index.ts";
+import { ConfiguredPsk } from "../src/nvme/index.ts";
 import { createTarget, type ListenOptions, type SubsystemOptions } from "../src/target/index.ts";
 
 const subsystemNqn = "nqn.2026-11.org.example:disk";
@@ -233,6 +236,32 @@ for (const policy of ["required", "optional"] as const) {
     else await assert.rejects(plain);
   });
 }
+
+test("a target sends nothing but data after a TLS handshake", async () => {
+  const device = new MemoryDisk({ sizeBytes: mebibyte });
+  await using server = await serve(device, {}, { tls: { policy: "required", keys: [{ key }] } });
+  const parsed = ConfiguredPsk.parse(key);
+  assert.ok(parsed.ok);
+  const parties = { hostnqn: hostNqn, subnqn: subsystemNqn };
+  const { identity, key: psk } = parsed.psk.retain(hostNqn).tlsPsk(parties);
+  const socket = connectTls({
+    ...server.address,
+    minVersion: "TLSv1.3",
+    ciphers: "TLS_AES_128_GCM_SHA256",
+    pskCallback: () => ({ psk, identity }),
+    checkServerIdentity: () => undefined,
+  });
+  let tickets = 0;
+  socket.on("session", () => tickets++);
+  await once(socket, "secureConnect");
+  const request = Buffer.alloc(128);
+  request.set([0, 0, 128, 0, 128]);
+  socket.write(request);
+  const [answer] = await once(socket, "data");
+  assert.equal(answer.length, 128);
+  assert.equal(tickets, 0);
+  socket.destroy();
+});
 
 test("silence, garbage and giant lengths on many connections keep no host from its work", async () => {
   const device = new MemoryDisk({ sizeBytes: 8 * mebibyte });

@@ -1,6 +1,7 @@
 export {
   type AnaGroup,
   type AnaLog,
+  anaLogBytesMax,
   anaState,
   decodeAnaLog,
   encodeAnaLog,
@@ -230,6 +231,7 @@ export {
   nodeTlsFault,
   nodeTlsIdentityBytesMax,
   type ParsedPsk,
+  type PskDerivation,
   type PskHash,
   type PskParties,
   pskCipher,

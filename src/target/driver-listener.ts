@@ -8,6 +8,7 @@ import {
   type Server as TlsServer,
 } from "node:tls";
 import { type Door, nowMs, servePlain, serveStream } from "./driver-socket.ts";
+import { sendNoTickets } from "./driver-tickets.ts";
 import { TargetError, type TargetErrorCode } from "./error.ts";
 import type { TlsPolicy } from "./secure-channel.ts";
 import { Target, type TargetOptions } from "./target.ts";
@@ -157,6 +158,7 @@ function makeTlsServer(target: Target, door: Door, keys: TlsKeys): TlsServer {
       return found.psk.key;
     },
   });
+  sendNoTickets(server);
   server.on("secureConnection", (socket) => {
     serveStream(socket, door, parties.get(socket));
   });

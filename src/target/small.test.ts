@@ -129,6 +129,14 @@ test("TlsKeys finds the key of an identity, and whom it stands for", () => {
   assert.equal(new TlsKeys([{ key }]).find("anything else"), undefined);
 });
 
+test("TlsKeys finds the key of an identity as libnvme made it until 2025", () => {
+  const digest = "66GuqV08TsAGII39teWUfwQwizjv06Jy8jOcX3NAAzM=";
+  const early = identity.replace(/\S+$/, digest);
+  const found = new TlsKeys([{ key }]).find(early);
+  assert.equal(found?.psk.identity, early);
+  assert.notDeepEqual(found?.psk.key, new TlsKeys([{ key }]).find(identity)?.psk.key);
+});
+
 test("TlsKeys refuses keys that are malformed or for SHA-384, without showing them", () => {
   const long =
     "NVMeTLSkey-1:02:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwP/w0S89ELi3W2LxIcLXVsDn8kXZQ==:";

@@ -1,4 +1,4 @@
-/** A Linux host for tests: the kernel's own NVMe/TCP initiator, driven over the serial line. */
+/** Linux for tests: the kernel's own NVMe/TCP host and target, driven over the serial line. */
 
 import { defineAppliance } from "../src/image/index.ts";
 import { consoles, memoryRoot, scriptOnly } from "./common.ts";
@@ -40,8 +40,9 @@ export default defineAppliance({
 
   kernel: {
     package: "linux-image-cloud-amd64",
-    classes: ["nvme-host", "tls"],
-    modules: ["virtio_net", "virtio_blk", "ext4", "xfs"],
+    classes: ["nvme-host", "nvme-target", "tls"],
+    // What the target is configured by, and disks for it that are made of memory and files.
+    modules: ["virtio_net", "virtio_blk", "ext4", "xfs", "configfs", "null_blk", "loop"],
   },
 
   filesFrom: "probe",

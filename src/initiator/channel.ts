@@ -293,7 +293,8 @@ export class Channel {
   #onTransportEnded(cause: Error | undefined): void {
     this.#isTransportEnded = true;
     const detail = cause ? `the connection broke (${cause.message})` : "it closed the connection";
-    this.#queue.end({ code: "closed", detail, facts: {}, ...(cause ? { cause } : {}) });
+    const facts = { endedBy: "controller" } as const;
+    this.#queue.end({ code: "closed", detail, facts, ...(cause ? { cause } : {}) });
     this.#drain();
     this.#ended.resolve();
   }

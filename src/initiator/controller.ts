@@ -29,7 +29,7 @@ import { Features } from "./features.ts";
 import { type HostOptions, hostConfig, peerName } from "./host.ts";
 import { IoCall, interruptedError } from "./io-call.ts";
 import { Link, type LinkConfig } from "./link.ts";
-import { LogPages } from "./logs.ts";
+import { LogPages, readAnaLog } from "./logs.ts";
 import { hasIdentity, type NamespaceIdentifier, type NamespaceInfo } from "./namespace.ts";
 import { readNamespace, readNamespaces } from "./namespace-query.ts";
 import { OpenDisks, type Sighting } from "./open-disks.ts";
@@ -294,6 +294,8 @@ export class Controller implements AsyncDisposable {
       this.#emit({ type: "namespaces-changed", nsids });
     } else if (aet === asyncEventType.notice && info === notice.discoveryLog) {
       this.#emit({ type: "discovery-changed" });
+    } else if (aet === asyncEventType.notice && info === notice.ana) {
+      this.#emit({ type: "ana-changed", groups: await readAnaLog(admin, this.peer) });
     } else this.#emit({ type: "other", aet, info, lid });
   };
 

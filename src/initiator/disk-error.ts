@@ -13,6 +13,7 @@ const statuses: Readonly<Partial<Record<string, BlockError["code"]>>> = {
   namespaceNotReady: "gone",
   anaPersistentLoss: "gone",
   anaInaccessible: "gone",
+  anaTransition: "gone",
 } satisfies Partial<Record<StatusName, BlockError["code"]>>;
 
 /** An error of this part as one of a BlockDevice; an abort stays what it is. */

@@ -88,6 +88,7 @@ export class CommandIntake {
   #whole: Uint8Array | undefined;
   #wholeAt = 0;
   #openPair: FusedPair | undefined;
+  #incomingBytes = 0;
 
   constructor(connection: TargetConnection) {
     this.#connection = connection;
@@ -117,6 +118,11 @@ export class CommandIntake {
   /** An R2T is not answered yet. */
   get isExpectingData(): boolean {
     return this.#tags.size > 0;
+  }
+
+  /** Bytes of buffers whose data has not all come: nothing but receiving sets them free. */
+  get incomingBytes(): number {
+    return this.#incomingBytes;
   }
 
   /** Takes a command of 64 bytes at `at`; `dataLength` bytes of data follow in its capsule. */
@@ -158,6 +164,7 @@ export class CommandIntake {
         return;
       }
       transfer.buffer = this.#connection.data.forceBuffer(transfer.lengthBytes);
+      this.#incomingBytes += transfer.buffer.length;
     }
     transfer.buffer.set(bytes.subarray(from, to), this.#currentStart + offset);
   }
@@ -385,6 +392,7 @@ export class CommandIntake {
     const buffer = this.#connection.data.takeBuffer(transfer.lengthBytes, this.#wake);
     if (!buffer) return false;
     transfer.buffer = buffer;
+    this.#incomingBytes += buffer.length;
     transfer.isWaiting = false;
     transfer.ttag = this.#tags.add(transfer);
     const { cid, ttag, lengthBytes } = transfer;
@@ -405,6 +413,7 @@ export class CommandIntake {
     const connection = this.#connection;
     const { cid, nsid, job, lengthBytes, isDamaged, isAborted } = transfer;
     const owned = transfer.buffer;
+    if (owned) this.#incomingBytes -= owned.length;
     if (isDamaged || isAborted) {
       if (owned) connection.data.giveBuffer(owned);
       const name = isDamaged ? "transientTransport" : "abortRequested";

@@ -247,7 +247,8 @@ export class TargetConnection implements QueueLink, DataPathHost {
     if (this.#phase === "ended") return;
     this.#intake.startWaiting();
     this.outbox.flush();
-    const mayReceive = !this.isCongested() && this.data.heldBytes <= this.bytesMax;
+    const settledBytes = this.data.heldBytes - this.#intake.incomingBytes;
+    const mayReceive = !this.isCongested() && settledBytes <= this.bytesMax;
     if (mayReceive !== this.#isReceiving) {
       this.#isReceiving = mayReceive;
       this.transport.setReceiving(mayReceive);

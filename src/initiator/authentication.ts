@@ -40,6 +40,9 @@ export interface AuthenticationOptions {
   readonly groups?: readonly DhchapGroup[];
 }
 
+/** What a host offers in one authentication. */
+type Offer = Pick<AuthenticationOptions, "hashes" | "groups">;
+
 /** Who authenticates to whom. */
 export interface Parties {
   readonly hostnqn: string;
@@ -87,14 +90,25 @@ export class Authenticator {
       throw this.#failed("it did not ask for authentication, so it did not prove who it is");
     }
     if (asked === "secure-channel" && !isSecured) {
-      throw this.#failed("it wants a secure channel. Connect with `tls`");
+      throw this.#failed("it wants a secure channel. Connect with `tls` from authentication");
     }
     return this.#run(channel, "none", options);
   }
 
   /** Authenticates an admin queue, and makes the key for the secure channel that follows. */
   async concatenate(channel: Channel, options: CallOptions): Promise<RetainedPsk> {
-    const { generated } = await this.#run(channel, "newTlsPsk", options);
+    const { hashes = dhchapHashes, groups = dhchapGroups } = this.#options;
+    const offer = {
+      // Node's TLS has pre-shared keys of that hash only.
+      hashes: hashes.filter((hash) => hash === "sha256"),
+      groups: groups.filter((group) => group !== "null"),
+    };
+    if (offer.hashes.length === 0 || offer.groups.length === 0) {
+      const why = "a key for TLS is made with hash sha256 and a Diffie-Hellman group, not null";
+      const message = `Cannot connect to ${this.#peer} by TLS: ${why}. Allow both.`;
+      throw new InitiatorError("unsupported", message, { peer: this.#peer });
+    }
+    const { generated } = await this.#run(channel, "newTlsPsk", options, offer);
     if (generated) return generated;
     throw this.#failed("no key for TLS came of it");
   }
@@ -107,9 +121,10 @@ export class Authenticator {
     channel: Channel,
     concatenation: "none" | "newTlsPsk",
     options: CallOptions,
+    offer: Offer = this.#options,
   ): Promise<DhchapResult> {
     try {
-      return await this.#converse(channel, concatenation, options);
+      return await this.#converse(channel, concatenation, options, offer);
     } catch (cause) {
       const isCut = cause instanceof InitiatorError && cause.facts.endedBy !== undefined;
       if (!isCut || cause.code !== "closed") throw cause;
@@ -122,8 +137,8 @@ export class Authenticator {
     channel: Channel,
     concatenation: "none" | "newTlsPsk",
     options: CallOptions,
+    { hashes, groups }: Offer,
   ): Promise<DhchapResult> {
-    const { hashes, groups } = this.#options;
     const controllerSecret = this.#controllerSecret;
     const host = new DhchapHost({
       ...this.#parties,

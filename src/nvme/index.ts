@@ -158,7 +158,10 @@ export {
   type CommandEffects,
   commandsSupportedLog,
   encodeCommandsSupported,
+  encodeFeaturesSupported,
   encodeSupportedLogPages,
+  featureScope,
+  featuresSupportedLog,
   logPage,
   supportedLogPages,
 } from "./log-page.ts";

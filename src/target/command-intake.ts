@@ -24,7 +24,6 @@ import { FusedPair } from "./fused.ts";
 import { type HostTransfer, TransferTags } from "./host-transfer.ts";
 import { isReadOnlyFor } from "./identify.ts";
 import { hostDataBytes } from "./io-commands.ts";
-import { answerBytesMax } from "./limits.ts";
 import { decodePlainIo, emptyPlainIo, type PlainIo } from "./plain-io.ts";
 import type { HostData } from "./receiver.ts";
 
@@ -129,10 +128,12 @@ export class CommandIntake {
   /** Takes a command of 64 bytes at `at`; `dataLength` bytes of data follow in its capsule. */
   command(cid: number, bytes: Uint8Array, at: number, dataLength: number): PduFault | undefined {
     const attachment = this.#attachment;
-    const isPlain = attachment !== undefined && attachment.qid > 0 && !this.#openPair;
-    if (isPlain && decodePlainIo(bytes, at, this.#plain))
+    const isIo = attachment !== undefined && attachment.qid > 0;
+    if (isIo && decodePlainIo(bytes, at, this.#plain)) {
+      // It is not fused, so it is not the second half of an open pair.
+      if (this.#openPair) this.#breakPair();
       this.#plainIo(cid, dataLength, attachment);
-    else this.#decoded(cid, bytes, at, dataLength);
+    } else this.#decoded(cid, bytes, at, dataLength);
     return undefined;
   }
 
@@ -298,6 +299,11 @@ export class CommandIntake {
     this.#expect(transfer, data.placement === "capsule");
   }
 
+  #breakPair(): void {
+    this.#openPair?.break();
+    this.#openPair = undefined;
+  }
+
   /** The pair that a command opens or completes; any other command breaks an open one. */
   #pairFor(decoded: DecodedCommand): FusedPair | undefined {
     const open = this.#openPair;
@@ -341,7 +347,8 @@ export class CommandIntake {
       return failure("sglInvalidData", 32);
     }
     if (direction === "none" && data.lengthBytes > 0) return failure("sglInvalidData", 32);
-    if (data.lengthBytes > answerBytesMax) return failure("invalidField", 32);
+    const { transferBytesMax } = this.#connection.services.limits;
+    if (data.lengthBytes > transferBytesMax) return failure("invalidField", 32);
     if (isOut && data.lengthBytes !== this.#wantedBytes(command, data.lengthBytes)) {
       return failure("sglInvalidData", 32);
     }
@@ -428,13 +435,14 @@ export class CommandIntake {
     const connection = this.#connection;
     const { cid, command } = decoded;
     const { lengthBytes } = decoded.data;
+    const startMs = connection.nowMs();
     const abort = new AbortController();
     const call: Call = { cid, command, data, lengthBytes, signal: abort.signal };
     const result = this.#execute(call, pair);
     if (result === held) return;
     if (!(result instanceof Promise)) {
       if (owned) connection.data.giveBuffer(owned);
-      this.#answer(decoded, result);
+      this.#answer(decoded, result, startMs);
       return;
     }
     connection.track({
@@ -447,7 +455,7 @@ export class CommandIntake {
     });
     const work = result.then((answer) => {
       if (owned) connection.data.giveBuffer(owned);
-      this.#answer(decoded, answer);
+      this.#answer(decoded, answer, startMs);
       connection.flush();
     });
     connection.watch(work);
@@ -467,11 +475,25 @@ export class CommandIntake {
     return result;
   }
 
-  #answer({ cid, command, data }: Decoded, answer: Answer): void {
-    const { opc } = commands[command.name];
+  #answer({ cid, command, data }: Decoded, answer: Answer, startMs: number): void {
+    const { opc, set } = commands[command.name];
+    if (set === "io") this.#count(command, answer.status, startMs);
     const wanted = answer.data?.length ?? 0;
     const fits = answer.status !== 0 || wanted === 0 || wanted === data.lengthBytes;
     const final = fits ? answer : failure("sglInvalidData", 32);
     this.#connection.respond(cid, final, command.nsid, opc);
+  }
+
+  /** Counts an I/O command that is none of the data path's. */
+  #count(command: Command, status: number, startMs: number): void {
+    const connection = this.#connection;
+    const namespace = this.#attachment?.controller.subsystem.namespaces.get(command.nsid);
+    const kind = command.name === "write" ? "write" : "other";
+    const bytes = "nlb" in command ? command.nlb * (namespace?.blockSizeBytes ?? 0) : 0;
+    const tookMs = connection.nowMs() - startMs;
+    for (const statistics of [connection.statistics, namespace?.statistics]) {
+      if (status === 0) statistics?.[kind].add(bytes, tookMs);
+      else if (statistics) statistics[kind].failures++;
+    }
   }
 }

@@ -19,6 +19,7 @@ import {
   type Pdu,
   type PduFault,
   pduFault,
+  type StatusName,
 } from "../nvme/index.ts";
 import { type Answer, failure, statusBits } from "./answer.ts";
 import type { Authentication } from "./authentication.ts";
@@ -192,7 +193,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
     this.statistics = controller.statistics;
     this.#intake.attach(attachment);
     this.#receiver.framing = this.#framing(attachment);
-    if (!authentication) this.complete();
+    if (authentication?.isDone ?? true) this.complete();
   }
 
   /** Connect and authentication are through: the connection is not half open any more. */
@@ -260,17 +261,17 @@ export class TargetConnection implements QueueLink, DataPathHost {
     this.#watched.add(watched);
   }
 
-  abort(cid: number): boolean {
+  abort(cid: number, status: StatusName = "abortRequested"): boolean {
     const pending = this.#pending.get(cid);
     if (!pending?.abort()) return false;
-    this.respond(cid, failure("abortRequested"), pending.nsid, 0);
+    this.respond(cid, failure(status), pending.nsid, 0);
     this.flush();
     return true;
   }
 
-  abortNamespace(nsid: number): void {
+  abortNamespace(nsid: number, status: StatusName): void {
     for (const pending of [...this.#pending.values()]) {
-      if (pending.nsid === nsid) this.abort(pending.cid);
+      if (pending.nsid === nsid) this.abort(pending.cid, status);
     }
   }
 

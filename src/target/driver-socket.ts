@@ -3,6 +3,7 @@
 import { Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import type { TargetConnection } from "./connection.ts";
+import type { TlsPolicy } from "./secure-channel.ts";
 import type { Endpoint, Transport } from "./transport.ts";
 
 /** What is left to send may take so long after the end was asked for. */
@@ -22,6 +23,7 @@ export const nowMs = (): number => performance.now();
 /** What a listener does with its connections. */
 export interface Door {
   readonly isDiscoveryOnly: boolean;
+  readonly tlsPolicy: TlsPolicy;
   /** Makes the engine of a connection; undefined when the connection is to be closed. */
   accept(transport: Transport): TargetConnection | undefined;
 }
@@ -79,6 +81,7 @@ class SocketTransport implements Transport {
   readonly remote: Endpoint;
   readonly tlsParties?: NonNullable<Transport["tlsParties"]>;
   readonly isDiscoveryOnly: boolean;
+  readonly tlsPolicy: TlsPolicy;
   readonly connection: TargetConnection | undefined;
   readonly #socket: Socket;
   #linger: NodeJS.Timeout | undefined;
@@ -86,6 +89,7 @@ class SocketTransport implements Transport {
   constructor(socket: Socket, door: Door, tlsParties?: NonNullable<Transport["tlsParties"]>) {
     this.#socket = socket;
     this.isDiscoveryOnly = door.isDiscoveryOnly;
+    this.tlsPolicy = door.tlsPolicy;
     if (tlsParties) this.tlsParties = tlsParties;
     this.local = endpoint(socket.localAddress, socket.localPort);
     this.remote = endpoint(socket.remoteAddress, socket.remotePort);

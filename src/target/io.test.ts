@@ -9,7 +9,7 @@ import {
   encodeCommand,
   fuse,
 } from "../nvme/index.ts";
-import { pattern, type Reply, type TestQueue } from "./testing/host.ts";
+import { hostnqn, pattern, type Reply, type TestQueue } from "./testing/host.ts";
 import { makeTarget } from "./testing/make.ts";
 
 const nsid = 1;
@@ -380,4 +380,31 @@ test("a connection that ends with commands under way leaves no memory behind", a
   gate.resolve();
   await target.settled();
   assert.equal(target.budget.usedBytes, 0);
+});
+
+test("operations are counted for their host and namespace, those other than reads and writes too", async () => {
+  const { open, target } = makeTarget();
+  const { io } = await open();
+  const [queue] = io as [TestQueue];
+  const data = pattern(1024);
+  await queue.send(command("write", { nsid, nlb: 2 }), { data });
+  await readBlocks(queue, 0, 1);
+  await queue.send(command("compare", { nsid, nlb: 2 }), { data });
+  await queue.send(command("compare", { nsid, nlb: 2 }), { data: pattern(1024, 9) });
+  await queue.send(command("writeZeroes", { nsid, slba: 8n, nlb: 4 }));
+  await queue.send(command("flush", { nsid }));
+  const { hosts, namespaces } = target.statistics();
+  for (const counts of [hosts.get(hostnqn)!, namespaces[0]!.counts]) {
+    const { read, write, other } = counts;
+    const shape = ({ operations, bytes, failures }: typeof read) => [operations, bytes, failures];
+    assert.deepEqual([read, write, other].map(shape), [
+      [1, 512, 0],
+      [1, 1024, 0],
+      [3, 1024 + 2048, 1],
+    ]);
+    assert.equal(
+      other.latencyUs.reduce((sum, count) => sum + count, 0),
+      3,
+    );
+  }
 });

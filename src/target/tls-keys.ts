@@ -24,6 +24,8 @@ export interface TlsKey {
 export interface FoundKey {
   readonly psk: TlsPsk;
   readonly parties: PskParties;
+  /** It was made by authentication, which its host has passed then. */
+  readonly isGenerated: boolean;
 }
 
 /** Identity of version 0 or 1 with a retained PSK for SHA-256: host NQN, subsystem NQN, digest. */
@@ -68,7 +70,7 @@ export class TlsKeys {
         const retained = psk.retain(hostnqn, derivation);
         const found = retained.tlsPsk(parties, version === "0" ? 0 : 1);
         if (found.identity === identity && nodeTlsFault(found) === undefined) {
-          return { psk: found, parties };
+          return { psk: found, parties, isGenerated: false };
         }
       }
     }

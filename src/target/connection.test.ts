@@ -110,6 +110,19 @@ test("Connect takes its data by R2T too, as old hosts send it", async () => {
   assert.equal((await host.connect(queue, 0)).status, "success");
 });
 
+test("controllers have ids of their own, not used again at once, up to as many as may be", async () => {
+  const { open, target, clock } = makeTarget(undefined, {}, { limits: { controllersMax: 2 } });
+  const [first, second] = [await open({}, 0), await open({ hostid: 2 }, 0)];
+  const host = new TestHost(target, clock, { subnqn });
+  const refused = await host.connect(host.queue(), 0);
+  assert.deepEqual([refused.status, refused.dnr], ["connectControllerBusy", false]);
+  first.admin.connection.end("cut");
+  const third = await open({}, 0);
+  const ids = [first, second, third].map(({ cntlid }) => cntlid);
+  assert.equal(new Set(ids).size, 3, `${ids}`);
+  await open({ subnqn: discoveryNqn }, 0);
+});
+
 test("an I/O queue connects only to a controller of its host that is ready", async () => {
   const { target, clock, open } = makeTarget();
   const host = await open({}, 0);
@@ -396,6 +409,7 @@ test("hosts that may no longer come are disconnected, and discovery tells the ot
     [other, { readOnly: true }],
   ]);
   assert.ok(target.setHosts(subnqn, access));
+  access.clear();
   assert.deepEqual(
     [stays, changes, goes].map(({ io }) => io[0]!.isEnded),
     [false, true, true],

@@ -130,6 +130,7 @@ export class Target implements Services {
     const subsystem = this.#subsystems.get(nqn);
     if (!subsystem) return false;
     this.#subsystems.delete(nqn);
+    this.generatedKeys.revoke(nqn);
     for (const controller of [...subsystem.controllers.values()]) {
       controller.end("the subsystem was removed");
     }
@@ -145,9 +146,12 @@ export class Target implements Services {
   setHosts(nqn: string, hosts: SubsystemOptions["hosts"]): boolean {
     checkHosts(hosts);
     const subsystem = this.#subsystems.get(nqn);
-    subsystem?.setHosts(hosts);
-    if (subsystem) this.discoveryChanged();
-    return subsystem !== undefined;
+    if (!subsystem) return false;
+    const isChanged = subsystem.setHosts(hosts);
+    // Who has a key that was made by an old secret would not have to know the new one.
+    this.generatedKeys.revoke(nqn, (hostnqn) => !isChanged(hostnqn));
+    this.discoveryChanged();
+    return true;
   }
 
   /** Hosts can connect there from now on, until the returned function is called. */

@@ -135,11 +135,16 @@ export class CommandIntake {
     if (dataLength > 0) this.#current = nowhere;
   }
 
-  /** The header of an H2CData. */
+  /**
+   * The header of an H2CData. Only now a transfer gets its buffer: hosts send one after the other,
+   * so that it is the one of the transfer before, which is in the processor's cache.
+   */
   hostData(pdu: HostData): PduFault | undefined {
     const found = this.#tags.accept(pdu);
     if ("reason" in found) return found;
-    this.#current = found as Transfer;
+    const transfer = found as Transfer;
+    transfer.buffer ??= this.#connection.data.reservedBuffer(transfer.lengthBytes);
+    this.#current = transfer;
     this.#currentStart = pdu.datao;
     this.#currentEnd = pdu.datao + pdu.dataLength;
     return undefined;
@@ -161,11 +166,11 @@ export class CommandIntake {
     transfer.buffer.set(bytes.subarray(from, to), this.#currentStart + offset);
   }
 
-  /** Where data of the PDU at hand belongs from `offset` on. */
+  /** Where data of the PDU at hand belongs from `offset` on, with slack. */
   place(offset: number): Uint8Array | undefined {
     const transfer = this.#current;
     if (transfer === undefined || transfer === nowhere) return undefined;
-    return transfer.buffer?.subarray(this.#currentStart + offset, transfer.lengthBytes);
+    return transfer.buffer?.subarray(this.#currentStart + offset);
   }
 
   /** The data of the PDU at hand is complete. */
@@ -196,7 +201,10 @@ export class CommandIntake {
   /** The connection is gone. */
   close(): void {
     const { data } = this.#connection;
-    for (const { buffer } of this.#tags.clear()) if (buffer) data.giveBuffer(buffer);
+    for (const { buffer, lengthBytes } of this.#tags.clear()) {
+      if (buffer) data.giveBuffer(buffer);
+      else data.release(lengthBytes);
+    }
     const current = this.#current;
     if (current instanceof Transfer && current.ttag === undefined && current.buffer) {
       data.giveBuffer(current.buffer);
@@ -373,11 +381,9 @@ export class CommandIntake {
     this.#waiting.push(transfer);
   }
 
-  /** Sends the R2T of a transfer; false when there is no memory for it. */
+  /** Sends the R2T of a transfer; false when there is no room for its data. */
   #ask(transfer: Transfer): boolean {
-    const buffer = this.#connection.data.takeBuffer(transfer.lengthBytes, this.#wake);
-    if (!buffer) return false;
-    transfer.buffer = buffer;
+    if (!this.#connection.data.reserve(transfer.lengthBytes, this.#wake)) return false;
     transfer.isWaiting = false;
     transfer.ttag = this.#tags.add(transfer);
     const { cid, ttag, lengthBytes } = transfer;

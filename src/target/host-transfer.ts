@@ -17,7 +17,7 @@ export interface HostTransfer<J> extends Pending {
   readonly lengthBytes: number;
   /** What is to be done with it. */
   readonly job: J;
-  /** Where it is collected; undefined while it waits for memory, or is thrown away. */
+  /** Where it is collected; undefined before its first byte. */
   buffer: Uint8Array | undefined;
   receivedBytes: number;
   isDamaged: boolean;

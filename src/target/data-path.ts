@@ -291,7 +291,6 @@ export class DataPath {
         return true;
       }
       outbox.closeData();
-      outbox.flush();
       const nowMs = this.#host.nowMs();
       namespace.readPace.note(length, nowMs - startMs, nowMs);
       job.doneBytes += length;

@@ -98,6 +98,7 @@ test("capture: a file in pcap format, until it is disposed", async () => {
   const capture = await vm.capture(path, { nic: 1 });
   assert.ok(await captures());
   await capture[Symbol.asyncDispose]();
+  await capture[Symbol.asyncDispose]();
   assert.ok(!(await captures()));
   const magic = (await readFile(path)).subarray(0, 4);
   assert.equal(magic.readUInt32LE(), 0xa1b2c3d4);

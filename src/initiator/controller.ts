@@ -283,11 +283,22 @@ export class Controller implements AsyncDisposable {
     return { info, limits, serial: sn };
   }
 
+  /** Follows an event; one that cannot be followed is told, and others come after it. */
   readonly #onAsyncEvent = async (
-    { admin }: Association,
+    association: Association,
     { aet, info, lid }: AsyncEvent,
   ): Promise<void> => {
     this.#log("async-event", { peer: this.peer, aet, info, lid });
+    try {
+      await this.#followEvent(association, { aet, info, lid });
+    } catch (error) {
+      if (isCut(error)) throw error;
+      this.#log("async-event", { peer: this.peer, aet, info, lid, failure: String(error) });
+      this.#emit({ type: "other", aet, info, lid });
+    }
+  };
+
+  async #followEvent({ admin }: Association, { aet, info, lid }: AsyncEvent): Promise<void> {
     if (aet === asyncEventType.notice && info === notice.namespaceAttribute) {
       const nsids = await changedNamespaces(admin);
       await this.#disks.follow((nsid) => this.#look(admin, nsid, {}), nsids);
@@ -297,7 +308,7 @@ export class Controller implements AsyncDisposable {
     } else if (aet === asyncEventType.notice && info === notice.ana) {
       this.#emit({ type: "ana-changed", groups: await readAnaLog(admin, this.peer) });
     } else this.#emit({ type: "other", aet, info, lid });
-  };
+  }
 
   #emit(event: ControllerEvent): void {
     for (const listener of this.#listeners) listener(event);

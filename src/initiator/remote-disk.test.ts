@@ -136,6 +136,8 @@ const statuses: readonly (readonly [StatusName, BlockError["code"]])[] = [
   ["lbaOutOfRange", "range"],
   ["namespaceWriteProtected", "read-only"],
   ["invalidNamespace", "gone"],
+  ["internalPathError", "gone"],
+  ["anaTransition", "gone"],
 ];
 
 test("RemoteDisk gives each status the code of a BlockDevice, with its cause", async () => {

@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { faultyDisk, MemoryDisk } from "../block/index.ts";
-import { broadcastNsid, command, datasetRange, fuse } from "../nvme/index.ts";
-import { hostnqn, pattern, type TestQueue } from "./testing/host.ts";
+import {
+  appendCapsuleCmd,
+  broadcastNsid,
+  command,
+  datasetRange,
+  encodeCommand,
+  fuse,
+} from "../nvme/index.ts";
+import { hostnqn, pattern, type Reply, type TestQueue } from "./testing/host.ts";
 import { makeTarget } from "./testing/make.ts";
 
 const nsid = 1;
@@ -291,6 +298,36 @@ test("a target that cannot send holds reads back, and goes on when it can", asyn
   queue.unstall();
   for (const reply of await Promise.all(reads)) assert.equal(reply.status, "success");
   assert.ok(queue.isReceiving);
+  assert.equal(target.budget.usedBytes, 0);
+});
+
+test("a target goes on receiving while all its memory waits for data of the host", async () => {
+  const limits = { connectionBytesInFlightMax: 2 ** 20 };
+  const { open, target } = makeTarget(undefined, {}, { limits });
+  const { io } = await open();
+  const [queue] = io as [TestQueue];
+  const large = Array.from({ length: 4 }, (_, n) => {
+    const write = command("write", { nsid, slba: BigInt(n * 512), nlb: 512 });
+    return queue.send(write, { data: pattern(2 ** 18, n), inCapsule: false });
+  });
+  // All that was asked for is to come behind this capsule, of which a part is here.
+  const capsule: Uint8Array[] = [];
+  const small = encodeCommand(command("write", { nsid, slba: 4096n, nlb: 8 }), 99, {
+    placement: "capsule",
+    lengthBytes: 4096,
+  });
+  appendCapsuleCmd(capsule, queue.framing, small, pattern(4096));
+  const bytes = Buffer.concat(capsule);
+  queue.push(bytes.subarray(0, 1000));
+  assert.ok(queue.isReceiving);
+  assert.equal(target.budget.usedBytes, 2 ** 20 + 4096);
+  const { promise, resolve } = Promise.withResolvers<Reply>();
+  const none = new Uint8Array(0);
+  queue.waiting.set(99, { isFabrics: false, data: none, read: none, done: resolve });
+  queue.push(bytes.subarray(1000));
+  for (const reply of await Promise.all([...large, promise])) {
+    assert.equal(reply.status, "success");
+  }
   assert.equal(target.budget.usedBytes, 0);
 });
 

@@ -268,9 +268,11 @@ export class Vm implements AsyncDisposable {
   async capture(path: string, options: { readonly nic?: number } = {}): Promise<AsyncDisposable> {
     const id = `capture${this.#captures++}`;
     await this.qmp.execute("object-add", planCapture(id, options.nic ?? 0, path));
+    let isOn = true;
     return {
       [Symbol.asyncDispose]: async () => {
-        await this.qmp.execute("object-del", { id });
+        if (isOn) await this.qmp.execute("object-del", { id });
+        isOn = false;
       },
     };
   }

@@ -392,6 +392,33 @@ test("Disconnect ends an I/O queue after its answer, and is not for the admin qu
   assert.match(String(ended?.[1].reason), /disconnected/);
 });
 
+test("a host that waits for its old writes gets what holds when they are done", async () => {
+  const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let waits = 0;
+  const disk = faultyDisk(new MemoryDisk({ sizeBytes: 2 ** 20 }), {
+    kind: "slow",
+    on: ["write"],
+    until: () => gates[waits++]!.promise,
+  });
+  const { open, target } = makeTarget(disk);
+  const leaveWriting = async () => {
+    const host = await open();
+    void host.io[0]!.send(command("write", { nsid, nlb: 1 }), { data: pattern(512) });
+    host.admin.connection.end("cut");
+  };
+  await leaveWriting();
+  const refused = open();
+  target.setHosts(subnqn, new Map());
+  gates[0]!.resolve();
+  await assert.rejects(refused, /connectInvalidHost/);
+  target.setHosts(subnqn, "any");
+  await leaveWriting();
+  const late = open();
+  target.removeSubsystem(subnqn);
+  gates[1]!.resolve();
+  await assert.rejects(late, /connectInvalidParameters/);
+});
+
 test("hosts that may no longer come are disconnected, and discovery tells the others", async () => {
   const { open, target } = makeTarget();
   target.addListening({ host: "192.0.2.1", port: 4420, tls: "off", discoveryOnly: false });

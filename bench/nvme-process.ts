@@ -60,9 +60,13 @@ export async function runOurs<T>(name: string, order: object): Promise<T> {
 /** Where our target is as a program. */
 export const serverProgram: string = join(import.meta.dirname, "nvme-server.ts");
 
-/** Starts our target over a file; it prints its port. */
-export async function serveOurs(path: string, program = serverProgram): Promise<Server> {
-  const child = start(process.execPath, [program, path], "inherit");
+/** Starts our target over a file; it prints its port. `core` may be a list, as taskset takes it. */
+export async function serveOurs(
+  path: string,
+  program = serverProgram,
+  core: number | string = cores.server,
+): Promise<Server> {
+  const child = start(core, process.execPath, [program, path], "inherit");
   const lines = createInterface({ input: child.stdout! });
   const [line] = await Promise.race([
     once(lines, "line"),
@@ -77,10 +81,11 @@ export async function serveOurs(path: string, program = serverProgram): Promise<
 export async function servePeer(
   program: string,
   argsOf: (port: number) => readonly string[],
+  core: number | string = cores.server,
 ): Promise<Server> {
   const port = await freePort();
   // It complains of whoever looks whether it listens.
-  const child = start(program, argsOf(port), "ignore");
+  const child = start(core, program, argsOf(port), "ignore");
   const endMs = performance.now() + readyMs;
   while (!(await answers(port))) {
     if (child.exitCode !== null || performance.now() > endMs) {
@@ -93,12 +98,13 @@ export async function servePeer(
 }
 
 function start(
+  core: number | string,
   program: string,
   args: readonly string[],
   errors: "inherit" | "ignore",
 ): ChildProcess {
   // taskset becomes the program: the process is the server's.
-  return spawn("taskset", ["-c", `${cores.server}`, program, ...args], {
+  return spawn("taskset", ["-c", `${core}`, program, ...args], {
     stdio: ["ignore", "pipe", errors],
   });
 }

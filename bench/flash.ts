@@ -139,7 +139,11 @@ async function inTurns(
 ): Promise<void> {
   const runs = contenders.map(() => [] as Run[]);
   for (let turn = 0; turn < turns; turn++) {
-    for (const [n, { run }] of contenders.entries()) runs[n]!.push(await run());
+    for (const [n, { name, run }] of contenders.entries()) {
+      const done = await run();
+      runs[n]!.push(done);
+      console.log(`  ${name}: ${(done.wallMs / 1000).toFixed(2)} s`);
+    }
   }
   console.log(`\n${title}, ${turns} turns; MiB/s by the median, least and most`);
   for (const [n, { name }] of contenders.entries()) {

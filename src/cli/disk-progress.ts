@@ -81,7 +81,7 @@ function plainView(): ProgressView {
 }
 
 /** One line for a person. */
-export function formatConnection(target: string, { isConnected, reason }: ConnectionState): string {
+function formatConnection(target: string, { isConnected, reason }: ConnectionState): string {
   return isConnected
     ? `${target}: connected again, ${reason}.`
     : `${target}: the connection is lost, and is waited for up to ten minutes: ${reason}`;

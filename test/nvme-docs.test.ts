@@ -44,6 +44,18 @@ test("the programs of docs/nvme-tcp.md serve a file, and read it", async () => {
   }
 });
 
+test("every entry point that docs/nvme-tcp.md names opens by the package's name", async () => {
+  const named = new Set([...text.matchAll(/`(diskomator\/[a-z]+)`/g)].map(([, name]) => name!));
+  assert.deepEqual(
+    [...named].toSorted(),
+    ["block", "initiator", "nvme", "target"].map((part) => `diskomator/${part}`),
+  );
+  for (const name of named) {
+    const door: object = await import(name);
+    assert.ok(Object.keys(door).length > 1, name);
+  }
+});
+
 test("docs/nvme-tcp.md shows the programs as they are", async () => {
   for (const name of ["target.ts", "read-disk.ts"]) {
     const program = await readFile(join(examples, name), "utf8");

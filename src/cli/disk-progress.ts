@@ -1,7 +1,13 @@
 /** Progress of commands about disks: bars on a terminal, plain lines elsewhere, or JSON lines. */
 
 import { createLogUpdate } from "log-update";
-import { formatRate, formatSeconds, formatSize, type ProgressEvent } from "../flash/index.ts";
+import {
+  formatRate,
+  formatSeconds,
+  formatSize,
+  type Phase,
+  type ProgressEvent,
+} from "../flash/index.ts";
 import { printJson } from "./console.ts";
 import type { ConnectionState } from "./disk-target.ts";
 
@@ -30,21 +36,29 @@ export function openProgressView({ isJson }: { readonly isJson: boolean }): Prog
   return process.stderr.isTTY ? terminalView() : plainView();
 }
 
+/** Phases that move bytes stay on the screen when they end; the short ones around them do not. */
+const lasting: ReadonlySet<Phase> = new Set(["write", "verify", "read", "compare"]);
+
 function terminalView(): ProgressView {
   const update = createLogUpdate(process.stderr);
-  const rows = new Map<string, string>();
+  const shown = new Map<string, ProgressEvent>();
+  const rowOf = (event: ProgressEvent) =>
+    shown.size > 1 ? `${formatProgress(event)}  ${event.target}` : formatProgress(event);
+  const leave = (event: ProgressEvent | undefined) => {
+    if (event && lasting.has(event.phase)) update.persist(rowOf(event));
+  };
   return {
     show(event) {
-      rows.set(event.target, formatProgress(event));
-      const isNamed = rows.size > 1;
-      const lines = [...rows].map(([name, row]) => (isNamed ? `${row}  ${name}` : row));
-      update(lines.join("\n"));
+      const last = shown.get(event.target);
+      shown.set(event.target, event);
+      if (last?.phase !== event.phase) leave(last);
+      update([...shown.values()].map(rowOf).join("\n"));
     },
     connection: (target, state) => update.persist(formatConnection(target, state)),
     done() {
-      if (rows.size === 0) return;
-      update.done();
-      rows.clear();
+      update.clear();
+      for (const event of shown.values()) leave(event);
+      shown.clear();
     },
   };
 }
@@ -67,7 +81,7 @@ function plainView(): ProgressView {
 }
 
 /** One line for a person. */
-export function formatConnection(target: string, { isConnected, reason }: ConnectionState): string {
+function formatConnection(target: string, { isConnected, reason }: ConnectionState): string {
   return isConnected
     ? `${target}: connected again, ${reason}.`
     : `${target}: the connection is lost, and is waited for up to ten minutes: ${reason}`;

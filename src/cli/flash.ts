@@ -334,13 +334,14 @@ function tellReport(
     const outcome = failed.length === 0 ? "ok" : "failed";
     printJson({ event: "result", outcome, exitCode, ...report, results: rows, shared });
   } else {
+    const width = Math.max(...report.results.map(({ target }) => target.length));
     for (const { target, outcome, counts, seconds, isVerified, notes } of report.results) {
       const amounts =
         `${formatSize(counts.written)} written, ${formatSize(counts.zeroed)} zeroed, ` +
         `${formatSize(counts.skipped)} there already`;
       const checked = isVerified ? "verified" : "not verified";
       const end = outcome === "ok" ? `ok, ${checked}` : "FAILED";
-      printLine(`${target}  ${end}  ${amounts}  ${formatSeconds(seconds)}`);
+      printLine(`${target.padEnd(width)}  ${end}  ${amounts}  ${formatSeconds(seconds)}`);
       for (const note of notes) printLine(`  ${note}`);
     }
   }

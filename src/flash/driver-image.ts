@@ -296,6 +296,7 @@ async function factsOf(
     packing,
     sizeBytes,
     sizeBytesMin: sizeBytes ?? Math.max(inspected.sizeBytesMin, head.byteLength, announcedBytes),
+    expectedBytes: sizeBytes ?? (announcedBytes > 0 ? announcedBytes : undefined),
     dataBytes: bmap?.map.ranges.reduce((sum, range) => sum + range.toBytes - range.fromBytes, 0),
     sectorSizeBytes: inspected.sectorSizeBytes,
     diskGuid: inspected.diskGuid,

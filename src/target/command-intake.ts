@@ -21,10 +21,11 @@ import { type CommandContext, execute, held, refusalNow } from "./commands.ts";
 import type { Attachment, TargetConnection } from "./connection.ts";
 import type { WriteJob } from "./data-path.ts";
 import { FusedPair } from "./fused.ts";
-import { type HostTransfer, TransferTags } from "./host-transfer.ts";
+import { HostTransfer, TransferTags } from "./host-transfer.ts";
 import { isReadOnlyFor } from "./identify.ts";
 import { hostDataBytes } from "./io-commands.ts";
 import { decodePlainIo, emptyPlainIo, type PlainIo } from "./plain-io.ts";
+import { sizeFor, sizeOf } from "./pool.ts";
 import type { HostData } from "./receiver.ts";
 
 /** A command that was decoded by the tables. */
@@ -43,32 +44,7 @@ const rangesBytesMax = 4096;
 /** Data of a PDU that nobody wants. */
 const nowhere = "nowhere";
 
-class Transfer implements HostTransfer<Job> {
-  readonly cid: number;
-  readonly nsid: number;
-  readonly lengthBytes: number;
-  readonly job: Job;
-  buffer: Uint8Array | undefined;
-  ttag: number | undefined;
-  receivedBytes = 0;
-  isDamaged = false;
-  isAborted = false;
-  isWaiting = false;
-
-  constructor(cid: number, nsid: number, lengthBytes: number, job: Job) {
-    this.cid = cid;
-    this.nsid = nsid;
-    this.lengthBytes = lengthBytes;
-    this.job = job;
-  }
-
-  /** At once while it waits for memory; data that was asked for has to come first. */
-  abort(): boolean {
-    const isAtOnce = this.isWaiting && !this.isAborted;
-    this.isAborted = true;
-    return isAtOnce;
-  }
-}
+type Transfer = HostTransfer<Job>;
 
 /** The commands of one connection. */
 export class CommandIntake {
@@ -120,7 +96,7 @@ export class CommandIntake {
     return this.#tags.size > 0;
   }
 
-  /** Bytes of buffers whose data has not all come: nothing but receiving sets them free. */
+  /** Bytes held for data that has not all come: nothing but receiving sets them free. */
   get incomingBytes(): number {
     return this.#incomingBytes;
   }
@@ -142,11 +118,15 @@ export class CommandIntake {
     if (dataLength > 0) this.#current = nowhere;
   }
 
-  /** The header of an H2CData. */
+  /**
+   * The header of an H2CData. Only now a transfer gets its buffer: hosts send one after the other,
+   * so that it is the one of the transfer before, which is in the processor's cache.
+   */
   hostData(pdu: HostData): PduFault | undefined {
     const found = this.#tags.accept(pdu);
     if ("reason" in found) return found;
-    this.#current = found as Transfer;
+    found.buffer ??= this.#connection.data.reservedBuffer(found.lengthBytes);
+    this.#current = found;
     this.#currentStart = pdu.datao;
     this.#currentEnd = pdu.datao + pdu.dataLength;
     return undefined;
@@ -164,16 +144,16 @@ export class CommandIntake {
         return;
       }
       transfer.buffer = this.#connection.data.forceBuffer(transfer.lengthBytes);
-      this.#incomingBytes += transfer.buffer.length;
+      this.#incomingBytes += sizeOf(transfer.buffer);
     }
     transfer.buffer.set(bytes.subarray(from, to), this.#currentStart + offset);
   }
 
-  /** Where data of the PDU at hand belongs from `offset` on. */
+  /** Where data of the PDU at hand belongs from `offset` on, with slack. */
   place(offset: number): Uint8Array | undefined {
     const transfer = this.#current;
     if (transfer === undefined || transfer === nowhere) return undefined;
-    return transfer.buffer?.subarray(this.#currentStart + offset, transfer.lengthBytes);
+    return transfer.buffer?.subarray(this.#currentStart + offset);
   }
 
   /** The data of the PDU at hand is complete. */
@@ -204,9 +184,12 @@ export class CommandIntake {
   /** The connection is gone. */
   close(): void {
     const { data } = this.#connection;
-    for (const { buffer } of this.#tags.clear()) if (buffer) data.giveBuffer(buffer);
+    for (const { buffer, lengthBytes } of this.#tags.clear()) {
+      if (buffer) data.giveBuffer(buffer);
+      else data.release(lengthBytes);
+    }
     const current = this.#current;
-    if (current instanceof Transfer && current.ttag === undefined && current.buffer) {
+    if (current instanceof HostTransfer && current.ttag === undefined && current.buffer) {
       data.giveBuffer(current.buffer);
     }
     this.#current = undefined;
@@ -258,7 +241,10 @@ export class CommandIntake {
       isDurable: isFua || controller.isWriteThrough,
       startMs: connection.nowMs(),
     };
-    this.#expect(new Transfer(cid, nsid, lengthBytes, { kind: "write", write }), isInCapsule);
+    this.#expect(
+      new HostTransfer<Job>(cid, nsid, lengthBytes, { kind: "write", write }),
+      isInCapsule,
+    );
   }
 
   #refusePlain(
@@ -295,7 +281,7 @@ export class CommandIntake {
       this.#run(decoded, new Uint8Array(0), undefined, pair);
       return;
     }
-    const transfer = new Transfer(cid, command.nsid, data.lengthBytes, job);
+    const transfer = new HostTransfer<Job>(cid, command.nsid, data.lengthBytes, job);
     this.#expect(transfer, data.placement === "capsule");
   }
 
@@ -387,12 +373,10 @@ export class CommandIntake {
     this.#waiting.push(transfer);
   }
 
-  /** Sends the R2T of a transfer; false when there is no memory for it. */
+  /** Sends the R2T of a transfer; false when there is no room for its data. */
   #ask(transfer: Transfer): boolean {
-    const buffer = this.#connection.data.takeBuffer(transfer.lengthBytes, this.#wake);
-    if (!buffer) return false;
-    transfer.buffer = buffer;
-    this.#incomingBytes += buffer.length;
+    if (!this.#connection.data.reserve(transfer.lengthBytes, this.#wake)) return false;
+    this.#incomingBytes += sizeFor(transfer.lengthBytes);
     transfer.isWaiting = false;
     transfer.ttag = this.#tags.add(transfer);
     const { cid, ttag, lengthBytes } = transfer;
@@ -413,7 +397,7 @@ export class CommandIntake {
     const connection = this.#connection;
     const { cid, nsid, job, lengthBytes, isDamaged, isAborted } = transfer;
     const owned = transfer.buffer;
-    if (owned) this.#incomingBytes -= owned.length;
+    if (owned) this.#incomingBytes -= sizeOf(owned);
     if (isDamaged || isAborted) {
       if (owned) connection.data.giveBuffer(owned);
       const name = isDamaged ? "transientTransport" : "abortRequested";

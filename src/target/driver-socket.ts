@@ -5,6 +5,7 @@ import { performance } from "node:perf_hooks";
 import type { TargetConnection } from "./connection.ts";
 import type { TlsPolicy } from "./secure-channel.ts";
 import type { Endpoint, Transport } from "./transport.ts";
+import { Vigil } from "./vigil.ts";
 
 /** What is left to send may take so long after the end was asked for. */
 const lingerMs = 1000;
@@ -19,6 +20,9 @@ const smallScratch = scratch.subarray(0, 4096);
 
 /** A clock in milliseconds that never goes back. */
 export const nowMs = (): number => performance.now();
+
+/** One event loop, one vigil. */
+const vigil = new Vigil({ nowMs, afterLook: (work) => setImmediate(work) });
 
 /** What a listener does with its connections. */
 export interface Door {
@@ -49,6 +53,7 @@ export function servePlain(accepted: Socket, door: Door): void {
         const isScratch = buffer.buffer === scratch.buffer;
         if (isScratch) connection.receive(scratch.subarray(0, length));
         else connection.landed(length);
+        if (connection.hasAnsweredOne) vigil.answered();
         return !connection.isEnded;
       },
     },

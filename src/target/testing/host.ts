@@ -144,11 +144,22 @@ export class TestQueue {
   /** Sends bytes as they are, in pieces of `pieceBytes`. */
   push(bytes: Uint8Array, pieceBytes = Number.POSITIVE_INFINITY): void {
     for (let at = 0; at < bytes.length; at += pieceBytes) {
-      // As a driver does, which reads all pieces to one place: they are gone after the call.
-      const piece = Uint8Array.from(bytes.subarray(at, Math.min(at + pieceBytes, bytes.length)));
-      this.connection.receive(piece);
-      piece.fill(0xdd);
+      this.#receive(Uint8Array.from(bytes.subarray(at, Math.min(at + pieceBytes, bytes.length))));
     }
+  }
+
+  /** As a driver does: data lands where it belongs, all else is gone after the call. */
+  #receive(piece: Uint8Array): void {
+    const place = this.connection.landing();
+    const landed = Math.min(place?.length ?? 0, piece.length);
+    if (place && landed > 0) {
+      place.set(piece.subarray(0, landed));
+      this.connection.landed(landed);
+    }
+    const rest = piece.subarray(landed);
+    if (rest.length === 0) return;
+    this.connection.receive(rest);
+    rest.fill(0xdd);
   }
 
   /** Exchanges ICReq and ICResp. */

@@ -226,7 +226,7 @@ export async function flashTo(
     return exitCodes.ok;
   }
   request.onBegin();
-  const view = openProgressView({ isJson });
+  const view = await openProgressView({ isJson });
   const report = await runWithView(view, targets, () =>
     flashImage({
       image,

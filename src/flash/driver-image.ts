@@ -27,7 +27,6 @@ import {
 } from "./source/byte-source.ts";
 import { decodeSource } from "./source/driver-decode.ts";
 import { FileSource, streamSource } from "./source/driver-file.ts";
-import { fetchSmallFile, openHttpSource } from "./source/driver-http.ts";
 import {
   detectFormat,
   detectFormatByTail,
@@ -92,6 +91,7 @@ async function openLocation(location: string, options: OpenImageOptions): Promis
   if (/^https?:\/\//i.test(location)) {
     const http = { ...(signal ? { signal } : {}), ...(retryDelaysMs ? { retryDelaysMs } : {}) };
     const { pathname } = new URL(location);
+    const { fetchSmallFile, openHttpSource } = await import("./source/driver-http.ts");
     return {
       source: await openHttpSource(location, http),
       name: decodeURIComponent(basename(pathname)) || "image",

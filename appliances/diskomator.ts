@@ -59,6 +59,9 @@ export default defineAppliance({
     "usr/lib/*/security/pam_userdb.so",
     // Tables of character sets: everything here speaks UTF-8, which is built in.
     "usr/lib/*/gconv/**",
+    // Rules that udev would read at every boot, for devices whose drivers are not in the image.
+    "usr/lib/udev/rules.d/60-persistent-{alsa,v4l}.rules",
+    "usr/lib/udev/rules.d/{60-sensor,70-camera,70-joystick,78-sound-card}.rules",
   ],
 
   kernel: {
@@ -77,6 +80,29 @@ export default defineAppliance({
       "tls",
       "efi",
       "console",
+    ],
+    // What boots before the first disk is exported, on most machines.
+    unpackedModules: [
+      "nvme",
+      "virtio_blk",
+      "ahci",
+      "xhci-pci",
+      "sd_mod",
+      "usb-storage",
+      "uas",
+      "configfs",
+      "efivarfs",
+      "autofs4",
+      "nvme-keyring",
+      "nvmet",
+      "nvmet-tcp",
+      "virtio_net",
+      "virtio_scsi",
+      "aesni-intel",
+      "ghash-clmulni-intel",
+      "crc32c-intel",
+      "button",
+      "evdev",
     ],
     firmwarePackages: [
       "firmware-bnx2",

@@ -63,7 +63,7 @@ async function benchRandom(): Promise<void> {
   const image = await noise(join(memory, "random"), bytes, bytes);
   // Written once, so that nobody has to find memory for it.
   const disk = await noise(join(memory, "disk"), bytes + 64 * mebibyte, bytes + 64 * mebibyte);
-  const ours = stack.use(await serveOurs(disk, undefined, anyCore));
+  const ours = stack.use(await serveOurs(disk, { core: anyCore }));
   const nbdkit = stack.use(await serveNbdkit(disk, anyCore));
   const qemu = stack.use(await serveQemu(disk, anyCore));
   const nbd = (server: Server) => `nbd://127.0.0.1:${server.port}/`;
@@ -90,8 +90,8 @@ async function benchZstd(): Promise<void> {
   await truncate(plain, 0);
   await truncate(plain, bytes + 64 * mebibyte);
   const sinkProgram = join(import.meta.dirname, "flash-sink.ts");
-  const sink = stack.use(await serveOurs(`${2 * bytes}`, sinkProgram, anyCore));
-  const file = stack.use(await serveOurs(plain, undefined, anyCore));
+  const sink = stack.use(await serveOurs(`${2 * bytes}`, { program: sinkProgram, core: anyCore }));
+  const file = stack.use(await serveOurs(plain, { core: anyCore }));
   await inTurns("2 GiB by zstd -3", bytes, [
     { name: "zstd -dc", run: () => runProgram("sh", ["-c", `zstd -dcq ${image} >/dev/null`]) },
     { name: "flash to nothing", run: () => flash(image, sink, "--no-verify") },
@@ -113,7 +113,7 @@ async function benchSparse(): Promise<void> {
   };
   const ours = async (...options: readonly string[]) => {
     await fresh(disk, bytes + 64 * mebibyte);
-    await using server = await serveOurs(disk, undefined, anyCore);
+    await using server = await serveOurs(disk, { core: anyCore });
     return await flash(image, server, ...options);
   };
   await inTurns("16 GiB that hold 2 GiB", bytes, [

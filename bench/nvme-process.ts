@@ -60,13 +60,19 @@ export async function runOurs<T>(name: string, order: object): Promise<T> {
 /** Where our target is as a program. */
 export const serverProgram: string = join(import.meta.dirname, "nvme-server.ts");
 
-/** Starts our target over a file; it prints its port. `core` may be a list, as taskset takes it. */
-export async function serveOurs(
-  path: string,
-  program = serverProgram,
-  core: number | string = cores.server,
-): Promise<Server> {
-  const child = start(core, process.execPath, [program, path], "inherit");
+/** How a server of ours is started. */
+export interface OwnServer {
+  readonly program?: string;
+  /** Options for its Node. */
+  readonly nodeOptions?: readonly string[];
+  /** May be a list, as taskset takes it. */
+  readonly core?: number | string;
+}
+
+/** Starts our target over a file; it prints its port. */
+export async function serveOurs(path: string, options: OwnServer = {}): Promise<Server> {
+  const { program = serverProgram, nodeOptions = [], core = cores.server } = options;
+  const child = start(core, process.execPath, [...nodeOptions, program, path], "inherit");
   const lines = createInterface({ input: child.stdout! });
   const [line] = await Promise.race([
     once(lines, "line"),

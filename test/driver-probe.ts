@@ -53,11 +53,14 @@ export class Probe {
   #runs = 0;
   #jobs = 0;
 
-  /** Waits for the shell. */
-  static async of(vm: Vm): Promise<Probe> {
-    await vm.waitForSerial(/root@\S+:~# $/, boot);
+  /**
+   * Waits for the shell.
+   * @param after where the serial log of the last boot begins.
+   */
+  static async of(vm: Vm, after = 0): Promise<Probe> {
+    await vm.waitForSerial(/root@\S+:~# $/, { ...boot, after });
     vm.sendSerial(`${setUp.join("\n")}\n`);
-    await vm.waitForSerial("[probe] ready", boot);
+    await vm.waitForSerial("[probe] ready", { ...boot, after });
     return new Probe(vm);
   }
 
@@ -73,6 +76,19 @@ export class Probe {
     const outcome = this.#last.then(() => this.#run(command, options));
     this.#last = outcome.catch(() => {});
     return outcome;
+  }
+
+  /**
+   * Gives the card the address that QEMU's own network forwards ports to, which has no need of DHCP
+   * then. By networkd, which would take away an address that it does not know when it is late.
+   */
+  async useForwardedAddress(): Promise<void> {
+    const folder = "/run/systemd/network";
+    const network = ["[Network]", "Address=10.0.2.15/24", "LinkLocalAddressing=no"];
+    const lines = ["[Match]", "Type=ether", ...network].map((line) => `'${line}'`).join(" ");
+    await this.succeed(`mkdir -p ${folder}; printf '%s\\n' ${lines} >${folder}/70-user.network`);
+    await this.succeed("systemctl restart systemd-networkd");
+    await this.until("ip -br address | grep -E '^en.* UP .*10\\.0\\.2\\.15'", boot);
   }
 
   /** Runs a command that must succeed; returns what it said. */

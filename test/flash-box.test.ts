@@ -33,6 +33,8 @@ const flashed = [
 const owned = new AsyncDisposableStack();
 let images: ScratchFolder;
 const disks = new Map<string, ScratchDisk>();
+/** What comes after the writing is of no use without it. */
+let isFlashed = false;
 
 before(async () => {
   images = owned.use(await makeScratchFolder());
@@ -77,7 +79,9 @@ test("flash writes to disks of a box by serial number, and verifies", async () =
   });
   const port = await box.forward(4420);
   for (const { serial } of flashed) {
-    await box.waitForSerial(new RegExp(`serial ${serial} +exported`), boot);
+    // Disks may be exported before there is a network.
+    const line = new RegExp(`nvme connect -t tcp -a 10\\.\\S+ -s 4420 -n \\S+${serial}`);
+    await box.waitForSerial(line, boot);
   }
   assert.equal((await (await Exports.of(box)).nqns()).length, flashed.length);
   for (const { image, serial } of flashed) {
@@ -92,6 +96,7 @@ test("flash writes to disks of a box by serial number, and verifies", async () =
     const compared = await run("verify", raw, disk);
     assert.equal(compared.code, 0, compared.stderr);
   }
+  isFlashed = true;
 });
 
 test("a flashed disk has a partition table that ends where the disk does, by sgdisk too", async (t) => {
@@ -112,6 +117,7 @@ test("a flashed disk has a partition table that ends where the disk does, by sgd
 });
 
 test("the product boots from the disk that it was flashed to", async () => {
+  assert.ok(isFlashed, "nothing was flashed");
   await using machine = await startVm({
     name: "product",
     disks: [{ id: "own", kind: "nvme", path: pathOf("FLASH-PRODUCT"), serial: "FLASH-PRODUCT" }],
@@ -121,6 +127,7 @@ test("the product boots from the disk that it was flashed to", async () => {
 });
 
 test("an OS image boots from the disk that it was flashed to", async () => {
+  assert.ok(isFlashed, "nothing was flashed");
   await using machine = await startVm({
     name: "os",
     disks: [{ id: "os", kind: "virtio-blk", path: pathOf("FLASH-OS"), serial: "FLASH-OS" }],

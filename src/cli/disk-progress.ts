@@ -1,6 +1,5 @@
 /** Progress of commands about disks: bars on a terminal, plain lines elsewhere, or JSON lines. */
 
-import { createLogUpdate } from "log-update";
 import {
   formatRate,
   formatSeconds,
@@ -25,7 +24,11 @@ const barWidth = 24;
 const plainIntervalMs = 10_000;
 
 /** The view that fits where standard error goes. */
-export function openProgressView({ isJson }: { readonly isJson: boolean }): ProgressView {
+export async function openProgressView({
+  isJson,
+}: {
+  readonly isJson: boolean;
+}): Promise<ProgressView> {
   if (isJson) {
     return {
       show: (event) => printJson({ ...event }),
@@ -33,13 +36,15 @@ export function openProgressView({ isJson }: { readonly isJson: boolean }): Prog
       done() {},
     };
   }
-  return process.stderr.isTTY ? terminalView() : plainView();
+  return process.stderr.isTTY ? await terminalView() : plainView();
 }
 
 /** Phases that move bytes stay on the screen when they end; the short ones around them do not. */
 const lasting: ReadonlySet<Phase> = new Set(["write", "verify", "read", "compare"]);
 
-function terminalView(): ProgressView {
+async function terminalView(): Promise<ProgressView> {
+  // It takes 50 ms to load, and is of no use without a terminal.
+  const { createLogUpdate } = await import("log-update");
   const update = createLogUpdate(process.stderr);
   const shown = new Map<string, ProgressEvent>();
   const rowOf = (event: ProgressEvent) =>

@@ -226,7 +226,7 @@ export async function flashTo(
     return exitCodes.ok;
   }
   request.onBegin();
-  const view = openProgressView({ isJson });
+  const view = await openProgressView({ isJson });
   const report = await runWithView(view, targets, () =>
     flashImage({
       image,
@@ -346,9 +346,9 @@ function tellReport(
     }
   }
   if (shared.length > 0) tell(`Warning: ${formatShared(shared)}`);
-  for (const { target, error } of failed) {
+  for (const { target, error, hasBegun } of failed) {
     tell(`diskomator: ${messageOf(error)}`);
-    tell(`${target} does not boot now; the same command again goes on where it can.`);
+    tell(stateOf(target, hasBegun, "failed") ?? `Nothing was written to ${target}.`);
   }
   return exitCode;
 }

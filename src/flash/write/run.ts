@@ -112,12 +112,13 @@ export class TargetRun {
   }
 
   result(): TargetResult {
-    const { failure, counts } = this.#writer;
+    const { failure, counts, hasBegun } = this.#writer;
     const { clock, isVerified } = this.#context.request;
     return {
       target: this.name,
       outcome: failure === undefined ? "ok" : "failed",
       error: failure,
+      hasBegun,
       counts,
       isVerified: isVerified && failure === undefined,
       seconds: ((this.#endedMs ?? clock()) - this.#began) / 1000,

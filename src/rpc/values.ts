@@ -4,7 +4,7 @@ import * as v from "valibot";
 
 /** How the box lets hosts come: see SECURITY.md. */
 const accessMode = v.picklist(["paired", "open", "local"]);
-/** How the box lets hosts come. */
+/** @see accessMode */
 export type AccessMode = v.InferOutput<typeof accessMode>;
 
 /**

@@ -36,7 +36,13 @@ for (const [wanted, disks, name] of chosen) {
 
 const refused: readonly [string, string | undefined, readonly DiskChoice[], string, RegExp][] = [
   ["none of that name", "sdz", [system], "no-such-disk", /called sdz:\n {2}lunch-feta:S6Z1NJ0W1/],
-  ["two of one serial", "WD-1234", [data, twin], "ambiguous-disk", /2 disks .*\n {2}lunch-feta:sda .*\n {2}lunch-feta:sdb /],
+  [
+    "two of one serial",
+    "WD-1234",
+    [data, twin],
+    "ambiguous-disk",
+    /2 disks .*\n {2}lunch-feta:sda .*\n {2}lunch-feta:sdb /,
+  ],
   ["two of one label", "data", [data, twin], "ambiguous-disk", /2 disks of lunch-feta/],
   ["none named", undefined, [system, data], "ambiguous-disk", /Name a disk .* it has 2:/],
   ["none offered", undefined, [stick], "no-such-disk", /not to be had: this box booted from it/],

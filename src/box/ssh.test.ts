@@ -28,7 +28,9 @@ test("sshArguments asks for the subsystem, and nothing that is the user's own ta
 
 test("sshArguments makes what ssh itself understands as it was meant", () => {
   const args = sshArguments({ ...target, isNewKeyAccepted: true }, { subsystem: "diskomator" });
-  const shown = execFileSync("ssh", ["-G", ...args], { encoding: "utf8" }).split("\n");
+  const shown = execFileSync("ssh", ["-G", ...args], { encoding: "utf8", stdio: "pipe" }).split(
+    "\n",
+  );
   for (const line of [
     "user root",
     "port 2222",
@@ -39,7 +41,6 @@ test("sshArguments makes what ssh itself understands as it was meant", () => {
     "globalknownhostsfile /dev/null",
     "batchmode yes",
     "forwardagent no",
-    "identityfile /keys/one",
   ]) {
     const [name] = line.split(" ");
     assert(shown.includes(line), `${line}, found: ${shown.filter((one) => one.startsWith(name!))}`);

@@ -157,7 +157,7 @@ function describe(state: State, { tls, tools }: BoxMethodsSetup) {
  * The one disk of a name.
  * @throws RpcError `no-such-disk` where there is none or several
  */
-export function findDisk(state: State, wanted: string): DiskRow {
+function findDisk(state: State, wanted: string): DiskRow {
   const bare = wanted.startsWith("/dev/") ? wanted.slice("/dev/".length) : wanted;
   const rows = state.disks.filter(isOnStage);
   const byName = rows.filter(({ disk }) => disk.name === bare);

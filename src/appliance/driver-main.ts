@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { parseBootMemory } from "./boot-medium.ts";
 import { boxMethods } from "./box-methods.ts";
 import { type ParsedConfig, parseConfig } from "./config.ts";
+import { Announcer } from "./driver-announce.ts";
 import { boxTools, overlayBytesMax } from "./driver-box-tools.ts";
 import { configfsCalls, nvmetDirectory, readFound, refreshFound } from "./driver-configfs.ts";
 import { Daemon } from "./driver-daemon.ts";
@@ -114,7 +115,12 @@ function listDevices(root: string, setup: DaemonSetup): void {
 }
 
 /** Everything that shows or keeps a state. */
-function createPublisher(root: string, notifier: Notifier, files: JsonDirectory) {
+function createPublisher(
+  root: string,
+  notifier: Notifier,
+  files: JsonDirectory,
+  announcer: Announcer,
+) {
   const terminals = new Terminals(root);
   let ready = false;
   return (state: State): void => {
@@ -127,6 +133,9 @@ function createPublisher(root: string, notifier: Notifier, files: JsonDirectory)
     notifier.send(...(ready ? [] : ["--ready"]), status);
     ready = true;
     events.add("state", {}, new Date());
+    const { box, version, access } = state;
+    const name = { short: state.name, full: state.fullName };
+    announcer.announce({ name, box, version, access, disks: exported });
   };
 }
 
@@ -134,6 +143,7 @@ function createWorld(
   root: string,
   notifier: Notifier,
   softTarget: SoftTarget,
+  announcer: Announcer,
   lockTold: (name: string, locked: boolean) => void,
 ): World {
   const directory = nvmetDirectory(root);
@@ -158,7 +168,7 @@ function createWorld(
         log("problem", { topic: "state", text: String(error) });
       });
     },
-    publish: createPublisher(root, notifier, files),
+    publish: createPublisher(root, notifier, files, announcer),
     saveBootMemory: (memory) => {
       files.write(bootMemoryFile, memory).catch((error: unknown) => {
         log("problem", { topic: "state", text: String(error) });
@@ -205,7 +215,9 @@ function run(root: string, setup: ReturnType<typeof readSetup>): void {
     log,
     overlayBytesDefault: overlayBytesMax(root),
   });
-  const world = createWorld(root, notifier, softTarget, (name, locked) => {
+  const announcer = new Announcer(root, log);
+  announcer.setHostName(setup.name.short);
+  const world = createWorld(root, notifier, softTarget, announcer, (name, locked) => {
     const problem = `${name} is exported while another program on this box uses it.`;
     daemon.setProblem(`lock ${name}`, locked ? null : problem);
   });
@@ -240,6 +252,7 @@ function run(root: string, setup: ReturnType<typeof readSetup>): void {
     notifier.send("--stopping");
     companions.abort();
     await daemon.stop(reason === "stop");
+    if (reason === "stop") await announcer.withdraw();
     process.exit(0);
   };
   for (const name of ["SIGTERM", "SIGINT"] as const) {

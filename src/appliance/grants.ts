@@ -67,7 +67,7 @@ export interface GrantMemory {
 }
 
 /** A memory of nothing. */
-export const noGrants: GrantMemory = { lastId: 0, grants: [], secrets: [] };
+const noGrants: GrantMemory = { lastId: 0, grants: [], secrets: [] };
 
 const secretBytes = 32;
 

@@ -35,6 +35,10 @@ export default defineAppliance({
     "grep",
     "sed",
     "less",
+    // What joins SSH to the daemon's socket; what does TLS handshakes for the kernel, and its keys
+    "netcat-openbsd",
+    "ktls-utils",
+    "keyutils",
     // What Node.js links against
     "libstdc++6",
   ],

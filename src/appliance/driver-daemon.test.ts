@@ -7,6 +7,7 @@ import { ConfigfsModel } from "./configfs-model.ts";
 import { Daemon } from "./driver-daemon.ts";
 import type { BlockFacts } from "./facts.ts";
 import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
+import { Grants } from "./grants.ts";
 import { boxPorts } from "./nvmet.ts";
 import type { State } from "./state.ts";
 import { rememberExports } from "./state.ts";
@@ -44,6 +45,12 @@ class Machine implements World {
   readFacts(name: string): BlockFacts | null {
     return this.disks.get(name) ?? null;
   }
+  readonly softTarget = {
+    settle: async () => new Map<string, string>(),
+    served: new Set<string>(),
+  };
+  async setTlsKeys(): Promise<void> {}
+  saveGrants(): void {}
   publish(state: State): void {
     this.states.push(state);
   }
@@ -75,7 +82,11 @@ const setup: DaemonSetup = {
   version: "0",
   box: "1a2b3c4d",
   configuration: { config: defaultConfig, problems: [] },
-  ports: boxPorts({ ipv6: true }),
+  name: { short: "lunch-feta", full: "lunch-feta-olive" },
+  tls: false,
+  grants: new Grants((length) => new Uint8Array(length)),
+  choices: { withdrawn: new Set(), offered: new Set() },
+  ports: boxPorts({ ipv6: true, tls: false }),
   bootClues: { partitionUuid: "5f0c1b4e-9d6f-4f51-8f7c-0a1b2c3d4e5f", firmwarePath: null },
   hasEfiVariables: true,
   bootMemory: emptyBootMemory,
@@ -140,7 +151,7 @@ test("Daemon removes a disk that is pulled out and leaves the others alone", asy
     await announce(daemon, virtioFacts, "remove");
     assert.deepEqual(machine.shown, { nvme0n1: "exported" });
     assert.equal(machine.model.subsystems.size, 1);
-    assert.equal(machine.model.calls - calls, 5, "disable, two rmdir, two unlink");
+    assert.equal(machine.model.calls - calls, 7, "disable, two rmdir, four unlink");
     assert.deepEqual(machine.locked, ["nvme0n1"]);
   });
 });
@@ -240,7 +251,7 @@ test("Daemon takes everything down when it is stopped for good", async () => {
   daemon.rescan();
   await daemon.idle();
   await daemon.stop(true);
-  assert.deepEqual(machine.model.read(), { ports: [], subsystems: [] });
+  assert.deepEqual(machine.model.read(), { ports: [], hosts: [], subsystems: [] });
   assert.deepEqual(machine.locked, []);
 });
 

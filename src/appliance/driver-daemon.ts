@@ -6,6 +6,7 @@
 import { applyPlan, type GroupResult } from "./apply.ts";
 import type { BootMemory } from "./boot-medium.ts";
 import type { BlockFacts } from "./facts.ts";
+import { type WantedAccess, wantedAccess } from "./grant-exports.ts";
 import { nqnPrefix } from "./identity.ts";
 import type { Address } from "./network.ts";
 import { type Found, servicePort, type Wanted } from "./nvmet.ts";
@@ -15,6 +16,7 @@ import {
   describeFailure,
   heldNames,
   reportDisks,
+  reportGrants,
   servedNqns,
 } from "./report.ts";
 import { Retries } from "./retries.ts";
@@ -29,8 +31,12 @@ const partitionWaitMs = 3000;
 const bootMediumWaitMs = 60_000;
 /** Between attempts to make the kernel's target usable, and its ports. */
 const targetRetryMs = 5000;
+/** The longest that a timer of Node waits. */
+const timerMsMax = 2 ** 31 - 1;
 /** A change of configfs that takes longer is told on the screen. */
 const slowChangeMs = 5000;
+
+const nothingWanted = { exports: [], hosts: [] };
 
 /** Exports disks until it is stopped. */
 export class Daemon {
@@ -62,6 +68,10 @@ export class Daemon {
   #running: Promise<void> | null = null;
   #stopped = false;
   #isTryingAgain = false;
+  #softFailures: ReadonlyMap<string, string> = new Map();
+  #savedGrants = "";
+  #notice: string | null = null;
+  #expiry: NodeJS.Timeout | undefined;
 
   constructor(setup: DaemonSetup, world: World) {
     this.#setup = setup;
@@ -92,6 +102,29 @@ export class Daemon {
     }
   }
 
+  /** Makes what has been granted, revoked or chosen hold; resolves once it does. */
+  async settle(): Promise<void> {
+    this.#wake();
+    await this.idle();
+  }
+
+  /** The newest state; null before the first. */
+  get state(): State | null {
+    return this.#rows === null ? null : this.#describe(this.#rows);
+  }
+
+  /** NQNs that hosts can reach now, and why others that are wanted cannot be. */
+  get reach(): { readonly served: ReadonlySet<string>; readonly failures: readonly string[] } {
+    return {
+      served: this.#served(),
+      failures: [
+        ...this.#remarks,
+        ...this.#softFailures.values(),
+        ...this.#retries.errors().values(),
+      ],
+    };
+  }
+
   setAddresses(addresses: readonly Address[]): void {
     this.#addresses = addresses;
     this.#report();
@@ -110,6 +143,12 @@ export class Daemon {
     this.#report();
   }
 
+  /** Shows a sentence before all else, or takes it away. */
+  setNotice(text: string | null): void {
+    this.#notice = text;
+    this.#report();
+  }
+
   /** Resolves when nothing is under way. */
   async idle(): Promise<void> {
     while (this.#running !== null) {
@@ -120,6 +159,7 @@ export class Daemon {
   /** Ends the work; with `teardown` nothing of ours stays in the kernel. */
   async stop(teardown: boolean): Promise<void> {
     this.#stopped = true;
+    clearTimeout(this.#expiry);
     for (const timer of [...this.#timers, ...this.#partitionTimers.values()]) {
       clearTimeout(timer);
     }
@@ -128,7 +168,8 @@ export class Daemon {
       return;
     }
     const { target } = this.#world;
-    const plan = planTeardown(target.read(), this.#wanted([]));
+    await this.#world.softTarget.settle([]);
+    const plan = planTeardown(target.read(), this.#wanted(nothingWanted));
     for (const result of await applyPlan(target.calls, plan)) {
       this.#logResult(result);
     }
@@ -148,6 +189,7 @@ export class Daemon {
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#roundWanted && !this.#stopped) {
       this.#roundWanted = false;
+      this.#expire();
       this.#look();
       this.#judge();
       if (await this.#prepare()) {
@@ -155,6 +197,25 @@ export class Daemon {
       }
       this.#rows = this.#listRows();
       this.#report();
+    }
+  }
+
+  /** Takes back grants whose time is up, and waits for the next. */
+  #expire(): void {
+    const { grants } = this.#setup;
+    const now = this.#world.monotonicMs();
+    for (const { id, hostnqn } of grants.expire(now)) {
+      this.#world.log("expired", { grant: id, host: hostnqn });
+    }
+    const memory = JSON.stringify(grants.memory);
+    if (memory !== this.#savedGrants) {
+      this.#savedGrants = memory;
+      this.#world.saveGrants(grants.memory);
+    }
+    clearTimeout(this.#expiry);
+    const next = grants.nextExpiryMs;
+    if (next !== null) {
+      this.#expiry = setTimeout(() => this.#wake(), Math.min(timerMsMax, Math.max(0, next - now)));
     }
   }
 
@@ -210,6 +271,7 @@ export class Daemon {
       held: this.#found === null ? new Map() : heldNames(this.#found),
       exports: this.#exports,
       blocked: this.#retries.blocked(),
+      choices: this.#setup.choices,
     });
     if (JSON.stringify(this.#stock.bootMemory) !== JSON.stringify(this.#bootMemory)) {
       this.#bootMemory = this.#stock.bootMemory;
@@ -246,7 +308,10 @@ export class Daemon {
 
   async #reconcile(): Promise<void> {
     const { target } = this.#world;
-    const plan = planExports(this.#wanted(this.#stock!.wanted), this.#found!);
+    const { access } = this.#setup.configuration.config;
+    const wanted = wantedAccess(this.#stock!.offers, this.#setup.grants, access, this.#exports);
+    await this.#setTlsKeys(wanted);
+    const plan = planExports(this.#wanted(wanted), this.#found!);
     this.#remarks = plan.remarks;
     if (plan.groups.length > 0) {
       const slow = setTimeout(() => {
@@ -256,11 +321,12 @@ export class Daemon {
       clearTimeout(slow);
       this.setProblem("slow", null);
       this.#found = target.refresh(this.#found!, new Set(plan.groups.map((one) => one.subject)));
-      this.#learn(results);
+      this.#learn(results, wanted);
       const partial = results.filter(({ intent, failure }) => intent !== "export" && failure);
       this.#remarks = [...this.#remarks, ...partial.map(describeFailure)];
       if (partial.length > 0) this.#tryAgain();
     }
+    this.#softFailures = await this.#world.softTarget.settle(wanted.soft);
     this.#adopt();
     const locked = this.#stock!.disks.filter(({ verdict }) => verdict.kind === "export");
     const pairs = locked.map(({ disk }) => [disk.name, disk.diskSequence] as const);
@@ -268,17 +334,25 @@ export class Daemon {
     this.#world.lockDisks(new Map(pairs.filter(([name]) => !blocked.has(name))));
   }
 
+  async #setTlsKeys({ tlsKeys }: WantedAccess): Promise<void> {
+    if (!this.#setup.tls) return;
+    try {
+      await this.#world.setTlsKeys(tlsKeys);
+      this.setProblem("tls", null);
+    } catch (error) {
+      this.setProblem("tls", error instanceof Error ? error.message : String(error));
+    }
+  }
+
   /** Notes which exports failed, and which namespaces were opened or measured anew. */
-  #learn(results: readonly GroupResult[]): void {
+  #learn(results: readonly GroupResult[], { exports }: WantedAccess): void {
     for (const result of results) {
-      const judged = this.#stock!.disks.find(
-        ({ verdict }) => verdict.kind === "export" && verdict.names.nqn === result.subject,
-      );
-      if (judged === undefined || result.intent === "remove") {
+      const wanted = exports.find(({ nqn }) => nqn === result.subject);
+      const judged = this.#stock!.disks.find(({ disk }) => disk.name === wanted?.disk);
+      if (wanted === undefined || judged === undefined || result.intent === "remove") {
         this.#exports.delete(result.subject);
       } else if (result.intent === "export") {
-        const wanted = this.#stock!.wanted.find(({ nqn }) => nqn === result.subject);
-        const resized = wanted?.resize === true && !wanted.reopen;
+        const resized = wanted.resize && !wanted.reopen;
         const known = this.#exports.get(result.subject);
         this.#exports.delete(result.subject);
         const { name, diskSequence, sizeBytes } = judged.disk;
@@ -298,7 +372,7 @@ export class Daemon {
 
   /** What an earlier run left in the kernel and needed no step is ours from now on. */
   #adopt(): void {
-    const served = servedNqns(this.#found!);
+    const served = this.#served();
     for (const { disk, verdict } of this.#stock!.disks) {
       if (verdict.kind === "export" && served.has(verdict.names.nqn)) {
         this.#retries.clear(disk.name);
@@ -320,6 +394,11 @@ export class Daemon {
     const since = this.#world.now().toISOString();
     this.#exports.set(nqn, { name, diskSequence, sizeBytes, since, tookMs });
     this.#world.log(tookMs === null ? "adopted" : "exported", { disk: name, nqn, tookMs });
+  }
+
+  #served(): ReadonlySet<string> {
+    const kernel = this.#found === null ? [] : servedNqns(this.#found);
+    return new Set([...kernel, ...this.#world.softTarget.served]);
   }
 
   #took(name: string): number {
@@ -365,14 +444,18 @@ export class Daemon {
     }
   }
 
-  #wanted(exports: Wanted["exports"]): Wanted {
+  #wanted({ exports, hosts }: Pick<WantedAccess, "exports" | "hosts">): Wanted {
     const { configuration, box, ports } = this.#setup;
-    return { ports, exports, nqnPrefix: nqnPrefix(configuration.config.nqnBase, box) };
+    return { ports, exports, hosts, nqnPrefix: nqnPrefix(configuration.config.nqnBase, box) };
   }
 
   #listRows(): readonly DiskRow[] {
-    const served = this.#found === null ? new Set<string>() : servedNqns(this.#found);
-    return reportDisks(this.#stock!.disks, served, this.#exports, this.#retries.errors());
+    const errors = new Map(this.#retries.errors());
+    for (const { disk, verdict } of this.#stock!.disks) {
+      const failure = verdict.kind === "export" && this.#softFailures.get(verdict.names.nqn);
+      if (failure) errors.set(disk.name, failure);
+    }
+    return reportDisks(this.#stock!.disks, this.#served(), this.#exports, errors);
   }
 
   /** Publishes the state if it says anything new. */
@@ -381,13 +464,28 @@ export class Daemon {
     if (disks === null || this.#stopped) {
       return;
     }
-    const { version, box, bootClues, hasEfiVariables, configuration } = this.#setup;
+    const state = this.#describe(disks);
+    const text = JSON.stringify(state);
+    if (text !== this.#published) {
+      this.#published = text;
+      this.#world.publish(state);
+    }
+  }
+
+  #describe(disks: readonly DiskRow[]): State {
+    const { version, box, name, bootClues, hasEfiVariables, configuration, grants } = this.#setup;
+    const { access, readOnly } = configuration.config;
     const failing = disks.some(({ state }) => state.kind === "failing");
-    const state: State = {
+    return {
       format: 1,
       box,
+      name: name.short,
+      fullName: name.full,
       version,
-      access: "open",
+      access,
+      readOnly,
+      notice: this.#notice,
+      grants: reportGrants(grants.list, disks),
       servicePort,
       addresses: this.#addresses,
       disks,
@@ -397,10 +495,5 @@ export class Daemon {
       startedAt: this.#startedAt,
       bootedAt: this.#bootedAt,
     };
-    const text = JSON.stringify(state);
-    if (text !== this.#published) {
-      this.#published = text;
-      this.#world.publish(state);
-    }
   }
 }

@@ -2,10 +2,15 @@
  * The program of the box: joins the daemon to the machine. `--list-devices` prints what would be
  * exported and ends; `--root DIRECTORY` takes /sys, /run, /dev, /proc and /etc from elsewhere.
  */
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { parseBootMemory } from "./boot-medium.ts";
+import { boxMethods } from "./box-methods.ts";
 import { type ParsedConfig, parseConfig } from "./config.ts";
+import { Announcer } from "./driver-announce.ts";
+import { boxTools, overlayBytesMax } from "./driver-box-tools.ts";
 import { configfsCalls, nvmetDirectory, readFound, refreshFound } from "./driver-configfs.ts";
 import { Daemon } from "./driver-daemon.ts";
 import {
@@ -16,14 +21,19 @@ import {
   readOptional,
 } from "./driver-files.ts";
 import { KernelLog } from "./driver-kernel-log.ts";
+import { TlsKeyring } from "./driver-keyring.ts";
 import { DiskLocks } from "./driver-lock.ts";
 import { watchAddresses } from "./driver-network.ts";
+import { serveRpc } from "./driver-rpc.ts";
+import { SoftTarget } from "./driver-soft-target.ts";
 import { listBlockDevices, readBlockFacts } from "./driver-sysfs.ts";
 import { askStopReason, Notifier } from "./driver-systemd.ts";
 import { mountEfiVariables, prepareTarget } from "./driver-target.ts";
 import { Terminals } from "./driver-terminal.ts";
 import { watchBlockDevices } from "./driver-udev.ts";
-import { boxId, isLasting } from "./identity.ts";
+import { EventList } from "./events.ts";
+import { Grants, parseGrantMemory } from "./grants.ts";
+import { boxId, boxName, isLasting } from "./identity.ts";
 import { formatLogLine, type Log } from "./log.ts";
 import { boxPorts } from "./nvmet.ts";
 import { formatSize } from "./screen.ts";
@@ -33,22 +43,36 @@ import type { DaemonSetup, World } from "./world.ts";
 
 const bootMemoryFile = "boot-medium.json";
 const stateFile = "state.json";
+const grantsFile = "grants.json";
+const socketFile = "rpc.sock";
 const runDirectory = "run/diskomator";
+
+const events = new EventList();
 
 const log: Log = (event, fields) => {
   process.stdout.write(`${formatLogLine(event, fields)}\n`);
+  events.add(event, fields, new Date());
 };
 
-function readSetup(root: string): DaemonSetup {
+type Choices = { readonly withdrawn: Set<string>; readonly offered: Set<string> };
+
+function readSetup(root: string): DaemonSetup & { readonly choices: Choices } {
   const release = readOptional(root, "etc/os-release") ?? "";
   const machineId = readOptional(root, "etc/machine-id")?.trim() ?? "";
   const bootId = readOptional(root, "proc/sys/kernel/random/boot_id") ?? "";
   const configuration = readConfiguration(root, machineId);
+  const grants = parseGrantMemory(readOptional(root, join(runDirectory, grantsFile)) ?? "");
+  // An open box takes everybody as they come; tlshd is what does the kernel's handshakes.
+  const tls = configuration.config.access !== "open" && existsSync(join(root, "usr/sbin/tlshd"));
   return {
     version: /^IMAGE_VERSION="?([^"\n]*)/m.exec(release)?.[1] ?? "development",
     box: boxId(machineId || bootId),
+    name: boxName(machineId || bootId),
     configuration,
-    ports: boxPorts({ ipv6: hasIpv6(root) }),
+    tls,
+    grants: new Grants((length) => randomBytes(length), grants),
+    choices: { withdrawn: new Set(), offered: new Set() },
+    ports: boxPorts({ ipv6: hasIpv6(root), tls }),
     bootClues: readBootClues(root),
     hasEfiVariables: hasEfiVariables(root),
     bootMemory: parseBootMemory(readOptional(root, join(runDirectory, bootMemoryFile)) ?? ""),
@@ -81,6 +105,7 @@ function listDevices(root: string, setup: DaemonSetup): void {
     held: new Map(),
     exports: new Map(),
     blocked: new Set(),
+    choices: setup.choices,
   });
   for (const { disk, verdict } of disks) {
     const what = verdict.kind === "export" ? verdict.names.nqn : `- ${verdict.reason.text}`;
@@ -90,7 +115,12 @@ function listDevices(root: string, setup: DaemonSetup): void {
 }
 
 /** Everything that shows or keeps a state. */
-function createPublisher(root: string, notifier: Notifier, files: JsonDirectory) {
+function createPublisher(
+  root: string,
+  notifier: Notifier,
+  files: JsonDirectory,
+  announcer: Announcer,
+) {
   const terminals = new Terminals(root);
   let ready = false;
   return (state: State): void => {
@@ -102,18 +132,25 @@ function createPublisher(root: string, notifier: Notifier, files: JsonDirectory)
     const status = `--status=${exported} of ${state.disks.length} disks exported`;
     notifier.send(...(ready ? [] : ["--ready"]), status);
     ready = true;
+    events.add("state", {}, new Date());
+    const { box, version, access } = state;
+    const name = { short: state.name, full: state.fullName };
+    announcer.announce({ name, box, version, access, disks: exported });
   };
 }
 
 function createWorld(
   root: string,
   notifier: Notifier,
+  softTarget: SoftTarget,
+  announcer: Announcer,
   lockTold: (name: string, locked: boolean) => void,
 ): World {
   const directory = nvmetDirectory(root);
   const files = new JsonDirectory(join(root, runDirectory));
   const locks = new DiskLocks(root);
   const kernelLog = new KernelLog(root);
+  const keyring = new TlsKeyring();
   let locking = Promise.resolve();
   return {
     listDisks: () => listBlockDevices(root),
@@ -124,7 +161,14 @@ function createWorld(
       refresh: (found, nqns) => refreshFound(directory, found, nqns),
       calls: configfsCalls(directory),
     },
-    publish: createPublisher(root, notifier, files),
+    softTarget,
+    setTlsKeys: (keys) => keyring.settle(keys),
+    saveGrants: (memory) => {
+      files.write(grantsFile, memory, 0o600).catch((error: unknown) => {
+        log("problem", { topic: "state", text: String(error) });
+      });
+    },
+    publish: createPublisher(root, notifier, files, announcer),
     saveBootMemory: (memory) => {
       files.write(bootMemoryFile, memory).catch((error: unknown) => {
         log("problem", { topic: "state", text: String(error) });
@@ -140,16 +184,47 @@ function createWorld(
   };
 }
 
-function run(root: string, setup: DaemonSetup): void {
+/** Lets the owner in over SSH. */
+function serveOwner(
+  root: string,
+  setup: ReturnType<typeof readSetup>,
+  daemon: Daemon,
+  softTarget: SoftTarget,
+  signal: AbortSignal,
+): void {
+  const tools = boxTools(root, softTarget, (text) => daemon.setNotice(text));
+  const { grants, choices, tls } = setup;
+  const isLetIn = () => false;
+  serveRpc(
+    {
+      path: join(root, runDirectory, socketFile),
+      handlers: boxMethods({ box: daemon, tools, grants, choices, events, tls, isLetIn, log }),
+      log,
+      told: (problem) => daemon.setProblem("rpc", problem),
+    },
+    signal,
+  );
+}
+
+function run(root: string, setup: ReturnType<typeof readSetup>): void {
   const notifier = new Notifier(process.env.NOTIFY_SOCKET !== undefined);
   const companions = new AbortController();
-  const world = createWorld(root, notifier, (name, locked) => {
+  const softTarget = new SoftTarget({
+    root,
+    ipv6: hasIpv6(root),
+    log,
+    overlayBytesDefault: overlayBytesMax(root),
+  });
+  const announcer = new Announcer(root, log);
+  announcer.setHostName(setup.name.short);
+  const world = createWorld(root, notifier, softTarget, announcer, (name, locked) => {
     const problem = `${name} is exported while another program on this box uses it.`;
     daemon.setProblem(`lock ${name}`, locked ? null : problem);
   });
   const daemon = new Daemon(setup, world);
-  log("started", { version: setup.version, box: setup.box });
+  log("started", { version: setup.version, box: setup.box, name: setup.name.short });
   daemon.rescan();
+  serveOwner(root, setup, daemon, softTarget, companions.signal);
   watchBlockDevices(
     {
       event: (event) => daemon.handle(event),
@@ -177,6 +252,7 @@ function run(root: string, setup: DaemonSetup): void {
     notifier.send("--stopping");
     companions.abort();
     await daemon.stop(reason === "stop");
+    if (reason === "stop") await announcer.withdraw();
     process.exit(0);
   };
   for (const name of ["SIGTERM", "SIGINT"] as const) {

@@ -60,8 +60,9 @@ export const methods = {
   /**
    * Lets a host use disks. Each granted disk has a subsystem of its own for this host, whose NQN
    * follows from disk and host, so that it is the same at the next boot; secrets are made at every
-   * boot. A second grant to a host that has one keeps its secrets; one over the same disk in the
-   * same mode prolongs it and gives the same id; in another mode it is `refused`.
+   * boot. A second grant to a host that has one keeps its secrets; one over the same disks in the
+   * same mode prolongs it and gives the same id; in another mode it is `refused`. So is `rw` while
+   * another host has the disk `ro` or as `overlay`, and the other way round.
    */
   grant: {
     params: v.strictObject({

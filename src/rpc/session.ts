@@ -89,6 +89,15 @@ export class RpcSession {
     return this.#inFlight === 0;
   }
 
+  /**
+   * The other end says nothing more: streams are cancelled, and the promise resolves when all other
+   * calls have been answered or the session has ended.
+   */
+  async drained(): Promise<void> {
+    for (const stream of this.#streams.values()) stream.abort();
+    while (!this.isIdle && !this.#life.signal.aborted) await this.#someCallEnds();
+  }
+
   /** Takes what has come; resolves when there is room for more. Never rejects. */
   async receive(chunk: Uint8Array): Promise<void> {
     for (const item of this.#decoder.push(chunk)) {
@@ -119,16 +128,19 @@ export class RpcSession {
       await this.#refuse(request);
       return;
     }
-    while (this.#inFlight >= inFlightMax && !this.#life.signal.aborted) {
-      await new Promise<void>((resolve) => {
-        this.#wakeReader = resolve;
-      });
-    }
+    while (this.#inFlight >= inFlightMax && !this.#life.signal.aborted) await this.#someCallEnds();
     if (this.#life.signal.aborted) return;
     this.#inFlight += 1;
     void this.#serve(request).finally(() => {
       this.#inFlight -= 1;
       this.#wakeReader?.();
+    });
+  }
+
+  /** Resolves when a call, or the session, has ended; one waits at a time. */
+  #someCallEnds(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wakeReader = resolve;
     });
   }
 

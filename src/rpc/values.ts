@@ -27,7 +27,7 @@ export const words = (lengthMax: number) =>
     v.maxLength(lengthMax),
     v.regex(/^[^\p{C}\p{Zl}\p{Zp}]*$/u, "Wanted: one line of printable characters"),
   );
-/** What a caller names a disk by: kernel name, serial number, NQN, identity or label. */
+/** What a caller names a disk by: kernel name, serial number, NQN, or identity. */
 export const diskName = v.pipe(words(256), v.minLength(1));
 /** NVMe Base 2.1, 4.7. */
 export const hostnqn = v.pipe(
@@ -51,8 +51,10 @@ const address = v.object({
 export const boxDescription = v.object({
   /** Version of the contract, see `rpcVersion`. */
   rpc: count,
-  /** Two or three words: `lunch-feta`. */
+  /** Two words: `lunch-feta`; the host name too. */
   name: v.string(),
+  /** Three words, for a network where two boxes have the same two. */
+  fullName: v.string(),
   /** Eight hex digits in the NQNs of its disks. */
   box: v.string(),
   /** Of the image. */

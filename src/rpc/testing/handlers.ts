@@ -11,6 +11,7 @@ export function sampleHandlers(changes: Partial<Handlers> = {}): Handlers {
     describe: async () => ({
       rpc: 1,
       name: "lunch-feta",
+      fullName: "lunch-feta-olive",
       box: "cd7c3f8f",
       version: "0.1.0",
       access: "paired",

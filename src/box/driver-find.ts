@@ -6,7 +6,7 @@ import type { Sighting } from "./announcement.ts";
 import { type BrowseOptions, browse } from "./driver-multicast.ts";
 import { BoxError } from "./error.ts";
 import type { KnownBox } from "./known.ts";
-import { type Place, placeOfAddress, placeOfKnown, placeOfSighting } from "./place.ts";
+import { type Place, placeOfAddress, placeOfKnown, placeOfSighting, shortName } from "./place.ts";
 
 /** What to go by. */
 export interface FindOptions {
@@ -42,15 +42,15 @@ export async function findBox(name: string, options: FindOptions): Promise<Place
   const [only, ...others] = found;
   if (only !== undefined && others.length === 0) return placeOfSighting(only);
   if (only !== undefined) {
-    const addresses = found.map((one) => `  ${one.addresses[0]}`).join("\n");
+    const rows = found.map((one) => `  ${one.name}  ${one.addresses[0]}`).join("\n");
     throw new BoxError(
       "ambiguous-box",
-      `${found.length} boxes are called ${name}. Name one by its address:\n${addresses}`,
-      { name, addresses: found.map((one) => one.addresses) },
+      `${found.length} boxes are called ${name}. Use the longer name, or the address:\n${rows}`,
+      { name, boxes: found.map((one) => ({ name: one.name, addresses: one.addresses })) },
     );
   }
   if (await lookup(name).catch(() => null)) return placeOfAddress(name);
-  const names = [...heard.filter(isBox).map((box) => box.name), ...knownBoxes.map((b) => b.name)];
+  const names = [...heard.filter(isBox).map(shortName), ...knownBoxes.map((box) => box.name)];
   throw new BoxError(
     "no-such-box",
     `No box is called ${name}: nothing of that name announces itself, is known, or is a host. ` +
@@ -109,5 +109,6 @@ function isBox({ kind }: Sighting): boolean {
 }
 
 function isCalled(sighting: Sighting, name: string): boolean {
-  return isBox(sighting) && sighting.name.toLowerCase() === name.toLowerCase();
+  const names = [sighting.name, shortName(sighting)].map((one) => one.toLowerCase());
+  return isBox(sighting) && names.includes(name.toLowerCase());
 }

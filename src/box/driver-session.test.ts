@@ -13,7 +13,7 @@ import { serveFakeBox } from "./testing/fake-box.ts";
 import { sampleDescription, sampleDisk } from "./testing/samples.ts";
 
 const fakeSsh = join(import.meta.dirname, "testing/fake-ssh.ts");
-const home = { identities: [], knownHosts: ["known_hosts"], hasImageKeys: true };
+const home = { identities: [], knownHosts: ["known_hosts"], imageKeys: [] };
 const reach: ReachOptions = { home, program: [process.execPath, fakeSsh] };
 const saying = (text: string): ReachOptions => ({
   home,

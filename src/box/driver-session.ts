@@ -22,7 +22,7 @@ import { type SshTarget, sshArguments, sshError } from "./ssh.ts";
 
 /** How to reach a box. */
 export interface ReachOptions {
-  readonly home: Pick<Home, "identities" | "knownHosts" | "hasImageKeys">;
+  readonly home: Pick<Home, "identities" | "knownHosts" | "imageKeys">;
   readonly signal?: AbortSignal;
   /** How long connecting, logging in and the first answer may take; 30 s unless given. */
   readonly timeoutMs?: number;
@@ -127,7 +127,7 @@ export function sshTargetOf(
     hostKeyAlias: place.name.replace(/[^\w.:%-]/g, "_"),
     identities: home.identities,
     knownHosts: home.knownHosts,
-    isNewKeyAccepted: !home.hasImageKeys,
+    isNewKeyAccepted: home.imageKeys.length === 0,
     connectTimeoutSeconds: Math.ceil(timeoutMs / 1000),
   };
 }

@@ -36,9 +36,9 @@ export interface GrantRequest {
 }
 
 /** How long a grant lasts after the last renewal. */
-export const heldGrantSeconds = 300;
+export const heldGrantSeconds = 120;
 /** Between renewals; after one that failed, a quarter of it. */
-export const renewalMs = 60_000;
+export const renewalMs = 30_000;
 /** At the end a box that does not answer is left to let the grant expire. */
 const revokeMs = 5000;
 

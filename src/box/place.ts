@@ -22,8 +22,15 @@ export const sshPortDefault = 22;
 
 /** The place of a box that was announced. */
 export function placeOfSighting(sighting: Sighting): Place {
-  const { name, addresses, port } = sighting;
+  const { addresses, port } = sighting;
+  const name = shortName(sighting);
   return { name, addresses, sshPort: port, ports: new Map(), from: "announced", sighting };
+}
+
+/** What people call an announced box: two words, where its announcement has three. */
+export function shortName({ name, text }: Sighting): string {
+  const short = text.get("name");
+  return short && name.toLowerCase().startsWith(`${short.toLowerCase()}-`) ? short : name;
 }
 
 /** The place of a known box. */

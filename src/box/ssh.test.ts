@@ -66,7 +66,7 @@ const said: readonly [stderr: string, code: BoxErrorCode, message: RegExp][] = [
       "Host key for lunch-feta has changed and you have requested strict checking.\r\n" +
       "Host key verification failed.",
     "host-key",
-    /not the one that is known.*another machine answers.*remove the line of "lunch-feta"/,
+    /not the one that is known.*another machine answers.*begins with lunch-feta/,
   ],
   [
     "No ED25519 host key is known for lunch-feta and you have requested strict checking.\r\n" +

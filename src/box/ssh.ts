@@ -85,11 +85,14 @@ const complaints: readonly Complaint[] = [
   {
     pattern: /REMOTE HOST IDENTIFICATION HAS CHANGED|host key .* has changed/i,
     code: "host-key",
-    say: ({ name, address, knownHosts }) =>
+    say: ({ name, address, port, hostKeyAlias, knownHosts, isNewKeyAccepted }) =>
       `Refusing to talk to ${name} at ${address}: its host key is not the one that is known. ` +
-      "Either it runs an image that was built on another machine or with other keys, or another " +
+      "Either it runs an image that was built on another machine or by somebody else, or another " +
       "machine answers in its place; in that case it would get what you write. If you know why, " +
-      `remove the line of "${name}" from ${knownHosts[0] ?? "the known hosts"} and try again.`,
+      (isNewKeyAccepted
+        ? `remove the line of ${hostKeyAlias} from ${knownHosts[0]} and try again.`
+        : `put its key (ssh-keyscan -p ${port} ${address}) into ${knownHosts[0]}, as a line that ` +
+          `begins with ${hostKeyAlias}, and try again.`),
   },
   {
     pattern: /Host key verification failed|No .* host key is known/i,

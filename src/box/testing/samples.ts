@@ -58,6 +58,7 @@ export function sampleDescription(changes: Partial<BoxDescription> = {}): BoxDes
   return {
     rpc: 1,
     name: "lunch-feta",
+    fullName: "lunch-feta-olive",
     box: "cd7c3f8f",
     version: "0.1.0",
     access: "paired",

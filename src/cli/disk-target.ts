@@ -2,30 +2,27 @@
 
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { basename } from "node:path";
-import { type BlockDevice, BlockError, FileDisk } from "../block/index.ts";
-import type { DiskIdentity, Target } from "../flash/index.ts";
+import { BlockError, FileDisk } from "../block/index.ts";
 import {
   addressOf,
-  type Controller,
   connectController,
   type DiscoveryEntry,
   discover,
   InitiatorError,
-  type NamespaceInfo,
 } from "../initiator/index.ts";
+import { openBoxTarget } from "./box-target.ts";
 import { NotFoundError, UsageError } from "./exit.ts";
+import { type OpenTarget, openNamespaceTarget } from "./namespace-target.ts";
 import { parseTarget, type TargetAddress } from "./target-address.ts";
 
 /** How a disk is opened. */
 export interface OpenTargetOptions {
   readonly readOnly: boolean;
+  /** False with `--no-tls`, which is for disks of boxes. */
+  readonly isEncrypted: boolean;
   readonly signal: AbortSignal;
 }
 
-/** An open disk; disposal closes it and its connections. */
-export type OpenTarget = Target & AsyncDisposable;
-
-const ioQueues = 2;
 const defaultNsid = 1;
 
 /**
@@ -35,6 +32,7 @@ const defaultNsid = 1;
 export async function openTarget(text: string, options: OpenTargetOptions): Promise<OpenTarget> {
   const address = parseTarget(text);
   if (address.kind === "file") return await openFile(address.path, options);
+  if (address.kind === "box") return await openBoxTarget(address, options);
   if (address.kind === "nqn") return await openRemote(text, address, options);
   const found = await findDisk(address, options.signal);
   return await openRemote(text, found, options);
@@ -107,51 +105,12 @@ async function openRemote(
   { host, port, nqn, nsid = defaultNsid }: RemoteAddress,
   { signal }: OpenTargetOptions,
 ): Promise<OpenTarget> {
-  const controller = await connectController({
-    host,
-    port,
-    subsystemNqn: nqn,
-    ioQueues,
-    reconnect: {},
-    signal,
-  });
-  try {
-    const disk = await controller.openNamespace(nsid, { signal });
-    return {
-      name,
-      disk: disk satisfies BlockDevice,
-      identity: identityOf(controller, disk.info),
-      isRemote: true,
-      identify: async (options) =>
-        identityOf(controller, await controller.namespace(nsid, options ?? {})),
-      async [Symbol.asyncDispose]() {
-        await disk[Symbol.asyncDispose]();
-        await controller[Symbol.asyncDispose]();
-      },
-    };
-  } catch (error) {
-    await controller[Symbol.asyncDispose]();
-    throw error;
-  }
-}
-
-function identityOf(controller: Controller, info: NamespaceInfo): DiskIdentity {
-  const { sn, mn } = controller.identify;
-  const { uuid, nguid, eui64, sizeBytes, blockSizeBytes } = info;
-  return {
-    serial: sn.trim(),
-    model: mn.trim(),
-    sizeBytes,
-    blockSizeBytes,
-    ...(uuid ? { uuid } : {}),
-    ...(nguid ? { nguid } : {}),
-    ...(eui64 ? { eui64 } : {}),
-  };
+  return await openNamespaceTarget(name, { host, port, subsystemNqn: nqn }, nsid, signal);
 }
 
 /** A disk of the discovery log, by the last part of its NQN or by its serial number. */
 async function findDisk(
-  { host, port, disk }: Extract<TargetAddress, { kind: "box" }>,
+  { host, port, disk }: Extract<TargetAddress, { kind: "discovered" }>,
   signal: AbortSignal,
 ): Promise<RemoteAddress> {
   const entries = (await discover({ host, port, signal })).filter(

@@ -1,8 +1,10 @@
 /** How a command about disks ends: the exit code of an error, and its last JSON line. */
 
 import { BlockError } from "../block/index.ts";
+import { BoxError, type BoxErrorCode } from "../box/index.ts";
 import { FlashError, type FlashErrorCode } from "../flash/index.ts";
 import { InitiatorError, type InitiatorErrorCode } from "../initiator/index.ts";
+import { RpcError, type RpcErrorCode } from "../rpc/index.ts";
 import { printJson, tell } from "./console.ts";
 import { type ExitCode, exitCodes, NotFoundError, UsageError } from "./exit.ts";
 
@@ -24,12 +26,34 @@ const initiatorCodes: Readonly<Partial<Record<InitiatorErrorCode, ExitCode>>> = 
   closed: exitCodes.unreachable,
 };
 
+const boxCodes: Readonly<Partial<Record<BoxErrorCode, ExitCode>>> = {
+  "no-such-box": exitCodes.notFound,
+  "no-such-disk": exitCodes.notFound,
+  "ambiguous-box": exitCodes.refused,
+  "ambiguous-disk": exitCodes.refused,
+  "not-ours": exitCodes.refused,
+  "host-key": exitCodes.refused,
+  unreachable: exitCodes.unreachable,
+  timeout: exitCodes.unreachable,
+};
+
+const rpcCodes: Readonly<Partial<Record<RpcErrorCode, ExitCode>>> = {
+  "no-such-disk": exitCodes.notFound,
+  "not-exported": exitCodes.notFound,
+  "read-only": exitCodes.refused,
+  refused: exitCodes.refused,
+  limit: exitCodes.refused,
+  closed: exitCodes.unreachable,
+};
+
 /** The exit code that an error stands for. */
 export function exitCodeOfError(error: unknown): ExitCode {
   if (error instanceof UsageError) return exitCodes.usage;
   if (error instanceof NotFoundError) return exitCodes.notFound;
   if (error instanceof FlashError) return flashCodes[error.code] ?? exitCodes.failure;
   if (error instanceof InitiatorError) return initiatorCodes[error.code] ?? exitCodes.failure;
+  if (error instanceof BoxError) return boxCodes[error.code] ?? exitCodes.failure;
+  if (error instanceof RpcError) return rpcCodes[error.code] ?? exitCodes.failure;
   if (error instanceof BlockError && error.code === "gone") return exitCodes.unreachable;
   return exitCodes.failure;
 }

@@ -16,7 +16,7 @@ const hostKeyFile = "host_ed25519";
 const loginKeyFile = "id_ed25519";
 
 /** The folder: `$XDG_CONFIG_HOME/diskomator`. */
-function configDirectory(): string {
+export function configDirectory(): string {
   return join(process.env.XDG_CONFIG_HOME || join(homedir(), ".config"), "diskomator");
 }
 

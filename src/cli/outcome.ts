@@ -6,7 +6,7 @@ import { FlashError, type FlashErrorCode } from "../flash/index.ts";
 import { InitiatorError, type InitiatorErrorCode } from "../initiator/index.ts";
 import { RpcError, type RpcErrorCode } from "../rpc/index.ts";
 import { printJson, tell } from "./console.ts";
-import { type ExitCode, exitCodes, NotFoundError, UsageError } from "./exit.ts";
+import { type ExitCode, exitCodes, NotFoundError, RefusedError, UsageError } from "./exit.ts";
 
 const flashCodes: Readonly<Partial<Record<FlashErrorCode, ExitCode>>> = {
   mismatch: exitCodes.verifyMismatch,
@@ -50,6 +50,7 @@ const rpcCodes: Readonly<Partial<Record<RpcErrorCode, ExitCode>>> = {
 export function exitCodeOfError(error: unknown): ExitCode {
   if (error instanceof UsageError) return exitCodes.usage;
   if (error instanceof NotFoundError) return exitCodes.notFound;
+  if (error instanceof RefusedError) return exitCodes.refused;
   if (error instanceof FlashError) return flashCodes[error.code] ?? exitCodes.failure;
   if (error instanceof InitiatorError) return initiatorCodes[error.code] ?? exitCodes.failure;
   if (error instanceof BoxError) return boxCodes[error.code] ?? exitCodes.failure;

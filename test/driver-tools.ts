@@ -27,3 +27,11 @@ export async function has(t: TestContext, ...tools: readonly string[]): Promise<
   }
   return true;
 }
+
+/** Whether this is root; else the test is skipped by name, and fails under CI. */
+export function needsRoot(t: Pick<TestContext, "skip">, what: string): boolean {
+  if (process.getuid?.() === 0) return true;
+  if (process.env.CI) assert.fail(`${what} needs root`);
+  t.skip(`${what} needs root`);
+  return false;
+}

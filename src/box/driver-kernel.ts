@@ -24,21 +24,31 @@ export async function findProgram(name: string, path: string): Promise<string | 
   return null;
 }
 
-/** The NVMe/TCP controllers that the kernel's host has. */
-export async function readControllers(
-  folder = "/sys/class/nvme",
-): Promise<readonly KernelController[]> {
-  const names = await readdir(folder).catch(() => [] as string[]);
-  const read = async (name: string, attribute: string) =>
-    (await readFile(join(folder, name, attribute), "utf8").catch(() => "")).trim();
+/**
+ * The NVMe/TCP controllers that the kernel's host has, and their block devices, which are named
+ * after the subsystem and not after the controller where the kernel joins paths.
+ * @param folder sysfs
+ */
+export async function readControllers(folder = "/sys"): Promise<readonly KernelController[]> {
+  const read = async (...path: string[]) =>
+    (await readFile(join(folder, ...path), "utf8").catch(() => "")).trim();
+  const list = (...path: string[]) => readdir(join(folder, ...path)).catch(() => [] as string[]);
+  const blocks = (await list("block")).filter((name) => /^nvme\d+n\d+$/.test(name));
+  const owners = await Promise.all(
+    blocks.map(async (name) => ({ name, nqn: await read("block", name, "device", "subsysnqn") })),
+  );
   const found = await Promise.all(
-    names.map(async (name) => ({
-      name,
-      transport: await read(name, "transport"),
-      subsystemNqn: await read(name, "subsysnqn"),
-      hostnqn: await read(name, "hostnqn"),
-      state: await read(name, "state"),
-    })),
+    (await list("class/nvme")).map(async (name) => {
+      const subsystemNqn = await read("class/nvme", name, "subsysnqn");
+      return {
+        name,
+        transport: await read("class/nvme", name, "transport"),
+        subsystemNqn,
+        hostnqn: await read("class/nvme", name, "hostnqn"),
+        state: await read("class/nvme", name, "state"),
+        devices: owners.filter(({ nqn }) => nqn === subsystemNqn).map((owner) => owner.name),
+      };
+    }),
   );
   return found
     .filter(({ transport }) => transport === "tcp")

@@ -51,6 +51,7 @@ const waiting: KernelController = {
   subsystemNqn: nqn,
   hostnqn,
   state: "connecting",
+  devices: ["nvme3n1"],
 };
 
 const words = (steps: ReturnType<typeof planConnect>) =>

@@ -28,6 +28,8 @@ export interface KernelController {
   readonly hostnqn: string;
   /** `live`, `connecting`, ... */
   readonly state: string;
+  /** Block devices of its subsystem: `nvme3n1`. */
+  readonly devices: readonly string[];
 }
 
 /** What to connect, and how. */

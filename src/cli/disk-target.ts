@@ -74,8 +74,8 @@ async function serialOf(path: string): Promise<string> {
 }
 
 /** Whether this machine uses a block device: mounted, swap, or beneath another device. */
-async function usersOf(path: string): Promise<string | undefined> {
-  const name = basename(await realpath(path));
+export async function usersOf(path: string): Promise<string | undefined> {
+  const name = basename(await realpath(path).catch(() => path));
   const entries = await readdir(`/sys/class/block/${name}`).catch(() => [] as string[]);
   const names = [name, ...entries.filter((entry) => entry.startsWith(name))];
   for (const [file, what] of [

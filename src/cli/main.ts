@@ -44,6 +44,14 @@ const commands: Readonly<Record<string, KnownCommand>> = {
     summary: "boxes and disks on this network",
     load: async () => (await import("./ls.ts")).ls,
   },
+  connect: {
+    summary: "attach a disk of a box by the Linux kernel's own host",
+    load: async () => (await import("./connect.ts")).connect,
+  },
+  disconnect: {
+    summary: "detach it",
+    load: async () => (await import("./disconnect.ts")).disconnect,
+  },
   ssh: {
     summary: "log in to a box",
     load: async () => (await import("./ssh.ts")).ssh,
@@ -55,6 +63,10 @@ const commands: Readonly<Record<string, KnownCommand>> = {
   poweroff: {
     summary: "switch a box off",
     load: async () => (await import("./power.ts")).poweroff,
+  },
+  doctor: {
+    summary: "what this machine lacks, and how to get it",
+    load: async () => (await import("./doctor.ts")).doctor,
   },
 };
 

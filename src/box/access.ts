@@ -23,16 +23,16 @@ export function grantedConnection(
   { isEncrypted }: { readonly isEncrypted: boolean },
 ): GrantedConnection {
   const { hostnqn, secrets, tlsPsk } = access;
+  // Within TLS the kernel's target does not ask for these; the one for read-only disks does.
+  const authentication = { secret: secrets.host, controllerSecret: secrets.controller };
   const where = {
     host: address,
     port: portAt(place, disk.port),
     subsystemNqn: disk.nqn,
     hostNqn: hostnqn,
+    authentication,
   };
-  if (!isEncrypted) {
-    const { host: secret, controller: controllerSecret } = secrets;
-    return { ...where, authentication: { secret, controllerSecret } };
-  }
+  if (!isEncrypted) return where;
   if (tlsPsk === null || disk.tlsIdentity === null) {
     throw new BoxError(
       "unsupported",

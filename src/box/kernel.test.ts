@@ -71,7 +71,8 @@ test("planConnect puts the derived key into the keyring before it connects", () 
     text(steps[3]?.input),
     `transport=tcp,traddr=fe80::1%eth0,trsvcid=4420,nqn=${nqn},hostnqn=${hostnqn},` +
       "hostid=6c0f57bd-7e5c-4b0c-9a5f-3d2f4e1b8a90,ctrl_loss_tmo=-1,reconnect_delay=5," +
-      "keep_alive_tmo=5,tls",
+      "keep_alive_tmo=5,dhchap_secret=DHHC-1:01:aG9zdA==:," +
+      "dhchap_ctrl_secret=DHHC-1:01:Y3RybA==:,tls",
   );
 });
 
@@ -92,7 +93,7 @@ test("planConnect without encryption gives both secrets, and goes through forwar
 
 test("planConnect gives a controller that waits for the box its new keys, and no more", () => {
   const encrypted = words(planConnect({ ...connection, found: waiting }));
-  assert.equal(encrypted.length, 3);
+  assert.equal(encrypted.length, 5);
   assert.match(encrypted[2] ?? "", /^keyctl padd/);
   const plain = planConnect({ ...connection, found: waiting, isEncrypted: false });
   assert.deepEqual(

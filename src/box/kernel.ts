@@ -134,12 +134,10 @@ function fabricsStep({ access, disk, place, address, isEncrypted }: KernelConnec
     ctrl_loss_tmo: -1,
     reconnect_delay: reconnectDelaySeconds,
     keep_alive_tmo: keepAliveSeconds,
-    ...(isEncrypted
-      ? { tls: null }
-      : {
-          dhchap_secret: access.secrets.host,
-          dhchap_ctrl_secret: access.secrets.controller,
-        }),
+    // Within TLS the kernel's target does not ask for these; the one for read-only disks does.
+    dhchap_secret: access.secrets.host,
+    dhchap_ctrl_secret: access.secrets.controller,
+    ...(isEncrypted ? { tls: null } : {}),
   };
   const text = Object.entries(options)
     .map(([name, value]) => (value === null ? name : `${name}=${value}`))
@@ -153,11 +151,7 @@ function fabricsStep({ access, disk, place, address, isEncrypted }: KernelConnec
 }
 
 /** The controller tries to come back by itself; all that it lacks are the keys. */
-function renewalSteps(
-  { access, isEncrypted }: KernelConnection,
-  { name }: KernelController,
-): KernelStep[] {
-  if (isEncrypted) return [];
+function renewalSteps({ access }: KernelConnection, { name }: KernelController): KernelStep[] {
   const { host, controller } = access.secrets;
   const write = (attribute: string, secret: string): KernelStep => ({
     program: "sh",

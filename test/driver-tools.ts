@@ -28,10 +28,7 @@ export async function has(t: TestContext, ...tools: readonly string[]): Promise<
   return true;
 }
 
-/** Whether this is root; else the test is skipped by name, and fails under CI. */
-export function needsRoot(t: Pick<TestContext, "skip">, what: string): boolean {
-  if (process.getuid?.() === 0) return true;
-  if (process.env.CI) assert.fail(`${what} needs root`);
-  t.skip(`${what} needs root`);
-  return false;
+/** Why a test is skipped that needs root; false where it is not, and under CI, where it fails. */
+export function rootFault(what: string): string | false {
+  return process.getuid?.() === 0 || process.env.CI ? false : `${what} needs root`;
 }

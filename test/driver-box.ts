@@ -18,7 +18,7 @@ const loginAttemptsMax = 60;
 export function build(
   name: string,
   outDirectory: string,
-  options: Pick<BuildOptions, "authorizedKeys"> = {},
+  options: Pick<BuildOptions, "authorizedKeys" | "sshHostKey"> = {},
 ): Promise<BuildReport> {
   return buildAppliance({
     ...options,

@@ -35,7 +35,7 @@ import { EventList } from "./events.ts";
 import { Grants, parseGrantMemory } from "./grants.ts";
 import { boxId, boxName, isLasting } from "./identity.ts";
 import { formatLogLine, type Log } from "./log.ts";
-import { boxPorts } from "./nvmet.ts";
+import { boxPorts, readOnlyPort } from "./nvmet.ts";
 import { formatSize } from "./screen.ts";
 import { rememberExports, type State } from "./state.ts";
 import { takeStock } from "./stock.ts";
@@ -213,7 +213,8 @@ function run(root: string, setup: ReturnType<typeof readSetup>): void {
     root,
     ipv6: hasIpv6(root),
     log,
-    overlayBytesDefault: overlayBytesMax(root),
+    overlayBytesDefault: overlayBytesMax(root) / 2,
+    port: readOnlyPort,
   });
   const announcer = new Announcer(root, log);
   announcer.setHostName(setup.name.short);

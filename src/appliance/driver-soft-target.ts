@@ -9,7 +9,6 @@ import type { RunningTarget, TargetListener } from "../target/index.ts";
 import { ApplianceError } from "./error.ts";
 import type { SoftExport } from "./grant-exports.ts";
 import type { Log } from "./log.ts";
-import { readOnlyPort } from "./nvmet.ts";
 
 /** What a SoftTarget is made from. */
 export interface SoftTargetOptions {
@@ -19,6 +18,8 @@ export interface SoftTargetOptions {
   readonly log: Log;
   /** Bytes that an overlay may hold unless its grant says how many. */
   readonly overlayBytesDefault: number;
+  /** Where it listens; `readOnlyPort` on a box. */
+  readonly port: number;
 }
 
 interface Served {
@@ -164,7 +165,7 @@ export class SoftTarget {
     const listeners: TargetListener[] = [];
     for (const host of this.#options.ipv6 ? ["0.0.0.0", "::"] : ["0.0.0.0"]) {
       const tls = { policy: "optional", keys } as const;
-      const plain = { host, port: readOnlyPort };
+      const plain = { host, port: this.#options.port };
       listeners.push(await this.#running.listen(keys.length === 0 ? plain : { ...plain, tls }));
     }
     this.#listeners = listeners;

@@ -204,6 +204,9 @@ scenario("wrong keys, another host's name and a stranger's are refused", async (
   await assert.rejects(connect(access, { hostNqn: freshHost() }), { code: "status" });
   const psk = { ...access, tlsPsk: other.tlsPsk };
   await assert.rejects(connect(psk, { tls: true }));
+  const told = async () => (await eventsOf("kernel")).map(({ text }) => String(text)).join("\n");
+  while (!/host response mismatch/.test(await told())) await sleep(500);
+  assert.match(await told(), new RegExp(`host ${other.hostnqn} for subsystem \\S+ not allowed`));
 });
 
 scenario("a grant taken back under load ends its host at once, and no other", async () => {

@@ -20,7 +20,8 @@ import {
   readBootClues,
   readOptional,
 } from "./driver-files.ts";
-import { KernelLog } from "./driver-kernel-log.ts";
+import { KernelLog, watchRefusals } from "./driver-kernel-log.ts";
+import { Keyboard, letInFile } from "./driver-keyboard.ts";
 import { TlsKeyring } from "./driver-keyring.ts";
 import { DiskLocks } from "./driver-lock.ts";
 import { watchAddresses } from "./driver-network.ts";
@@ -116,12 +117,11 @@ function listDevices(root: string, setup: DaemonSetup): void {
 
 /** Everything that shows or keeps a state. */
 function createPublisher(
-  root: string,
   notifier: Notifier,
   files: JsonDirectory,
   announcer: Announcer,
+  terminals: Terminals,
 ) {
-  const terminals = new Terminals(root);
   let ready = false;
   return (state: State): void => {
     terminals.show(state);
@@ -144,6 +144,7 @@ function createWorld(
   notifier: Notifier,
   softTarget: SoftTarget,
   announcer: Announcer,
+  terminals: Terminals,
   lockTold: (name: string, locked: boolean) => void,
 ): World {
   const directory = nvmetDirectory(root);
@@ -168,7 +169,7 @@ function createWorld(
         log("problem", { topic: "state", text: String(error) });
       });
     },
-    publish: createPublisher(root, notifier, files, announcer),
+    publish: createPublisher(notifier, files, announcer, terminals),
     saveBootMemory: (memory) => {
       files.write(bootMemoryFile, memory).catch((error: unknown) => {
         log("problem", { topic: "state", text: String(error) });
@@ -184,26 +185,42 @@ function createWorld(
   };
 }
 
-/** Lets the owner in over SSH. */
+/** Lets the owner in: over SSH, and at the keyboard. */
 function serveOwner(
   root: string,
   setup: ReturnType<typeof readSetup>,
   daemon: Daemon,
   softTarget: SoftTarget,
+  terminals: Terminals,
   signal: AbortSignal,
-): void {
-  const tools = boxTools(root, softTarget, (text) => daemon.setNotice(text));
+): Keyboard {
+  const showNotice = (text: string | null): void => daemon.setNotice(text);
+  const tools = boxTools(root, softTarget, showNotice);
   const { grants, choices, tls } = setup;
-  const isLetIn = () => false;
+  const isLetIn = (): boolean => keyboard.isLetIn;
+  const parts = { box: daemon, tools, grants, choices, events, tls, log };
+  const handlers = boxMethods({ ...parts, isLetIn });
+  const { nqnBase } = setup.configuration.config;
+  const bootId = readOptional(root, "proc/sys/kernel/random/boot_id") ?? "";
+  const keyboard = new Keyboard(
+    {
+      ...{ root, terminals, nqnBase, bootId, showNotice, log },
+      state: () => daemon.state,
+      // Whoever presses C is there, which is all that mode `local` asks for.
+      grant: (params, call) => boxMethods({ ...parts, isLetIn: () => true }).grant(params, call),
+    },
+    existsSync(join(root, letInFile)),
+  );
   serveRpc(
     {
       path: join(root, runDirectory, socketFile),
-      handlers: boxMethods({ box: daemon, tools, grants, choices, events, tls, isLetIn, log }),
+      handlers,
       log,
       told: (problem) => daemon.setProblem("rpc", problem),
     },
     signal,
   );
+  return keyboard;
 }
 
 function run(root: string, setup: ReturnType<typeof readSetup>): void {
@@ -218,14 +235,16 @@ function run(root: string, setup: ReturnType<typeof readSetup>): void {
   });
   const announcer = new Announcer(root, log);
   announcer.setHostName(setup.name.short);
-  const world = createWorld(root, notifier, softTarget, announcer, (name, locked) => {
+  let keyboard: Keyboard | null = null;
+  const terminals = new Terminals(root, (text) => keyboard?.press(text));
+  const world = createWorld(root, notifier, softTarget, announcer, terminals, (name, locked) => {
     const problem = `${name} is exported while another program on this box uses it.`;
     daemon.setProblem(`lock ${name}`, locked ? null : problem);
   });
   const daemon = new Daemon(setup, world);
   log("started", { version: setup.version, box: setup.box, name: setup.name.short });
   daemon.rescan();
-  serveOwner(root, setup, daemon, softTarget, companions.signal);
+  keyboard = serveOwner(root, setup, daemon, softTarget, terminals, companions.signal);
   watchBlockDevices(
     {
       event: (event) => daemon.handle(event),
@@ -237,6 +256,7 @@ function run(root: string, setup: ReturnType<typeof readSetup>): void {
     },
     companions.signal,
   );
+  watchRefusals(root, (text) => log("kernel", { text }), companions.signal);
   watchAddresses(
     (addresses) => daemon.setAddresses(addresses),
     (message) => daemon.setProblem("network", message),

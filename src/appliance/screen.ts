@@ -66,6 +66,7 @@ function renderHead(state: State): Line[] {
     ...(state.notice === null ? [] : [{ text: `*** ${state.notice} ***`, colour: "red" } as const]),
     { text: `Diskomator ${state.version}   ${state.name}   box ${state.box}`, colour: "bold" },
     accessLine(state),
+    ...(state.access === "paired" ? [{ text: "Press C for a connect line of nvme-cli." }] : []),
     { text: `Addresses: ${addresses.join("  ") || "none yet: waiting for the network"}` },
     { text: `Boot medium: ${state.bootMedium}` },
     { text: `Disks: ${state.disks.length}, exported: ${exported}`, colour: "bold" },
@@ -88,7 +89,7 @@ function accessLine({ access, readOnly, name }: State): Line {
       return { text: `${what}: for ${owner}: diskomator ls ${name}`, colour: "green" };
     }
     case "local":
-      return { text: `Local: nobody is let in until somebody presses L here.`, colour: "green" };
+      return { text: "Local: nobody is let in until somebody presses L here.", colour: "green" };
   }
 }
 

@@ -47,7 +47,9 @@ export function watchRefusals(
   const fd = openLog(join(root, "dev/kmsg"));
   if (fd === null) return;
   const buffer = new Uint8Array(recordBytesMax);
-  const look = (tell: (text: string) => void): void => {
+  // What was said before this daemon ran, another one has told; passing over it can wait.
+  let tell: (text: string) => void = () => {};
+  const look = (): void => {
     for (let count = 0; ; ) {
       const record = readRecord(fd, buffer);
       if (record === null) return;
@@ -56,9 +58,10 @@ export function watchRefusals(
       if (text !== null) count += 1;
     }
   };
-  // What was said before this daemon ran, another one has told.
-  look(() => {});
-  const timer = setInterval(() => look(told), refusalPauseMs);
+  const timer = setInterval(() => {
+    look();
+    tell = told;
+  }, refusalPauseMs);
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
 }
 

@@ -12,7 +12,7 @@ import { connectController, discover } from "../src/initiator/index.ts";
 import { ConfiguredPsk, DhchapSecret } from "../src/nvme/index.ts";
 
 const sizeBytes = 512 * 1024;
-const overlayBytesDefault = 256 * 1024;
+const overlayBytes = 256 * 1024;
 const nqn = "nqn.2026-11.org.example:a";
 const hostNqn = "nqn.2014-08.org.nvmexpress:uuid:6c0f57bd-7e5c-4b0c-9a5f-3d2f4e1b8a90";
 const otherHost = "nqn.2014-08.org.nvmexpress:uuid:7d1f57bd-7e5c-4b0c-9a5f-3d2f4e1b8a91";
@@ -48,7 +48,7 @@ async function withTarget(scenario: (machine: Machine) => Promise<void>): Promis
   const port = await freePort();
   const logged: string[] = [];
   const log = (event: string) => void logged.push(event);
-  const target = new SoftTarget({ root, ipv6: false, log, overlayBytesDefault, port });
+  const target = new SoftTarget({ root, ipv6: false, log, port });
   try {
     await mkdir(join(root, "dev"));
     await writeFile(path, randomBytes(sizeBytes));
@@ -116,7 +116,7 @@ test("SoftTarget lets in nobody else, and shows nobody else what there is", () =
 test("SoftTarget keeps an overlay's writes in memory, up to its limit", () =>
   withTarget(async ({ target, port, path }) => {
     const before = await hashOf(path);
-    await target.settle([wish({ mode: "overlay" })]);
+    await target.settle([wish({ mode: "overlay", overlayBytes })]);
     await using controller = await connect(port);
     await using disk = await controller.openNamespace(1);
     const data = randomBytes(128 * 1024);

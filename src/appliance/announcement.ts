@@ -3,7 +3,6 @@
  * systemd-resolved's responder (systemd.dnssd(5)).
  */
 import { createHash } from "node:crypto";
-import { discoveryNqn } from "../nvme/index.ts";
 import type { BoxName } from "./identity.ts";
 import { discoveryPort } from "./nvmet.ts";
 
@@ -19,6 +18,8 @@ export interface Announcement {
 }
 
 const sshPort = 22;
+/** The well-known name of every discovery service (NVMe Base 2.1, 4.7). */
+const discoveryNqn = "nqn.2014-08.org.nvmexpress.discovery";
 
 /**
  * File name → text. `_nvme-disc._tcp` is what NVMe hosts look for (TP8009: `p` is required), and

@@ -15,8 +15,8 @@ import {
   rpcVersion,
 } from "../rpc/index.ts";
 import type { EventList } from "./events.ts";
-import { grantNqn, tlsKeyOf } from "./grant-exports.ts";
-import { type Grant, type GrantFault, type Grants, isGrant } from "./grants.ts";
+import { grantNqn } from "./grant-exports.ts";
+import { type Grant, type GrantFault, type Grants, isGrant, type KeyMaker } from "./grants.ts";
 import { hashRanges } from "./hashing.ts";
 import type { Log } from "./log.ts";
 import { discoveryPort, readOnlyPort, servicePort } from "./nvmet.ts";
@@ -54,6 +54,7 @@ export interface BoxMethodsSetup {
   readonly box: BoxState;
   readonly tools: BoxTools;
   readonly grants: Grants;
+  readonly keys: KeyMaker;
   /** By identity; `settle` makes a change hold. */
   readonly choices: { readonly withdrawn: Set<string>; readonly offered: Set<string> };
   readonly events: EventList;
@@ -212,7 +213,7 @@ async function grant(
   const overlayBytes = params.mode === "overlay" ? overlayRoom(setup, params) : null;
   const nqns = [...new Set(rows.map((row) => row.state.nqn))];
   const now = { monotonicMs: tools.monotonicMs(), date: tools.now() };
-  const given = grants.add({ ...params, nqns, overlayBytes }, now);
+  const given = grants.add({ ...params, nqns, overlayBytes }, now, setup.keys);
   if (!isGrant(given)) throw refusal(given, rows);
   const { id, hostnqn } = given;
   const disks = rows.map(({ disk }) => disk.name).join(",");
@@ -300,7 +301,7 @@ function accessOf(
         sizeBytes: disk.sizeBytes,
         blockSizeBytes: disk.blockSizeBytes,
         readOnly: mode === "ro",
-        tlsIdentity: hasTls ? tlsKeyOf(secrets, hostnqn, nqn).identity : null,
+        tlsIdentity: (hasTls && given.keys.find((one) => one.nqn === diskNqn)?.identity) || null,
       };
     }),
   };

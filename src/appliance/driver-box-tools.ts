@@ -58,7 +58,7 @@ export function boxTools(
 }
 
 /** Half of the memory: what the box itself takes is less than a fifth of the smallest. */
-export function overlayBytesMax(root: string): number {
+function overlayBytesMax(root: string): number {
   const total = /^MemTotal:\s+(\d+) kB$/m.exec(readOptional(root, "proc/meminfo") ?? "");
   return Math.floor((Number(total?.[1] ?? 0) * 1024) / 2);
 }

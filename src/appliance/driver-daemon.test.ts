@@ -8,6 +8,7 @@ import { Daemon } from "./driver-daemon.ts";
 import type { BlockFacts } from "./facts.ts";
 import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
 import { grantNqn } from "./grant-exports.ts";
+import { keyMaker } from "./grant-keys.ts";
 import { Grants } from "./grants.ts";
 import { boxPorts } from "./nvmet.ts";
 import type { State } from "./state.ts";
@@ -89,7 +90,7 @@ const setup: DaemonSetup = {
   configuration: { config: defaultConfig, problems: [] },
   name: { short: "lunch-feta", full: "lunch-feta-olive" },
   tls: false,
-  grants: new Grants((length) => new Uint8Array(length)),
+  grants: new Grants(),
   choices: { withdrawn: new Set(), offered: new Set() },
   ports: boxPorts({ ipv6: true, tls: false }),
   bootClues: { partitionUuid: "5f0c1b4e-9d6f-4f51-8f7c-0a1b2c3d4e5f", firmwarePath: null },
@@ -253,7 +254,8 @@ test("Daemon tries a port again that could not listen", async (t) => {
 test("Daemon lets a granted host in, and ends it alone when its time is up", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const machine = new Machine([nvmeFacts]);
-  const grants = new Grants((length) => new Uint8Array(length));
+  const grants = new Grants();
+  const keys = keyMaker((length) => new Uint8Array(length));
   const config = { ...defaultConfig, access: "paired" } as const;
   const change = { grants, configuration: { config, problems: [] } };
   const scenario = async (daemon: Daemon): Promise<void> => {
@@ -263,7 +265,8 @@ test("Daemon lets a granted host in, and ends it alone when its time is up", asy
     const date = machine.now();
     const wish = { mode: "rw", purpose: "", overlayBytes: null, nqns: [nqn] } as const;
     for (const [hostnqn, seconds] of [["nqn.a", 60] as const, ["nqn.b", null] as const]) {
-      grants.add({ ...wish, hostnqn, seconds }, { monotonicMs: machine.monotonicMs(), date });
+      const now = { monotonicMs: machine.monotonicMs(), date };
+      grants.add({ ...wish, hostnqn, seconds }, now, keys);
     }
     await daemon.settle();
     const served = ["nqn.a", "nqn.b"].map((host) => grantNqn(nqn, host));

@@ -2,15 +2,12 @@
  * The program of the box: joins the daemon to the machine. `--list-devices` prints what would be
  * exported and ends; `--root DIRECTORY` takes /sys, /run, /dev, /proc and /etc from elsewhere.
  */
-import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { parseBootMemory } from "./boot-medium.ts";
-import { boxMethods } from "./box-methods.ts";
 import { type ParsedConfig, parseConfig } from "./config.ts";
 import { Announcer } from "./driver-announce.ts";
-import { boxTools, overlayBytesMax } from "./driver-box-tools.ts";
 import { configfsCalls, nvmetDirectory, readFound, refreshFound } from "./driver-configfs.ts";
 import { Daemon } from "./driver-daemon.ts";
 import {
@@ -21,11 +18,11 @@ import {
   readOptional,
 } from "./driver-files.ts";
 import { KernelLog, watchRefusals } from "./driver-kernel-log.ts";
-import { Keyboard, letInFile } from "./driver-keyboard.ts";
+import type { Keyboard } from "./driver-keyboard.ts";
 import { TlsKeyring } from "./driver-keyring.ts";
 import { DiskLocks } from "./driver-lock.ts";
 import { watchAddresses } from "./driver-network.ts";
-import { serveRpc } from "./driver-rpc.ts";
+import type { OwnerSetup } from "./driver-owner.ts";
 import { SoftTarget } from "./driver-soft-target.ts";
 import { listBlockDevices, readBlockFacts } from "./driver-sysfs.ts";
 import { askStopReason, Notifier } from "./driver-systemd.ts";
@@ -33,7 +30,7 @@ import { mountEfiVariables, prepareTarget } from "./driver-target.ts";
 import { Terminals } from "./driver-terminal.ts";
 import { watchBlockDevices } from "./driver-udev.ts";
 import { EventList } from "./events.ts";
-import { Grants, parseGrantMemory } from "./grants.ts";
+import { type GrantMemory, Grants } from "./grants.ts";
 import { boxId, boxName, isLasting } from "./identity.ts";
 import { formatLogLine, type Log } from "./log.ts";
 import { boxPorts, readOnlyPort } from "./nvmet.ts";
@@ -45,7 +42,6 @@ import type { DaemonSetup, World } from "./world.ts";
 const bootMemoryFile = "boot-medium.json";
 const stateFile = "state.json";
 const grantsFile = "grants.json";
-const socketFile = "rpc.sock";
 const runDirectory = "run/diskomator";
 
 const events = new EventList();
@@ -55,14 +51,11 @@ const log: Log = (event, fields) => {
   events.add(event, fields, new Date());
 };
 
-type Choices = { readonly withdrawn: Set<string>; readonly offered: Set<string> };
-
-function readSetup(root: string): DaemonSetup & { readonly choices: Choices } {
+async function readSetup(root: string): Promise<OwnerSetup> {
   const release = readOptional(root, "etc/os-release") ?? "";
   const machineId = readOptional(root, "etc/machine-id")?.trim() ?? "";
   const bootId = readOptional(root, "proc/sys/kernel/random/boot_id") ?? "";
   const configuration = readConfiguration(root, machineId);
-  const grants = parseGrantMemory(readOptional(root, join(runDirectory, grantsFile)) ?? "");
   // An open box takes everybody as they come; tlshd is what does the kernel's handshakes.
   const tls = configuration.config.access !== "open" && existsSync(join(root, "usr/sbin/tlshd"));
   return {
@@ -71,7 +64,7 @@ function readSetup(root: string): DaemonSetup & { readonly choices: Choices } {
     name: boxName(machineId || bootId),
     configuration,
     tls,
-    grants: new Grants((length) => randomBytes(length), grants),
+    grants: new Grants(await readGrants(root)),
     choices: { withdrawn: new Set(), offered: new Set() },
     ports: boxPorts({ ipv6: hasIpv6(root), tls }),
     bootClues: readBootClues(root),
@@ -79,6 +72,14 @@ function readSetup(root: string): DaemonSetup & { readonly choices: Choices } {
     bootMemory: parseBootMemory(readOptional(root, join(runDirectory, bootMemoryFile)) ?? ""),
     exports: rememberExports(readOptional(root, join(runDirectory, stateFile)) ?? ""),
   };
+}
+
+/** What an earlier daemon granted since this machine booted. */
+async function readGrants(root: string): Promise<GrantMemory | undefined> {
+  const text = readOptional(root, join(runDirectory, grantsFile));
+  if (text === null) return undefined;
+  const { parseGrantMemory } = await import("./grant-memory.ts");
+  return parseGrantMemory(text);
 }
 
 function readConfiguration(root: string, machineId: string): ParsedConfig {
@@ -185,54 +186,36 @@ function createWorld(
   };
 }
 
-/** Lets the owner in: over SSH, and at the keyboard. */
-function serveOwner(
-  root: string,
-  setup: ReturnType<typeof readSetup>,
-  daemon: Daemon,
-  softTarget: SoftTarget,
-  terminals: Terminals,
-  signal: AbortSignal,
-): Keyboard {
-  const showNotice = (text: string | null): void => daemon.setNotice(text);
-  const tools = boxTools(root, softTarget, showNotice);
-  const { grants, choices, tls } = setup;
-  const isLetIn = (): boolean => keyboard.isLetIn;
-  const parts = { box: daemon, tools, grants, choices, events, tls, log };
-  const handlers = boxMethods({ ...parts, isLetIn });
-  const { nqnBase } = setup.configuration.config;
-  const bootId = readOptional(root, "proc/sys/kernel/random/boot_id") ?? "";
-  const keyboard = new Keyboard(
-    {
-      ...{ root, terminals, nqnBase, bootId, showNotice, log },
-      state: () => daemon.state,
-      // Whoever presses C is there, which is all that mode `local` asks for.
-      grant: (params, call) => boxMethods({ ...parts, isLetIn: () => true }).grant(params, call),
-    },
-    existsSync(join(root, letInFile)),
-  );
-  serveRpc(
-    {
-      path: join(root, runDirectory, socketFile),
-      handlers,
-      log,
-      told: (problem) => daemon.setProblem("rpc", problem),
-    },
-    signal,
-  );
-  return keyboard;
+/** Nobody can come by SSH this early, and what it takes would hold the first disks up. */
+const ownerDelayMs = 500;
+const ownerDelayMsMax = 10_000;
+
+/** Calls `act` some time after the first disk is exported, or when none is for a while. */
+function whenDisksAreOut(daemon: Daemon, act: () => void, signal: AbortSignal): void {
+  let timer: NodeJS.Timeout | undefined;
+  const stop = events.watch(() => {
+    if (daemon.state?.disks.some(({ state }) => state.kind === "exported")) wait(ownerDelayMs);
+  });
+  const end = (): void => {
+    stop();
+    clearTimeout(timer);
+  };
+  const wait = (delayMs: number): void => {
+    clearTimeout(timer);
+    if (delayMs === ownerDelayMs) stop();
+    timer = setTimeout(() => {
+      end();
+      act();
+    }, delayMs);
+  };
+  signal.addEventListener("abort", end, { once: true });
+  wait(ownerDelayMsMax);
 }
 
-function run(root: string, setup: ReturnType<typeof readSetup>): void {
+function run(root: string, setup: OwnerSetup): void {
   const notifier = new Notifier(process.env.NOTIFY_SOCKET !== undefined);
   const companions = new AbortController();
-  const softTarget = new SoftTarget({
-    root,
-    ipv6: hasIpv6(root),
-    log,
-    overlayBytesDefault: overlayBytesMax(root) / 2,
-    port: readOnlyPort,
-  });
+  const softTarget = new SoftTarget({ root, ipv6: hasIpv6(root), log, port: readOnlyPort });
   const announcer = new Announcer(root, log);
   announcer.setHostName(setup.name.short);
   let keyboard: Keyboard | null = null;
@@ -244,7 +227,12 @@ function run(root: string, setup: ReturnType<typeof readSetup>): void {
   const daemon = new Daemon(setup, world);
   log("started", { version: setup.version, box: setup.box, name: setup.name.short });
   daemon.rescan();
-  keyboard = serveOwner(root, setup, daemon, softTarget, terminals, companions.signal);
+  const serve = async (): Promise<void> => {
+    const { serveOwner } = await import("./driver-owner.ts");
+    const owner = { root, setup, daemon, softTarget, terminals, events, log };
+    keyboard = serveOwner(owner, companions.signal);
+  };
+  whenDisksAreOut(daemon, () => void serve(), companions.signal);
   watchBlockDevices(
     {
       event: (event) => daemon.handle(event),
@@ -288,7 +276,7 @@ const { values } = parseArgs({
   },
 });
 await mountEfiVariables(values.root);
-const setup = readSetup(values.root);
+const setup = await readSetup(values.root);
 if (values["list-devices"]) {
   listDevices(values.root, setup);
 } else {

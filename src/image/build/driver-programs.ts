@@ -28,6 +28,8 @@ export async function bundlePrograms(
           entryPoints: [{ in: entryPath, out: basename(path, ".mjs") }],
           absWorkingDir: directory,
           bundle: true,
+          // Names of files stand in what is made: those by which they were asked for.
+          preserveSymlinks: true,
           splitting: true,
           outdir,
           outExtension: { ".js": ".mjs" },

@@ -69,7 +69,7 @@ async function runVerify(read: VerifyArguments, signal: AbortSignal): Promise<Ex
   await using image = await openImage(read.location, await imageOptions(read, hasher, signal));
   await using target = await openTarget(read.name, { readOnly: true, signal });
   const view = openProgressView(read);
-  const report = await runWithView(view, () =>
+  const report = await runWithView(view, [target], () =>
     compareImage({
       image,
       target,

@@ -349,7 +349,10 @@ scenario("disks tells what is on them, who is there, and what flows", async () =
   await using controller = await connect(access);
   await using disk = await controller.openNamespace(1);
   await writeAndRead(disk, 0);
-  const { disks, grants, peers } = await rpc.call("disks", { contents: true });
+  const { disks, grants, peers } = await rpc.call("disks", { contents: true, health: true });
+  const healths = new Map(disks.map(({ serial, health }) => [serial, health]));
+  assert.equal(healths.get("ACCESS-NVME")?.failing, false);
+  assert.equal(healths.get("ACCESS-VIRTIO"), null, "a virtio disk knows nothing of it");
   const found = disks.find(({ serial }) => serial === "ACCESS-VIRTIO");
   assert.equal(found?.contents?.line, "unknown data");
   assert.ok((found?.traffic?.writtenBytes ?? 0) >= 256 * 1024);

@@ -36,7 +36,7 @@ export interface BoxTools {
   /** For reading only, and past what the kernel remembers of it. */
   openDisk(name: string): Promise<BlockDevice>;
   contents(name: string): Promise<DiskView["contents"]>;
-  health(name: string): Promise<DiskView["health"]>;
+  health(name: string, transport: string): Promise<DiskView["health"]>;
   traffic(name: string): DiskView["traffic"];
   peers(): readonly PeerView[];
   overlayUse(nqn: string): { readonly usedBytes: number; readonly maxBytes: number } | null;
@@ -320,7 +320,7 @@ async function listDisks({ box, tools, grants }: BoxMethodsSetup, wants: Params<
       state: row.state,
       contents: wants.contents && isThere ? await tools.contents(name) : null,
       traffic: tools.traffic(name),
-      health: wants.health && isThere ? await tools.health(name) : null,
+      health: wants.health && isThere ? await tools.health(name, disk.transport) : null,
     });
   }
   const rows = new Map(state.grants.map((one) => [one.id, one]));

@@ -22,7 +22,7 @@ const sshPort = 22;
 const discoveryNqn = "nqn.2014-08.org.nvmexpress.discovery";
 
 /**
- * File name → text. `_nvme-disc._tcp` is what NVMe hosts look for (TP8009: `p` is required), and
+ * File name → text; diskomator-goodbye.service knows the names. `_nvme-disc._tcp` is what NVMe hosts look for (TP8009: `p` is required), and
  * `_diskomator._tcp` leads to the control channel. Instances have three words, so that two boxes
  * of one network seldom have to change theirs.
  */
@@ -39,7 +39,7 @@ export function dnssdFiles(what: Announcement): ReadonlyMap<string, string> {
   const nvme = ["p=tcp", `nqn=${discoveryNqn}`];
   return new Map([
     ["diskomator.dnssd", service(what.name.full, "_diskomator._tcp", sshPort, own)],
-    ["nvme-disc.dnssd", service(what.name.full, "_nvme-disc._tcp", discoveryPort, nvme)],
+    ["nvme.dnssd", service(what.name.full, "_nvme-disc._tcp", discoveryPort, nvme)],
   ]);
 }
 

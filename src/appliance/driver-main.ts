@@ -261,7 +261,6 @@ function run(root: string, setup: OwnerSetup): void {
     notifier.send("--stopping");
     companions.abort();
     await daemon.stop(reason === "stop");
-    if (reason === "stop") await announcer.withdraw();
     process.exit(0);
   };
   for (const name of ["SIGTERM", "SIGINT"] as const) {

@@ -39,6 +39,8 @@ export default defineAppliance({
     "netcat-openbsd",
     "ktls-utils",
     "keyutils",
+    // What disks say of their own health
+    "smartmontools",
     // What Node.js links against
     "libstdc++6",
   ],
@@ -60,6 +62,9 @@ export default defineAppliance({
   excludeFiles: [
     // All that would open libdb.
     "usr/sbin/arpd",
+    // Disks are asked when somebody wants to know, and what is known of models is not updated.
+    "usr/sbin/{smartd,update-smart-drivedb}",
+    "usr/share/smartmontools/**",
     "usr/lib/*/security/pam_userdb.so",
     // Tables of character sets: everything here speaks UTF-8, which is built in.
     "usr/lib/*/gconv/**",
@@ -81,6 +86,29 @@ export default defineAppliance({
       "tls",
       "efi",
       "console",
+    ],
+    // What boots before the first disk is exported, on most machines.
+    unpackedModules: [
+      "nvme",
+      "virtio_blk",
+      "ahci",
+      "xhci-pci",
+      "sd_mod",
+      "usb-storage",
+      "uas",
+      "configfs",
+      "efivarfs",
+      "autofs4",
+      "nvme-keyring",
+      "nvmet",
+      "nvmet-tcp",
+      "virtio_net",
+      "virtio_scsi",
+      "aesni-intel",
+      "ghash-clmulni-intel",
+      "crc32c-intel",
+      "button",
+      "evdev",
     ],
     firmwarePackages: [
       "firmware-bnx2",

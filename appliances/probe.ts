@@ -1,4 +1,4 @@
-/** A Linux host for tests: the kernel's own NVMe/TCP initiator, driven over the serial line. */
+/** Linux for tests: the kernel's own NVMe/TCP host and target, driven over the serial line. */
 
 import { defineAppliance } from "../src/image/index.ts";
 import { consoles, memoryRoot, scriptOnly } from "./common.ts";
@@ -27,17 +27,22 @@ export default defineAppliance({
     "nvme-cli",
     "fio",
     "ktls-utils",
+    "keyutils",
     "e2fsprogs",
+    "xfsprogs",
   ],
   excludeDependencies: {
     ...scriptOnly,
-    python3: "scripts of fio that draw its results",
+    python3: "scripts of fio that draw its results, and of xfsprogs",
+    "python3-dbus": "a script of xfsprogs that runs xfs_scrub everywhere",
+    libicu76: "names that look alike, for xfs_scrub",
   },
 
   kernel: {
     package: "linux-image-cloud-amd64",
-    classes: ["nvme-host", "tls"],
-    modules: ["virtio_net", "virtio_blk", "ext4", "xfs"],
+    classes: ["nvme-host", "nvme-target", "tls"],
+    // What the target is configured by, and disks for it that are made of memory and files.
+    modules: ["virtio_net", "virtio_blk", "ext4", "xfs", "configfs", "null_blk", "loop"],
   },
 
   filesFrom: "probe",

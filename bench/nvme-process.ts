@@ -60,9 +60,13 @@ export async function runOurs<T>(name: string, order: object): Promise<T> {
 /** Where our target is as a program. */
 export const serverProgram: string = join(import.meta.dirname, "nvme-server.ts");
 
-/** Starts our target over a file; it prints its port. */
-export async function serveOurs(path: string, program = serverProgram): Promise<Server> {
-  const child = start(process.execPath, [program, path], "inherit");
+/** Starts our target over a file, with options for its Node; it prints its port. */
+export async function serveOurs(
+  path: string,
+  program = serverProgram,
+  options: readonly string[] = [],
+): Promise<Server> {
+  const child = start(process.execPath, [...options, program, path], "inherit");
   const lines = createInterface({ input: child.stdout! });
   const [line] = await Promise.race([
     once(lines, "line"),

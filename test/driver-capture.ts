@@ -147,16 +147,23 @@ export async function hasTshark(): Promise<boolean> {
   );
 }
 
-/** Fields of packets that a filter chooses, as tshark's NVMe/TCP dissector reads them. */
+/** How a capture is read: the target's port, and what is spoken there. */
+export interface Reading {
+  readonly port?: number;
+  readonly protocol?: "nvme-tcp" | "tls";
+}
+
+/** Fields of packets that a filter chooses, as tshark's dissectors read them. */
 export async function dissect(
   path: string,
   filter: string,
   fields: readonly string[],
+  { port = capturedPort, protocol = "nvme-tcp" }: Reading = {},
 ): Promise<string[][]> {
   const { stdout } = await execute(
     "tshark",
     [
-      ...["-r", path, "-Y", filter, "-d", `tcp.port==${capturedPort},nvme-tcp`],
+      ...["-r", path, "-Y", filter, "-d", `tcp.port==${port},${protocol}`],
       ...["-o", "nvme-tcp.check_hdgst:TRUE", "-o", "nvme-tcp.check_ddgst:TRUE"],
       ...["-T", "fields", "-E", "separator=|", ...fields.flatMap((field) => ["-e", field])],
     ],
@@ -166,4 +173,15 @@ export async function dissect(
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => line.split("|"));
+}
+
+/** Packets that tshark finds fault with: malformed ones, errors in them, digests that are wrong. */
+export function findFaults(path: string, reading?: Reading): Promise<string[][]> {
+  const faults = [
+    "_ws.malformed",
+    "_ws.expert.severity == error",
+    "nvme-tcp.hdgst.status == 0",
+    "nvme-tcp.ddgst.status == 0",
+  ];
+  return dissect(path, faults.join(" or "), ["frame.number", "_ws.expert.message"], reading);
 }

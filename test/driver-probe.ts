@@ -53,11 +53,14 @@ export class Probe {
   #runs = 0;
   #jobs = 0;
 
-  /** Waits for the shell. */
-  static async of(vm: Vm): Promise<Probe> {
-    await vm.waitForSerial(/root@\S+:~# $/, boot);
+  /**
+   * Waits for the shell.
+   * @param after where the serial log of the last boot begins.
+   */
+  static async of(vm: Vm, after = 0): Promise<Probe> {
+    await vm.waitForSerial(/root@\S+:~# $/, { ...boot, after });
     vm.sendSerial(`${setUp.join("\n")}\n`);
-    await vm.waitForSerial("[probe] ready", boot);
+    await vm.waitForSerial("[probe] ready", { ...boot, after });
     return new Probe(vm);
   }
 

@@ -1,133 +1,35 @@
 /** The commands about disks, as their users run them: exit codes, output, and over the network. */
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, open, readFile, rm, truncate, writeFile } from "node:fs/promises";
-import { connect, createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFile, truncate } from "node:fs/promises";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { MemoryDisk } from "../src/block/index.ts";
-import { createTarget } from "../src/target/index.ts";
-import { has } from "./driver-tools.ts";
+import { connectController } from "../src/initiator/index.ts";
+import {
+  acquireAction,
+  command,
+  registerAction,
+  reservationAcquireData,
+  reservationRegisterData,
+  reservationType,
+} from "../src/nvme/index.ts";
+import { RunningCommand, runCommand as run, ServedDisk, Workshop } from "./driver-flash.ts";
+import { has, toolEnv } from "./driver-tools.ts";
 
 const mebibyte = 1024 * 1024;
-const main = join(import.meta.dirname, "../src/cli/main.ts");
-const nqn = "nqn.2026-11.io.diskomator:test:SERIAL0001";
 const content = randomBytes(6 * mebibyte);
 
-interface Ended {
-  readonly exitCode: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a command; `during` is called with its process when it has begun to write. */
-async function run(args: readonly string[], during?: (kill: () => void) => void): Promise<Ended> {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
-  let [stdout, stderr] = ["", ""];
-  let hasBegun = false;
-  child.stdout.on("data", (data) => {
-    stdout += data;
-    if (hasBegun || !stdout.includes('"phase":"write"')) return;
-    hasBegun = true;
-    during?.(() => child.kill("SIGINT"));
-  });
-  child.stderr.on("data", (data) => {
-    stderr += data;
-  });
-  const exitCode = await new Promise<number | null>((done) => child.on("close", done));
-  return { exitCode, stdout, stderr };
-}
-
-async function workshop() {
-  const path = await mkdtemp(join(tmpdir(), "diskomator-commands-"));
-  const image = join(path, "os.raw");
-  await writeFile(image, content);
-  return {
-    image,
-    /** A new disk in a file. */
-    async disk(name: string, sizeBytes = 8 * mebibyte, first?: string): Promise<string> {
-      const file = join(path, name);
-      await writeFile(file, first ?? "");
-      await truncate(file, sizeBytes);
-      return file;
-    },
-    at: (name: string) => join(path, name),
-    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
-  };
-}
-
-async function startOf(path: string, lengthBytes: number): Promise<Buffer> {
-  await using file = await open(path);
-  const { buffer } = await file.read(Buffer.alloc(lengthBytes), 0, lengthBytes, 0);
-  return buffer;
-}
-
-/** A target with one namespace, and a way to it that can be cut. */
-async function servedDisk(disk: MemoryDisk) {
-  const target = createTarget({
-    subsystems: [
-      {
-        nqn,
-        serial: "SERIAL0001",
-        hosts: "any",
-        namespaces: [{ device: disk, uuid: "12345678-1234-4234-8234-123456789abc" }],
-      },
-    ],
-  });
-  const listener = await target.listen({ port: 0 });
-  const sockets = new Set<Socket>();
-  let passed = 0;
-  let cuts = 0;
-  const proxy = createServer((host) => {
-    const box = connect(listener.port, "127.0.0.1");
-    for (const [from, to] of [
-      [host, box],
-      [box, host],
-    ] as const) {
-      sockets.add(from);
-      from.on("error", () => to.destroy());
-      from.on("close", () => to.destroy());
-      from.pipe(to);
-    }
-    host.on("data", (data) => {
-      passed += data.length;
-      if (cuts > 0 && passed > 2 * mebibyte) {
-        cuts--;
-        passed = 0;
-        for (const socket of sockets) socket.destroy();
-        sockets.clear();
-      }
-    });
-  });
-  await new Promise<void>((done) => proxy.listen(0, "127.0.0.1", done));
-  const address = proxy.address();
-  const port = typeof address === "object" && address ? address.port : 0;
-  return {
-    port,
-    cut(times: number) {
-      cuts = times;
-    },
-    cutsLeft: () => cuts,
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((done) => proxy.close(done));
-      await target[Symbol.asyncDispose]();
-    },
-  };
-}
-
 test("flash ends with the exit code that the documents give", async () => {
-  await using shop = await workshop();
-  const { image } = shop;
+  await using shop = await Workshop.open();
+  const image = await shop.file("os.raw", content);
   const blank = await shop.disk("blank");
   const used = await shop.disk("used", 8 * mebibyte, "somebody's data");
   const small = await shop.disk("small", 4 * mebibyte);
-  await writeFile(shop.at("os.wrong"), content);
-  await writeFile(shop.at("os.wrong.sha256"), `${"0".repeat(64)}  os.wrong\n`);
+  await shop.file("os.wrong", content);
+  await shop.file("os.wrong.sha256", `${"0".repeat(64)}  os.wrong\n`);
   const table: readonly (readonly [number, string, readonly string[], RegExp])[] = [
     [2, "no disk", ["flash", image], /Name a disk/],
     [2, "an unknown option", ["flash", image, blank, "--what"], /--what/],
@@ -155,7 +57,7 @@ test("flash ends with the exit code that the documents give", async () => {
     assert.equal(ended.exitCode, exitCode, `${what}: ${ended.stderr}`);
     assert.match(ended.stdout + ended.stderr, says, what);
   }
-  assert.ok((await startOf(shop.at("new"), content.length)).equals(content));
+  assert.ok((await shop.startOf("new", content.length)).equals(content));
   const sum = createHash("sha256")
     .update(await readFile(shop.at("saved.zst")))
     .digest("hex");
@@ -163,14 +65,15 @@ test("flash ends with the exit code that the documents give", async () => {
 });
 
 test("flash --json ends with one result line, for failures and refusals too", async () => {
-  await using shop = await workshop();
+  await using shop = await Workshop.open();
+  const image = await shop.file("os.raw", content);
   const used = await shop.disk("used", 8 * mebibyte, "somebody's data");
   const blank = await shop.disk("blank");
   for (const [disk, outcome, exitCode] of [
     [used, "failed", 4],
     [blank, "ok", 0],
   ] as const) {
-    const ended = await run(["flash", shop.image, disk, "--json"]);
+    const ended = await run(["flash", image, disk, "--json"]);
     const lines = ended.stdout
       .trim()
       .split("\n")
@@ -183,49 +86,50 @@ test("flash --json ends with one result line, for failures and refusals too", as
 });
 
 test("flash says 7 when some of several disks failed, and 130 when it is interrupted", async () => {
-  await using shop = await workshop();
-  const packed = shop.at("os.raw.gz");
-  await writeFile(packed, gzipSync(content));
+  await using shop = await Workshop.open();
+  const packed = await shop.file("os.raw.gz", gzipSync(content));
   const disks = [await shop.disk("large"), await shop.disk("small", 4 * mebibyte)];
   const partly = await run(["flash", packed, ...disks]);
   assert.equal(partly.exitCode, 7, partly.stderr);
   assert.match(partly.stderr, /small does not boot/);
-  const big = shop.at("big.raw");
-  await writeFile(big, "");
+  const big = await shop.file("big.raw", "");
   await truncate(big, 4 * 1024 * mebibyte);
   const target = await shop.disk("target", 5 * 1024 * mebibyte);
-  const stopped = await run(["flash", big, target, "--json"], (kill) => kill());
+  const stopping = new RunningCommand(["flash", big, target, "--json"]);
+  await stopping.says(/"phase":"write"/);
+  stopping.interrupt();
+  const stopped = await stopping.ended;
   assert.equal(stopped.exitCode, 130, stopped.stderr);
   assert.match(stopped.stderr, /does not boot now; the same command again/);
 });
 
 test("flash, verify, backup and clone work on a namespace, by NQN and by serial number", async () => {
-  await using shop = await workshop();
+  await using shop = await Workshop.open();
+  const image = await shop.file("os.raw", content);
   const disk = new MemoryDisk({ sizeBytes: 16 * mebibyte });
-  await using served = await servedDisk(disk);
-  const url = `nvme-tcp://127.0.0.1:${served.port}/${nqn}`;
-  const named = `127.0.0.1:${served.port}:SERIAL0001`;
-  const flashed = await run(["flash", shop.image, url]);
+  await using served = await ServedDisk.of(disk);
+  const { url, named } = served;
+  const flashed = await run(["flash", image, url]);
   assert.equal(flashed.exitCode, 0, flashed.stderr);
   const found = Buffer.alloc(content.length);
   await disk.read(0, found);
   assert.ok(found.equals(content));
-  const verified = await run(["verify", shop.image, named]);
+  const verified = await run(["verify", image, named]);
   assert.equal(verified.exitCode, 0, verified.stderr);
   const saved = await run(["backup", named, shop.at("saved")]);
   assert.equal(saved.exitCode, 0, saved.stderr);
   const copy = await shop.disk("copy", 16 * mebibyte);
   const cloned = await run(["clone", url, copy]);
   assert.equal(cloned.exitCode, 0, cloned.stderr);
-  assert.ok((await startOf(copy, content.length)).equals(content));
-  const absent = await run(["flash", shop.image, `127.0.0.1:${served.port}:NONE`]);
+  assert.ok((await shop.startOf("copy", content.length)).equals(content));
+  const absent = await run(["flash", image, `127.0.0.1:${served.relay.port}:NONE`]);
   assert.equal(absent.exitCode, 5, absent.stderr);
   assert.match(absent.stderr, /there are: SERIAL0001/);
 });
 
 test("flash leaves a partition table that sgdisk is content with, on a larger disk", async (t) => {
   if (!(await has(t, "sgdisk"))) return;
-  await using shop = await workshop();
+  await using shop = await Workshop.open();
   const image = await shop.disk("gpt.raw", 16 * mebibyte);
   const layout = ["-n", "1:2048:+8M", "-t", "1:ef00", "-n", "2:0:+4M", "-c", "2:root"];
   assert.equal(spawnSync("sgdisk", [...layout, image]).status, 0);
@@ -242,16 +146,76 @@ test("flash leaves a partition table that sgdisk is content with, on a larger di
   }
 });
 
-test("flash goes on after its connection was cut in the middle", async () => {
-  await using shop = await workshop();
-  const disk = new MemoryDisk({ sizeBytes: 16 * mebibyte });
-  await using served = await servedDisk(disk);
-  served.cut(2);
-  const url = `nvme-tcp://127.0.0.1:${served.port}/${nqn}`;
-  const ended = await run(["flash", shop.image, url]);
-  assert.equal(served.cutsLeft(), 0);
-  assert.equal(ended.exitCode, 0, ended.stderr);
-  const found = Buffer.alloc(content.length);
-  await disk.read(0, found);
-  assert.ok(found.equals(content));
+test("flash refuses for each reason that there is, before the first byte", async (t) => {
+  if (!(await has(t, "sgdisk"))) return;
+  await using shop = await Workshop.open();
+  const image = await shop.file("os.raw", content);
+  const grown = await shop.file("saved.raw", content);
+  const shape = { version: 1, sizeBytes: content.length, blockSizeBytes: 4096 };
+  const note = { ...shape, serial: "A", model: "B", sha256: "0".repeat(64) };
+  await shop.file("saved.raw.disk.json", JSON.stringify(note));
+  const sectors = await shop.disk("gpt.raw", 8 * mebibyte);
+  assert.equal(spawnSync("sgdisk", ["-n", "1:2048:+2M", sectors], { env: toolEnv }).status, 0);
+  const used = await shop.disk("used", 8 * mebibyte, "somebody's data");
+  const before = await shop.startOf("used", 8 * mebibyte);
+  const large = new MemoryDisk({ sizeBytes: 64 * mebibyte, blockSizeBytes: 4096 });
+  await using fourK = await ServedDisk.of(large);
+  const locked = new MemoryDisk({ sizeBytes: 16 * mebibyte });
+  await using readOnly = await ServedDisk.of(locked, { ...ServedDisk.identity, readOnly: true });
+  await using taken = await ServedDisk.of(new MemoryDisk({ sizeBytes: 16 * mebibyte }));
+  await using holder = await reserve(taken);
+  const table: readonly (readonly [string, readonly string[], RegExp])[] = [
+    ["another sector size", [sectors, fourK.url], /sectors of 512 bytes, and the disk has 4096/],
+    ["another block size", [grown, used], /saved from a disk with blocks of 4096 bytes/],
+    ["a protected disk", [image, readOnly.url], /it is write protected/],
+    ["a reserved disk", [image, taken.url], new RegExp(`reserved by host ${holder.hostId}`)],
+    ["no checksum", [image, used, "--require-checksum"], /nothing beside os\.raw vouches for it/],
+    ["nothing to grow", [image, used, "--grow"], /no GPT whose last partition could grow/],
+    ["a wrong serial number", [image, used, "--confirm", "nope"], /is used, not nope/],
+    ["several reasons", [sectors, used, "--require-checksum"], /vouches[\s\S]*--confirm=used/],
+  ];
+  for (const [what, args, says] of table) {
+    const ended = await run(["flash", ...args]);
+    assert.equal(ended.exitCode, 4, `${what}: ${ended.stderr}`);
+    assert.match(ended.stderr, says, what);
+  }
+  assert.ok((await shop.startOf("used", 8 * mebibyte)).equals(before));
+});
+
+/** Another host that reserves a disk for itself, as a cluster does. */
+async function reserve(served: ServedDisk) {
+  const hostId = "99999999-1234-4234-8234-123456789abc";
+  const controller = await connectController({
+    host: "127.0.0.1",
+    port: served.relay.port,
+    subsystemNqn: served.nqn,
+    hostId,
+  });
+  const register = command("reservationRegister", {
+    nsid: 1,
+    action: { rrega: registerAction.register, iekey: false, cptpl: 0 },
+  });
+  const nrkey = reservationRegisterData.encode({ crkey: 0n, nrkey: 1n });
+  await controller.executeIo(register, { transfer: { kind: "out", data: nrkey } });
+  const acquire = command("reservationAcquire", {
+    nsid: 1,
+    action: { racqa: acquireAction.acquire, iekey: false },
+    rtype: reservationType.writeExclusive,
+  });
+  const crkey = reservationAcquireData.encode({ crkey: 1n, prkey: 0n });
+  await controller.executeIo(acquire, { transfer: { kind: "out", data: crkey } });
+  return { hostId, [Symbol.asyncDispose]: () => controller.close() };
+}
+
+test("flash warns of identifiers that two of its disks share then", async (t) => {
+  if (!(await has(t, "sgdisk"))) return;
+  await using shop = await Workshop.open();
+  const image = await shop.disk("gpt.raw", 8 * mebibyte);
+  assert.equal(spawnSync("sgdisk", ["-n", "1:2048:+2M", image], { env: toolEnv }).status, 0);
+  const disks = [await shop.disk("one", 16 * mebibyte), await shop.disk("two", 16 * mebibyte)];
+  const both = await run(["flash", image, ...disks]);
+  assert.equal(both.exitCode, 0, both.stderr);
+  assert.match(both.stderr, /Warning: the disk id [\w-]+ is on .*one and .*two, and 1 more/);
+  const single = await run(["flash", image, disks[0] ?? "", "--yes"]);
+  assert.doesNotMatch(single.stderr, /Warning/);
 });

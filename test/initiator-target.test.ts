@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { blockDeviceContract, faultyDisk, type MakeDisk, MemoryDisk } from "../src/block/index.ts";
 import {
+  type AuthenticationOptions,
   type Controller,
   type ControllerEvent,
   type ControllerOptions,
@@ -114,6 +115,56 @@ test("a host authenticates in every hash and group, both ways, and wrong keys ar
   await assert.rejects(server.connect({ hostNqn: "nqn.2026-11.org.example:other" }), {
     code: "status",
   });
+});
+
+test("a host authenticates in the hashes and groups that its access has, and in no other", async () => {
+  const secret = new DhchapSecret(new Uint8Array(32).fill(1), "none").reveal();
+  const hashes = ["sha384", "sha256"] as const;
+  const groups = ["ffdhe2048", "null"] as const;
+  const events: [string, Readonly<Record<string, unknown>>][] = [];
+  const subsystem = { nqn, serial: "S1", hosts: new Map([[hostNqn, { secret, hashes, groups }]]) };
+  await using running = createTarget({
+    subsystems: [subsystem],
+    log: (event, fields) => events.push([event, fields]),
+  });
+  const { host, port } = await running.listen({ port: 0 });
+  const authenticate = async (offer: Partial<AuthenticationOptions>) => {
+    const authentication = { secret, ...offer };
+    const wanted = { host, port, subsystemNqn: nqn, hostNqn, ioQueues: 1, authentication };
+    const controller = await connectController(wanted);
+    await controller.close();
+    const [, facts] = events.findLast(([event]) => event === "host-authenticated")!;
+    return [facts.hash, facts.group];
+  };
+  assert.deepEqual(await authenticate({}), ["sha384", "ffdhe2048"], "the target's preference");
+  for (const hash of hashes) {
+    for (const group of groups) {
+      const found = await authenticate({ hashes: [hash], groups: [group] });
+      assert.deepEqual(found, [hash, group]);
+    }
+  }
+  const failing = [
+    { offer: { hashes: ["sha512"] }, why: /hash in common \(this host offers sha512\)/ },
+    { offer: { groups: ["ffdhe3072"] }, why: /group in common \(this host offers ffdhe3072\)/ },
+  ] as const;
+  for (const { offer, why } of failing) {
+    await assert.rejects(authenticate(offer), { code: "authentication-failed", message: why });
+  }
+  const refused = events.filter(([event]) => event === "host-refused");
+  assert.deepEqual(
+    refused.map(([, { reason, allowed }]) => [reason, allowed]),
+    [
+      ["authentication: hashNotUsable", hashes],
+      ["authentication: groupNotUsable", groups],
+    ],
+  );
+  for (const nothing of [{ hashes: [] }, { groups: [] }]) {
+    const hosts = new Map([[hostNqn, { secret, ...nothing }]]);
+    assert.throws(() => running.target.addSubsystem({ ...subsystem, nqn: `${nqn}2`, hosts }), {
+      name: "RangeError",
+      message: /is empty/,
+    });
+  }
 });
 
 test("TLS carries data with both identity versions, and a wrong key is refused", async () => {

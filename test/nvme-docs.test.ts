@@ -44,6 +44,18 @@ test("the programs of docs/nvme-tcp.md serve a file, and read it", async () => {
   }
 });
 
+test("every entry point that docs/nvme-tcp.md names opens by the package's name", async () => {
+  const named = new Set([...text.matchAll(/`(diskomator\/[a-z]+)`/g)].map(([, name]) => name!));
+  assert.deepEqual(
+    [...named].toSorted(),
+    ["block", "initiator", "nvme", "target"].map((part) => `diskomator/${part}`),
+  );
+  for (const name of named) {
+    const door: object = await import(name);
+    assert.ok(Object.keys(door).length > 1, name);
+  }
+});
+
 test("docs/nvme-tcp.md shows the programs as they are", async () => {
   for (const name of ["target.ts", "read-disk.ts"]) {
     const program = await readFile(join(examples, name), "utf8");
@@ -56,7 +68,8 @@ test("docs/nvme-tcp.md names tests that there are", async () => {
   assert.ok(named.length > 40, `${named.length} tests are named`);
   for (const [, path = "", title = ""] of named) {
     const source = await readFile(join(root, path), "utf8");
-    assert.ok(new RegExp(`test(?:Capture)?\\(\\s*["\`]${literally(title)}`).test(source), title);
+    const start = `(?:test(?:Capture)?|scenario)\\(\\s*["\`]${literally(title)}`;
+    assert.ok(new RegExp(start).test(source), title);
   }
 });
 

@@ -1,13 +1,16 @@
 /** Our host and our target over loopback sockets: what each says, the other understands. */
 
 import assert from "node:assert/strict";
-import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { once } from "node:events";
+import { mkdtemp, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { connect as connectTls } from "node:tls";
 import { type BlockDevice, FileDisk, MemoryDisk, OverlayDisk } from "../src/block/index.ts";
 import { connectController, discover } from "../src/initiator/index.ts";
+import { ConfiguredPsk } from "../src/nvme/index.ts";
 import { createTarget, type ListenOptions, type SubsystemOptions } from "../src/target/index.ts";
 
 const subsystemNqn = "nqn.2026-11.org.example:disk";
@@ -85,6 +88,25 @@ for (const digests of [
     assert.ok(found.every((byte) => byte === 0));
   });
 }
+
+test("zeros that may deallocate free what a file takes, and read as zeros", async (t) => {
+  if (process.platform !== "linux") return t.skip("only Linux has fallocate");
+  const path = join(folder, "freed");
+  await writeFile(path, pattern(8 * mebibyte, 5));
+  await using device = await FileDisk.open(path);
+  await using server = await serve(device);
+  await using controller = await connectController({ ...server.address, ...options });
+  await using disk = await controller.openNamespace(1);
+  const before = (await stat(path)).blocks;
+  await disk.writeZeroes(mebibyte, 4 * mebibyte);
+  const found = new Uint8Array(8 * mebibyte);
+  await disk.read(0, found);
+  const wanted = pattern(8 * mebibyte, 5);
+  wanted.fill(0, mebibyte, 5 * mebibyte);
+  assert.ok(Buffer.from(found.buffer).equals(wanted));
+  const { blocks } = await stat(path);
+  assert.ok(blocks <= before - (4 * mebibyte) / 512, `${blocks} of ${before} blocks`);
+});
 
 test("many reads and writes at a time, over several queues, stay apart", async () => {
   const device = new MemoryDisk({ sizeBytes: 64 * mebibyte });
@@ -214,6 +236,75 @@ for (const policy of ["required", "optional"] as const) {
     else await assert.rejects(plain);
   });
 }
+
+test("a target sends nothing but data after a TLS handshake", async () => {
+  const device = new MemoryDisk({ sizeBytes: mebibyte });
+  await using server = await serve(device, {}, { tls: { policy: "required", keys: [{ key }] } });
+  const parsed = ConfiguredPsk.parse(key);
+  assert.ok(parsed.ok);
+  const parties = { hostnqn: hostNqn, subnqn: subsystemNqn };
+  const { identity, key: psk } = parsed.psk.retain(hostNqn).tlsPsk(parties);
+  const socket = connectTls({
+    ...server.address,
+    minVersion: "TLSv1.3",
+    ciphers: "TLS_AES_128_GCM_SHA256",
+    pskCallback: () => ({ psk, identity }),
+    checkServerIdentity: () => undefined,
+  });
+  let tickets = 0;
+  socket.on("session", () => tickets++);
+  await once(socket, "secureConnect");
+  const request = Buffer.alloc(128);
+  request.set([0, 0, 128, 0, 128]);
+  socket.write(request);
+  const [answer] = await once(socket, "data");
+  assert.equal(answer.length, 128);
+  assert.equal(tickets, 0);
+  socket.destroy();
+});
+
+test("silence, garbage and giant lengths on many connections keep no host from its work", async () => {
+  const device = new MemoryDisk({ sizeBytes: 8 * mebibyte });
+  const namespaces = [{ device, uuid }];
+  await using running = createTarget({
+    subsystems: [{ nqn: subsystemNqn, serial: "42", hosts: "any", namespaces }],
+    limits: { halfOpenMax: 32 },
+  });
+  const { host, port } = await running.listen({ port: 0 });
+  await using controller = await connectController({ host, port, ...options, ioQueues: 2 });
+  await using disk = await controller.openNamespace(1);
+  const honest = running.target.connectionCount;
+  // A CapsuleCmd that claims 4 GiB; bytes of chance; nothing at all.
+  const giant = Buffer.alloc(72);
+  giant.write("04004800ffffffff", "hex");
+  const openings = [giant, Buffer.alloc(70_000, "garbage"), Buffer.alloc(0)];
+  const ended: Promise<unknown>[] = [];
+  const sockets = Array.from({ length: 300 }, (_, n) => {
+    const socket = connect({ host, port });
+    ended.push(new Promise((done) => socket.once("close", done)));
+    socket.on("error", () => {});
+    socket.on("data", () => {});
+    socket.once("connect", () => socket.write(openings[n % openings.length]!));
+    return socket;
+  });
+  try {
+    for (let turn = 0; turn < 20; turn++) {
+      const data = Buffer.alloc(mebibyte, `turn ${turn}`);
+      await disk.write(0, data);
+      const found = Buffer.alloc(mebibyte);
+      await disk.read(0, found);
+      assert.ok(found.equals(data));
+      assert.ok(running.target.connectionCount <= honest + 32);
+    }
+    // All but the last 32 that said nothing are gone, and the honest host's are not.
+    await Promise.all(ended.filter((_, n) => n % openings.length < 2));
+    assert.ok(running.target.connectionCount >= honest);
+    assert.equal(running.target.statistics().bytesInFlight, 0);
+    await disk.flush();
+  } finally {
+    for (const socket of sockets) socket.destroy();
+  }
+});
 
 test("a target that is closed frees its port and its hosts", async () => {
   const server = await serve(new MemoryDisk({ sizeBytes: mebibyte }));

@@ -91,6 +91,19 @@ test("addNic: a card that comes later has a network and forwards of its own", as
   assert.equal(new Set(ports).size, 3);
 });
 
+test("capture: a file in pcap format, until it is disposed", async () => {
+  const { path } = owned.use(await makeScratchDisk(0));
+  const captures = async () =>
+    JSON.stringify(await vm.qmp.execute("qom-list", { path: "/objects" })).includes("filter-dump");
+  const capture = await vm.capture(path, { nic: 1 });
+  assert.ok(await captures());
+  await capture[Symbol.asyncDispose]();
+  await capture[Symbol.asyncDispose]();
+  assert.ok(!(await captures()));
+  const magic = (await readFile(path)).subarray(0, 4);
+  assert.equal(magic.readUInt32LE(), 0xa1b2c3d4);
+});
+
 test("addDisk and removeDisk: usb and scsi come and go at once", async () => {
   for (const kind of ["usb", "scsi"] as const) {
     await vm.addDisk({ id: "hot", kind, path: hotPath });

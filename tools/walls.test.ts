@@ -35,6 +35,7 @@ const allowed = [
   { path: "src/vm/a.ts", text: '// process.env\nconst s = "Date.now()";' },
   { path: "src/vm/testing/a.ts", text: 'import { c } from "../b.ts"; setTimeout(f, 1);' },
   { path: "src/vm/a.test.ts", text: 'import { c } from "./testing/c.ts";' },
+  { path: "docs/examples/a.ts", text: 'import { t } from "diskomator/target"; process.exit(1);' },
   { path: "tsconfig.ts", text: 'import "node:fs"; process.exit(0);' },
 ];
 
@@ -52,6 +53,8 @@ const crossings = [
   { path: "tools/a.ts", text: 'import "../test/driver-box.ts";', why: /tools may not know test/ },
   { path: "test/a.test.ts", text: 'import "../appliances/x.ts";', why: /may not know appliances/ },
   { path: "src/vm/a.ts", text: 'import "../../tools/walls.ts";', why: /may not know tools/ },
+  { path: "docs/examples/a.ts", text: 'import "../../src/target/index.ts";', why: /may not know/ },
+  { path: "test/a.test.ts", text: 'import { t } from "diskomator/target";', why: /does not list/ },
   { path: "src/ui/a.ts", text: 'import { p } from "../flash/index.ts";', why: /not know flash/ },
   { path: "src/nvme/a.ts", text: 'import "../bytes/layout.ts";', why: /only its index\.ts/ },
   { path: "src/nvme/a.ts", text: 'export * from "../bytes/layout.ts";', why: /only its index\.ts/ },

@@ -1,5 +1,5 @@
 /** Reading a disk from a program: lists the disks of a target, and shows how each one begins. */
-import { connectController, discover } from "../../src/initiator/index.ts";
+import { connectController, discover } from "diskomator/initiator";
 
 const [host = "127.0.0.1", port = "4420"] = process.argv.slice(2);
 

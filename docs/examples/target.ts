@@ -1,7 +1,7 @@
 /** A target in a program: serves a file to the hosts of this machine until Ctrl-C. */
 import { once } from "node:events";
-import { FileDisk } from "../../src/block/index.ts";
-import { createTarget } from "../../src/target/index.ts";
+import { FileDisk } from "diskomator/block";
+import { createTarget } from "diskomator/target";
 
 const [path = "disk.img", port = "4420"] = process.argv.slice(2);
 const nqn = "nqn.2026-11.org.example:disk";

@@ -14,7 +14,7 @@ const what = {
 test("dnssdFiles tells NVMe hosts and clients of ours where to go", () => {
   const files = dnssdFiles(what);
   assert.equal(
-    files.get("nvme-disc.dnssd"),
+    files.get("nvme.dnssd"),
     "[Service]\nName=lunch-feta-olive\nType=_nvme-disc._tcp\nPort=8009\n" +
       "TxtText=p=tcp nqn=nqn.2014-08.org.nvmexpress.discovery\n",
   );

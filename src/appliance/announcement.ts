@@ -3,7 +3,6 @@
  * systemd-resolved's responder (systemd.dnssd(5)).
  */
 import { createHash } from "node:crypto";
-import { discoveryNqn } from "../nvme/index.ts";
 import type { BoxName } from "./identity.ts";
 import { discoveryPort } from "./nvmet.ts";
 
@@ -19,9 +18,11 @@ export interface Announcement {
 }
 
 const sshPort = 22;
+/** The well-known name of every discovery service (NVMe Base 2.1, 4.7). */
+const discoveryNqn = "nqn.2014-08.org.nvmexpress.discovery";
 
 /**
- * File name → text. `_nvme-disc._tcp` is what NVMe hosts look for (TP8009: `p` is required), and
+ * File name → text; diskomator-goodbye.service knows the names. `_nvme-disc._tcp` is what NVMe hosts look for (TP8009: `p` is required), and
  * `_diskomator._tcp` leads to the control channel. Instances have three words, so that two boxes
  * of one network seldom have to change theirs.
  */
@@ -38,7 +39,7 @@ export function dnssdFiles(what: Announcement): ReadonlyMap<string, string> {
   const nvme = ["p=tcp", `nqn=${discoveryNqn}`];
   return new Map([
     ["diskomator.dnssd", service(what.name.full, "_diskomator._tcp", sshPort, own)],
-    ["nvme-disc.dnssd", service(what.name.full, "_nvme-disc._tcp", discoveryPort, nvme)],
+    ["nvme.dnssd", service(what.name.full, "_nvme-disc._tcp", discoveryPort, nvme)],
   ]);
 }
 

@@ -9,6 +9,7 @@ import { type BoxState, type BoxTools, boxMethods } from "./box-methods.ts";
 import { EventList } from "./events.ts";
 import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
 import { grantNqn } from "./grant-exports.ts";
+import { keyMaker } from "./grant-keys.ts";
 import { Grants } from "./grants.ts";
 import { takeInventory } from "./inventory.ts";
 import type { State } from "./state.ts";
@@ -45,7 +46,8 @@ function connect(
 ) {
   const { access = "paired", readOnly = false, broken = false, letIn = false } = options;
   let count = 0;
-  const grants = new Grants((length) => new Uint8Array(length).fill(++count));
+  const keys = keyMaker((length) => new Uint8Array(length).fill(++count));
+  const grants = new Grants();
   const events = new EventList();
   const done: string[] = [];
   const device = new MemoryDisk({ sizeBytes: 1024 * 1024 });
@@ -74,7 +76,17 @@ function connect(
   const log: Parameters<typeof boxMethods>[0]["log"] = (event, fields) =>
     events.add(event, fields, new Date(at));
   const isLetIn = () => letIn;
-  const handlers = boxMethods({ box, tools, grants, choices, events, tls: true, isLetIn, log });
+  const handlers = boxMethods({
+    box,
+    tools,
+    grants,
+    keys,
+    choices,
+    events,
+    tls: true,
+    isLetIn,
+    log,
+  });
   const client = new RpcClient((line) => void session.receive(Buffer.from(line)));
   const session = new RpcSession({
     handlers,

@@ -15,8 +15,8 @@ import {
   rpcVersion,
 } from "../rpc/index.ts";
 import type { EventList } from "./events.ts";
-import { grantNqn, tlsKeyOf } from "./grant-exports.ts";
-import { type Grant, type GrantFault, type Grants, isGrant } from "./grants.ts";
+import { grantNqn } from "./grant-exports.ts";
+import { type Grant, type GrantFault, type Grants, isGrant, type KeyMaker } from "./grants.ts";
 import { hashRanges } from "./hashing.ts";
 import type { Log } from "./log.ts";
 import { discoveryPort, readOnlyPort, servicePort } from "./nvmet.ts";
@@ -36,7 +36,7 @@ export interface BoxTools {
   /** For reading only, and past what the kernel remembers of it. */
   openDisk(name: string): Promise<BlockDevice>;
   contents(name: string): Promise<DiskView["contents"]>;
-  health(name: string): Promise<DiskView["health"]>;
+  health(name: string, transport: string): Promise<DiskView["health"]>;
   traffic(name: string): DiskView["traffic"];
   peers(): readonly PeerView[];
   overlayUse(nqn: string): { readonly usedBytes: number; readonly maxBytes: number } | null;
@@ -54,6 +54,7 @@ export interface BoxMethodsSetup {
   readonly box: BoxState;
   readonly tools: BoxTools;
   readonly grants: Grants;
+  readonly keys: KeyMaker;
   /** By identity; `settle` makes a change hold. */
   readonly choices: { readonly withdrawn: Set<string>; readonly offered: Set<string> };
   readonly events: EventList;
@@ -212,7 +213,7 @@ async function grant(
   const overlayBytes = params.mode === "overlay" ? overlayRoom(setup, params) : null;
   const nqns = [...new Set(rows.map((row) => row.state.nqn))];
   const now = { monotonicMs: tools.monotonicMs(), date: tools.now() };
-  const given = grants.add({ ...params, nqns, overlayBytes }, now);
+  const given = grants.add({ ...params, nqns, overlayBytes }, now, setup.keys);
   if (!isGrant(given)) throw refusal(given, rows);
   const { id, hostnqn } = given;
   const disks = rows.map(({ disk }) => disk.name).join(",");
@@ -300,7 +301,7 @@ function accessOf(
         sizeBytes: disk.sizeBytes,
         blockSizeBytes: disk.blockSizeBytes,
         readOnly: mode === "ro",
-        tlsIdentity: hasTls ? tlsKeyOf(secrets, hostnqn, nqn).identity : null,
+        tlsIdentity: (hasTls && given.keys.find((one) => one.nqn === diskNqn)?.identity) || null,
       };
     }),
   };
@@ -319,7 +320,7 @@ async function listDisks({ box, tools, grants }: BoxMethodsSetup, wants: Params<
       state: row.state,
       contents: wants.contents && isThere ? await tools.contents(name) : null,
       traffic: tools.traffic(name),
-      health: wants.health && isThere ? await tools.health(name) : null,
+      health: wants.health && isThere ? await tools.health(name, disk.transport) : null,
     });
   }
   const rows = new Map(state.grants.map((one) => [one.id, one]));

@@ -1,5 +1,5 @@
-/** Hands the announcement to systemd-resolved, and takes it back when the box goes. */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+/** Hands the announcement to systemd-resolved. */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Announcement, dnssdFiles, fingerprintOf } from "./announcement.ts";
 import { readOptional } from "./driver-files.ts";
@@ -7,6 +7,8 @@ import { runTool } from "./driver-process.ts";
 import type { Log } from "./log.ts";
 
 const directory = "run/systemd/dnssd";
+/** The responder writes it when it starts. */
+const responderFile = "run/systemd/resolve/stub-resolv.conf";
 const hostKeyFiles = [
   "etc/ssh/ssh_host_ed25519_key.pub",
   // One that is made at every boot, and later than this daemon starts.
@@ -57,14 +59,9 @@ export class Announcer {
       return;
     }
     clearTimeout(this.#timer);
+    // A responder that is still to start finds the files by itself.
+    if (!existsSync(join(this.#root, responderFile))) return;
     this.#timer = setTimeout(() => void this.#tell(), settleMs);
-  }
-
-  /** The box goes: other machines are told so. */
-  async withdraw(): Promise<void> {
-    clearTimeout(this.#timer);
-    rmSync(join(this.#root, directory), { recursive: true, force: true });
-    await this.#tell();
   }
 
   async #tell(): Promise<void> {

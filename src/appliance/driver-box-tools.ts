@@ -5,8 +5,9 @@ import { join } from "node:path";
 import type { BlockDevice } from "../block/index.ts";
 import type { BoxTools } from "./box-methods.ts";
 import { readOptional } from "./driver-files.ts";
-import { runTool } from "./driver-process.ts";
+import { readTool, runTool } from "./driver-process.ts";
 import type { SoftTarget } from "./driver-soft-target.ts";
+import { parseHealth, smartType } from "./health.ts";
 import { discoveryPort, readOnlyPort, servicePort } from "./nvmet.ts";
 import { parsePeers } from "./peers.ts";
 
@@ -29,7 +30,7 @@ export function boxTools(
   return {
     openDisk,
     contents: (name) => within(lookTimeoutMs, (signal) => readContents(openDisk, name, signal)),
-    health: async () => null,
+    health: (name, transport) => readHealth(join(root, "dev", name), transport),
     traffic: (name) => readTraffic(root, name),
     peers: () => {
       const tables = ["proc/net/tcp", "proc/net/tcp6"].map((path) => readOptional(root, path));
@@ -58,7 +59,7 @@ export function boxTools(
 }
 
 /** Half of the memory: what the box itself takes is less than a fifth of the smallest. */
-export function overlayBytesMax(root: string): number {
+function overlayBytesMax(root: string): number {
   const total = /^MemTotal:\s+(\d+) kB$/m.exec(readOptional(root, "proc/meminfo") ?? "");
   return Math.floor((Number(total?.[1] ?? 0) * 1024) / 2);
 }
@@ -84,6 +85,15 @@ async function readContents(openDisk: BoxTools["openDisk"], name: string, signal
       partUuid: one.partUuid,
     })),
   };
+}
+
+/** smartctl ends with bits set for all that is not well, and prints its report all the same. */
+async function readHealth(path: string, transport: string) {
+  const type = smartType(transport);
+  if (type === null) return null;
+  return parseHealth(
+    await readTool("smartctl", ["-j", "-H", "-A", "-d", type, path], lookTimeoutMs),
+  );
 }
 
 /** What `look` gives, or null when it fails or takes too long. */

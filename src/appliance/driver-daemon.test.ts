@@ -7,6 +7,8 @@ import { ConfigfsModel } from "./configfs-model.ts";
 import { Daemon } from "./driver-daemon.ts";
 import type { BlockFacts } from "./facts.ts";
 import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
+import { grantNqn } from "./grant-exports.ts";
+import { keyMaker } from "./grant-keys.ts";
 import { Grants } from "./grants.ts";
 import { boxPorts } from "./nvmet.ts";
 import type { State } from "./state.ts";
@@ -19,6 +21,8 @@ class Machine implements World {
   readonly states: State[] = [];
   readonly logged: string[] = [];
   locked: readonly string[] = [];
+  clockMs = 5000;
+  saved = 0;
   prepared: Error | null = null;
   readonly target;
 
@@ -50,7 +54,9 @@ class Machine implements World {
     served: new Set<string>(),
   };
   async setTlsKeys(): Promise<void> {}
-  saveGrants(): void {}
+  saveGrants(): void {
+    this.saved += 1;
+  }
   publish(state: State): void {
     this.states.push(state);
   }
@@ -62,7 +68,7 @@ class Machine implements World {
     return ["nvmet: said something"];
   }
   monotonicMs(): number {
-    return 5000;
+    return this.clockMs;
   }
   now(): Date {
     return new Date("2026-11-23T09:00:00Z");
@@ -84,7 +90,7 @@ const setup: DaemonSetup = {
   configuration: { config: defaultConfig, problems: [] },
   name: { short: "lunch-feta", full: "lunch-feta-olive" },
   tls: false,
-  grants: new Grants((length) => new Uint8Array(length)),
+  grants: new Grants(),
   choices: { withdrawn: new Set(), offered: new Set() },
   ports: boxPorts({ ipv6: true, tls: false }),
   bootClues: { partitionUuid: "5f0c1b4e-9d6f-4f51-8f7c-0a1b2c3d4e5f", firmwarePath: null },
@@ -243,6 +249,43 @@ test("Daemon tries a port again that could not listen", async (t) => {
     assert.deepEqual([linksOf(1), linksOf(2)], [2, 2]);
     assert.deepEqual(machine.states.at(-1)?.problems, []);
   });
+});
+
+test("Daemon lets a granted host in, and ends it alone when its time is up", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const machine = new Machine([nvmeFacts]);
+  const grants = new Grants();
+  const keys = keyMaker((length) => new Uint8Array(length));
+  const config = { ...defaultConfig, access: "paired" } as const;
+  const change = { grants, configuration: { config, problems: [] } };
+  const scenario = async (daemon: Daemon): Promise<void> => {
+    const [row] = machine.states.at(-1)!.disks;
+    assert.ok(row?.state.kind === "exported");
+    const { nqn } = row.state;
+    const date = machine.now();
+    const wish = { mode: "rw", purpose: "", overlayBytes: null, nqns: [nqn] } as const;
+    for (const [hostnqn, seconds] of [["nqn.a", 60] as const, ["nqn.b", null] as const]) {
+      const now = { monotonicMs: machine.monotonicMs(), date };
+      grants.add({ ...wish, hostnqn, seconds }, now, keys);
+    }
+    await daemon.settle();
+    const served = ["nqn.a", "nqn.b"].map((host) => grantNqn(nqn, host));
+    assert.deepEqual([...daemon.reach.served], [nqn, ...served]);
+    assert.deepEqual(
+      machine.states.at(-1)?.grants.map(({ id, disks }) => [id, disks]),
+      [
+        ["g1", ["nvme0n1"]],
+        ["g2", ["nvme0n1"]],
+      ],
+    );
+    machine.clockMs += 60_000;
+    t.mock.timers.tick(60_000);
+    await daemon.idle();
+    assert.deepEqual([...daemon.reach.served], [nqn, served[1]]);
+    assert.ok(machine.logged.includes("expired"));
+    assert.equal(machine.saved, 2, "after granting, and after the end");
+  };
+  await withDaemon(machine, scenario, change);
 });
 
 test("Daemon takes everything down when it is stopped for good", async () => {

@@ -5,6 +5,7 @@
  */
 import { applyPlan, type GroupResult } from "./apply.ts";
 import type { BootMemory } from "./boot-medium.ts";
+import { GrantClock } from "./driver-grant-clock.ts";
 import type { BlockFacts } from "./facts.ts";
 import { type WantedAccess, wantedAccess } from "./grant-exports.ts";
 import { nqnPrefix } from "./identity.ts";
@@ -31,8 +32,6 @@ const partitionWaitMs = 3000;
 const bootMediumWaitMs = 60_000;
 /** Between attempts to make the kernel's target usable, and its ports. */
 const targetRetryMs = 5000;
-/** The longest that a timer of Node waits. */
-const timerMsMax = 2 ** 31 - 1;
 /** A change of configfs that takes longer is told on the screen. */
 const slowChangeMs = 5000;
 
@@ -69,13 +68,13 @@ export class Daemon {
   #stopped = false;
   #isTryingAgain = false;
   #softFailures: ReadonlyMap<string, string> = new Map();
-  #savedGrants = "";
   #notice: string | null = null;
-  #expiry: NodeJS.Timeout | undefined;
+  readonly #grantClock: GrantClock;
 
   constructor(setup: DaemonSetup, world: World) {
     this.#setup = setup;
     this.#world = world;
+    this.#grantClock = new GrantClock(setup.grants, world, () => this.#wake());
     this.#bootMemory = setup.bootMemory;
     this.#exports = new Map(setup.exports);
     const now = world.now().getTime();
@@ -159,7 +158,7 @@ export class Daemon {
   /** Ends the work; with `teardown` nothing of ours stays in the kernel. */
   async stop(teardown: boolean): Promise<void> {
     this.#stopped = true;
-    clearTimeout(this.#expiry);
+    this.#grantClock.stop();
     for (const timer of [...this.#timers, ...this.#partitionTimers.values()]) {
       clearTimeout(timer);
     }
@@ -189,7 +188,7 @@ export class Daemon {
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#roundWanted && !this.#stopped) {
       this.#roundWanted = false;
-      this.#expire();
+      this.#grantClock.tick();
       this.#look();
       this.#judge();
       if (await this.#prepare()) {
@@ -197,25 +196,6 @@ export class Daemon {
       }
       this.#rows = this.#listRows();
       this.#report();
-    }
-  }
-
-  /** Takes back grants whose time is up, and waits for the next. */
-  #expire(): void {
-    const { grants } = this.#setup;
-    const now = this.#world.monotonicMs();
-    for (const { id, hostnqn } of grants.expire(now)) {
-      this.#world.log("expired", { grant: id, host: hostnqn });
-    }
-    const memory = JSON.stringify(grants.memory);
-    if (memory !== this.#savedGrants) {
-      this.#savedGrants = memory;
-      this.#world.saveGrants(grants.memory);
-    }
-    clearTimeout(this.#expiry);
-    const next = grants.nextExpiryMs;
-    if (next !== null) {
-      this.#expiry = setTimeout(() => this.#wake(), Math.min(timerMsMax, Math.max(0, next - now)));
     }
   }
 
@@ -377,8 +357,11 @@ export class Daemon {
       if (verdict.kind === "export" && served.has(verdict.names.nqn)) {
         this.#retries.clear(disk.name);
         if (!this.#exports.has(verdict.names.nqn)) {
+          const { nqn } = verdict.names;
           const { name, diskSequence, sizeBytes } = disk;
-          this.#remember(verdict.names.nqn, name, diskSequence, sizeBytes, null);
+          // The project's own target begins anew with each daemon: there is nothing to adopt.
+          const tookMs = this.#world.softTarget.served.has(nqn) ? this.#took(name) : null;
+          this.#remember(nqn, name, diskSequence, sizeBytes, tookMs);
         }
       }
     }
@@ -393,7 +376,9 @@ export class Daemon {
   ): void {
     const since = this.#world.now().toISOString();
     this.#exports.set(nqn, { name, diskSequence, sizeBytes, since, tookMs });
-    this.#world.log(tookMs === null ? "adopted" : "exported", { disk: name, nqn, tookMs });
+    const readOnly = this.#world.softTarget.served.has(nqn) ? "yes" : "no";
+    const event = tookMs === null ? "adopted" : "exported";
+    this.#world.log(event, { disk: name, nqn, tookMs, readOnly });
   }
 
   #served(): ReadonlySet<string> {

@@ -8,6 +8,7 @@ import { ApplianceError } from "./error.ts";
 
 const keyring = "%:.nvme";
 const timeoutMs = 10_000;
+const startTimeoutMs = 60_000;
 
 /** The keys of the keyring, by identity. */
 export class TlsKeyring {
@@ -24,6 +25,8 @@ export class TlsKeyring {
     if (!this.#isOurs) {
       if (keys.size === 0) return;
       await runTool("keyctl", ["clear", keyring], timeoutMs);
+      // It does the handshakes for the kernel; a box that grants nothing does without it.
+      await runTool("systemctl", ["start", "tlshd.service"], startTimeoutMs);
       this.#isOurs = true;
     }
     for (const [identity, serial] of this.#held) {

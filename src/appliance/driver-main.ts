@@ -2,15 +2,12 @@
  * The program of the box: joins the daemon to the machine. `--list-devices` prints what would be
  * exported and ends; `--root DIRECTORY` takes /sys, /run, /dev, /proc and /etc from elsewhere.
  */
-import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { parseBootMemory } from "./boot-medium.ts";
-import { boxMethods } from "./box-methods.ts";
 import { type ParsedConfig, parseConfig } from "./config.ts";
 import { Announcer } from "./driver-announce.ts";
-import { boxTools, overlayBytesMax } from "./driver-box-tools.ts";
 import { configfsCalls, nvmetDirectory, readFound, refreshFound } from "./driver-configfs.ts";
 import { Daemon } from "./driver-daemon.ts";
 import {
@@ -20,11 +17,12 @@ import {
   readBootClues,
   readOptional,
 } from "./driver-files.ts";
-import { KernelLog } from "./driver-kernel-log.ts";
+import { KernelLog, watchRefusals } from "./driver-kernel-log.ts";
+import type { Keyboard } from "./driver-keyboard.ts";
 import { TlsKeyring } from "./driver-keyring.ts";
 import { DiskLocks } from "./driver-lock.ts";
 import { watchAddresses } from "./driver-network.ts";
-import { serveRpc } from "./driver-rpc.ts";
+import type { OwnerSetup } from "./driver-owner.ts";
 import { SoftTarget } from "./driver-soft-target.ts";
 import { listBlockDevices, readBlockFacts } from "./driver-sysfs.ts";
 import { askStopReason, Notifier } from "./driver-systemd.ts";
@@ -32,10 +30,10 @@ import { mountEfiVariables, prepareTarget } from "./driver-target.ts";
 import { Terminals } from "./driver-terminal.ts";
 import { watchBlockDevices } from "./driver-udev.ts";
 import { EventList } from "./events.ts";
-import { Grants, parseGrantMemory } from "./grants.ts";
+import { type GrantMemory, Grants } from "./grants.ts";
 import { boxId, boxName, isLasting } from "./identity.ts";
 import { formatLogLine, type Log } from "./log.ts";
-import { boxPorts } from "./nvmet.ts";
+import { boxPorts, readOnlyPort } from "./nvmet.ts";
 import { formatSize } from "./screen.ts";
 import { rememberExports, type State } from "./state.ts";
 import { takeStock } from "./stock.ts";
@@ -44,7 +42,6 @@ import type { DaemonSetup, World } from "./world.ts";
 const bootMemoryFile = "boot-medium.json";
 const stateFile = "state.json";
 const grantsFile = "grants.json";
-const socketFile = "rpc.sock";
 const runDirectory = "run/diskomator";
 
 const events = new EventList();
@@ -54,14 +51,11 @@ const log: Log = (event, fields) => {
   events.add(event, fields, new Date());
 };
 
-type Choices = { readonly withdrawn: Set<string>; readonly offered: Set<string> };
-
-function readSetup(root: string): DaemonSetup & { readonly choices: Choices } {
+async function readSetup(root: string): Promise<OwnerSetup> {
   const release = readOptional(root, "etc/os-release") ?? "";
   const machineId = readOptional(root, "etc/machine-id")?.trim() ?? "";
   const bootId = readOptional(root, "proc/sys/kernel/random/boot_id") ?? "";
   const configuration = readConfiguration(root, machineId);
-  const grants = parseGrantMemory(readOptional(root, join(runDirectory, grantsFile)) ?? "");
   // An open box takes everybody as they come; tlshd is what does the kernel's handshakes.
   const tls = configuration.config.access !== "open" && existsSync(join(root, "usr/sbin/tlshd"));
   return {
@@ -70,7 +64,7 @@ function readSetup(root: string): DaemonSetup & { readonly choices: Choices } {
     name: boxName(machineId || bootId),
     configuration,
     tls,
-    grants: new Grants((length) => randomBytes(length), grants),
+    grants: new Grants(await readGrants(root)),
     choices: { withdrawn: new Set(), offered: new Set() },
     ports: boxPorts({ ipv6: hasIpv6(root), tls }),
     bootClues: readBootClues(root),
@@ -78,6 +72,14 @@ function readSetup(root: string): DaemonSetup & { readonly choices: Choices } {
     bootMemory: parseBootMemory(readOptional(root, join(runDirectory, bootMemoryFile)) ?? ""),
     exports: rememberExports(readOptional(root, join(runDirectory, stateFile)) ?? ""),
   };
+}
+
+/** What an earlier daemon granted since this machine booted. */
+async function readGrants(root: string): Promise<GrantMemory | undefined> {
+  const text = readOptional(root, join(runDirectory, grantsFile));
+  if (text === null) return undefined;
+  const { parseGrantMemory } = await import("./grant-memory.ts");
+  return parseGrantMemory(text);
 }
 
 function readConfiguration(root: string, machineId: string): ParsedConfig {
@@ -116,12 +118,11 @@ function listDevices(root: string, setup: DaemonSetup): void {
 
 /** Everything that shows or keeps a state. */
 function createPublisher(
-  root: string,
   notifier: Notifier,
   files: JsonDirectory,
   announcer: Announcer,
+  terminals: Terminals,
 ) {
-  const terminals = new Terminals(root);
   let ready = false;
   return (state: State): void => {
     terminals.show(state);
@@ -144,6 +145,7 @@ function createWorld(
   notifier: Notifier,
   softTarget: SoftTarget,
   announcer: Announcer,
+  terminals: Terminals,
   lockTold: (name: string, locked: boolean) => void,
 ): World {
   const directory = nvmetDirectory(root);
@@ -168,7 +170,7 @@ function createWorld(
         log("problem", { topic: "state", text: String(error) });
       });
     },
-    publish: createPublisher(root, notifier, files, announcer),
+    publish: createPublisher(notifier, files, announcer, terminals),
     saveBootMemory: (memory) => {
       files.write(bootMemoryFile, memory).catch((error: unknown) => {
         log("problem", { topic: "state", text: String(error) });
@@ -184,47 +186,53 @@ function createWorld(
   };
 }
 
-/** Lets the owner in over SSH. */
-function serveOwner(
-  root: string,
-  setup: ReturnType<typeof readSetup>,
-  daemon: Daemon,
-  softTarget: SoftTarget,
-  signal: AbortSignal,
-): void {
-  const tools = boxTools(root, softTarget, (text) => daemon.setNotice(text));
-  const { grants, choices, tls } = setup;
-  const isLetIn = () => false;
-  serveRpc(
-    {
-      path: join(root, runDirectory, socketFile),
-      handlers: boxMethods({ box: daemon, tools, grants, choices, events, tls, isLetIn, log }),
-      log,
-      told: (problem) => daemon.setProblem("rpc", problem),
-    },
-    signal,
-  );
+/** Nobody can come by SSH this early, and what it takes would hold the first disks up. */
+const ownerDelayMs = 500;
+const ownerDelayMsMax = 10_000;
+
+/** Calls `act` some time after the first disk is exported, or when none is for a while. */
+function whenDisksAreOut(daemon: Daemon, act: () => void, signal: AbortSignal): void {
+  let timer: NodeJS.Timeout | undefined;
+  const stop = events.watch(() => {
+    if (daemon.state?.disks.some(({ state }) => state.kind === "exported")) wait(ownerDelayMs);
+  });
+  const end = (): void => {
+    stop();
+    clearTimeout(timer);
+  };
+  const wait = (delayMs: number): void => {
+    clearTimeout(timer);
+    if (delayMs === ownerDelayMs) stop();
+    timer = setTimeout(() => {
+      end();
+      act();
+    }, delayMs);
+  };
+  signal.addEventListener("abort", end, { once: true });
+  wait(ownerDelayMsMax);
 }
 
-function run(root: string, setup: ReturnType<typeof readSetup>): void {
+function run(root: string, setup: OwnerSetup): void {
   const notifier = new Notifier(process.env.NOTIFY_SOCKET !== undefined);
   const companions = new AbortController();
-  const softTarget = new SoftTarget({
-    root,
-    ipv6: hasIpv6(root),
-    log,
-    overlayBytesDefault: overlayBytesMax(root),
-  });
+  const softTarget = new SoftTarget({ root, ipv6: hasIpv6(root), log, port: readOnlyPort });
   const announcer = new Announcer(root, log);
   announcer.setHostName(setup.name.short);
-  const world = createWorld(root, notifier, softTarget, announcer, (name, locked) => {
+  let keyboard: Keyboard | null = null;
+  const terminals = new Terminals(root, (text) => keyboard?.press(text));
+  const world = createWorld(root, notifier, softTarget, announcer, terminals, (name, locked) => {
     const problem = `${name} is exported while another program on this box uses it.`;
     daemon.setProblem(`lock ${name}`, locked ? null : problem);
   });
   const daemon = new Daemon(setup, world);
   log("started", { version: setup.version, box: setup.box, name: setup.name.short });
   daemon.rescan();
-  serveOwner(root, setup, daemon, softTarget, companions.signal);
+  const serve = async (): Promise<void> => {
+    const { serveOwner } = await import("./driver-owner.ts");
+    const owner = { root, setup, daemon, softTarget, terminals, events, log };
+    keyboard = serveOwner(owner, companions.signal);
+  };
+  whenDisksAreOut(daemon, () => void serve(), companions.signal);
   watchBlockDevices(
     {
       event: (event) => daemon.handle(event),
@@ -236,6 +244,7 @@ function run(root: string, setup: ReturnType<typeof readSetup>): void {
     },
     companions.signal,
   );
+  watchRefusals(root, (text) => log("kernel", { text }), companions.signal);
   watchAddresses(
     (addresses) => daemon.setAddresses(addresses),
     (message) => daemon.setProblem("network", message),
@@ -252,7 +261,6 @@ function run(root: string, setup: ReturnType<typeof readSetup>): void {
     notifier.send("--stopping");
     companions.abort();
     await daemon.stop(reason === "stop");
-    if (reason === "stop") await announcer.withdraw();
     process.exit(0);
   };
   for (const name of ["SIGTERM", "SIGINT"] as const) {
@@ -267,7 +275,7 @@ const { values } = parseArgs({
   },
 });
 await mountEfiVariables(values.root);
-const setup = readSetup(values.root);
+const setup = await readSetup(values.root);
 if (values["list-devices"]) {
   listDevices(values.root, setup);
 } else {

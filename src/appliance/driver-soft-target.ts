@@ -9,7 +9,6 @@ import type { RunningTarget, TargetListener } from "../target/index.ts";
 import { ApplianceError } from "./error.ts";
 import type { SoftExport } from "./grant-exports.ts";
 import type { Log } from "./log.ts";
-import { readOnlyPort } from "./nvmet.ts";
 
 /** What a SoftTarget is made from. */
 export interface SoftTargetOptions {
@@ -17,8 +16,8 @@ export interface SoftTargetOptions {
   readonly root: string;
   readonly ipv6: boolean;
   readonly log: Log;
-  /** Bytes that an overlay may hold unless its grant says how many. */
-  readonly overlayBytesDefault: number;
+  /** Where it listens; `readOnlyPort` on a box. */
+  readonly port: number;
 }
 
 interface Served {
@@ -55,7 +54,7 @@ export class SoftTarget {
   overlayUse(nqn: string): OverlayUse | null {
     const served = this.#served.get(nqn);
     if (!served?.overlay) return null;
-    return { usedBytes: served.overlay.heldBytes, maxBytes: this.#overlayMax(served.wish) };
+    return { usedBytes: served.overlay.heldBytes, maxBytes: overlayMax(served.wish) };
   }
 
   /**
@@ -134,12 +133,8 @@ export class SoftTarget {
       throw new ApplianceError("disk", `${path} has another size than it was found with.`, facts);
     }
     if (wish.mode === "ro") return { device: disk, overlay: null };
-    const overlay = new OverlayDisk({ below: disk, bytesMax: this.#overlayMax(wish) });
+    const overlay = new OverlayDisk({ below: disk, bytesMax: overlayMax(wish) });
     return { device: overlay, overlay };
-  }
-
-  #overlayMax({ overlayBytes }: SoftExport): number {
-    return overlayBytes ?? this.#options.overlayBytesDefault;
   }
 
   async #end(nqn: string): Promise<void> {
@@ -164,12 +159,17 @@ export class SoftTarget {
     const listeners: TargetListener[] = [];
     for (const host of this.#options.ipv6 ? ["0.0.0.0", "::"] : ["0.0.0.0"]) {
       const tls = { policy: "optional", keys } as const;
-      const plain = { host, port: readOnlyPort };
+      const plain = { host, port: this.#options.port };
       listeners.push(await this.#running.listen(keys.length === 0 ? plain : { ...plain, tls }));
     }
     this.#listeners = listeners;
     this.#listening = listening;
   }
+}
+
+/** A grant always says how much; an overlay without one holds nothing. */
+function overlayMax({ overlayBytes }: SoftExport): number {
+  return overlayBytes ?? 0;
 }
 
 function hostsOf({ hosts, mode }: SoftExport) {

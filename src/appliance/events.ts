@@ -1,6 +1,9 @@
 /** What has happened on the box, for those who ask and those who watch. */
-import { type BoxEvent, eventsMax } from "../rpc/index.ts";
+import type { BoxEvent } from "../rpc/index.ts";
 import type { LogEvent, LogFields } from "./log.ts";
+
+/** Events that are remembered. */
+const eventsMax = 500;
 
 /** The newest events, and who is told of the next. */
 export class EventList {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { applyPlan } from "./apply.ts";
 import { ConfigfsModel } from "./configfs-model.ts";
 import { grantNqn, type Offer, wantedAccess } from "./grant-exports.ts";
+import { keyMaker } from "./grant-keys.ts";
 import { Grants } from "./grants.ts";
 import { boxPorts, type Wanted } from "./nvmet.ts";
 import { planExports } from "./plan.ts";
@@ -29,10 +30,11 @@ function grantsFor(
   ...wishes: readonly (readonly [hostnqn: string, disk: string, mode: "rw" | "ro" | "overlay"])[]
 ): Grants {
   let count = 0;
-  const grants = new Grants((length) => new Uint8Array(length).fill(++count));
+  const keys = keyMaker((length) => new Uint8Array(length).fill(++count));
+  const grants = new Grants();
   for (const [hostnqn, disk, mode] of wishes) {
     const more = { seconds: null, purpose: "", overlayBytes: null };
-    grants.add({ hostnqn, nqns: [`${prefix}${disk}`], mode, ...more }, now);
+    grants.add({ hostnqn, nqns: [`${prefix}${disk}`], mode, ...more }, now, keys);
   }
   return grants;
 }

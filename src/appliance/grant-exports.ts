@@ -4,7 +4,6 @@
  * taking a grant back ends that host's controllers and nobody else's.
  */
 import { createHash } from "node:crypto";
-import { ConfiguredPsk, type TlsPsk } from "../nvme/index.ts";
 import type { Config } from "./config.ts";
 import type { Grant, Grants, HostSecrets } from "./grants.ts";
 import type { WantedExport, WantedHost } from "./nvmet.ts";
@@ -55,13 +54,6 @@ export function grantNqn(diskNqn: string, hostnqn: string): string {
   return `${diskNqn.slice(0, grantNqnLengthMax - digest.length - 3)}:h-${digest}`;
 }
 
-/** The TLS key of a host for a subsystem. */
-export function tlsKeyOf(secrets: HostSecrets, hostnqn: string, subnqn: string): TlsPsk {
-  const parsed = ConfiguredPsk.parse(secrets.tlsPsk);
-  if (!parsed.ok) throw new Error("A PSK of our own making parses.");
-  return parsed.psk.retain(hostnqn).tlsPsk({ hostnqn, subnqn });
-}
-
 /** From the disks and the grants to what both targets should have. */
 export function wantedAccess(
   offers: readonly Offer[],
@@ -93,8 +85,8 @@ export function wantedAccess(
     } else if (!offer.readOnly) {
       kernel.push(hostExport(offer, nqn, hostnqn, exports.get(nqn)));
       hosts.set(hostnqn, wantedHost(hostnqn, secrets));
-      const { identity, key } = tlsKeyOf(secrets, hostnqn, nqn);
-      tlsKeys.set(identity, key);
+      const tls = grant.keys.find((one) => one.nqn === offer.base.nqn);
+      if (tls !== undefined) tlsKeys.set(tls.identity, Buffer.from(tls.key, "base64"));
     }
   }
   return { exports: kernel, hosts: [...hosts.values()], soft, tlsKeys };

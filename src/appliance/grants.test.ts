@@ -1,20 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ConfiguredPsk, DhchapSecret } from "../nvme/index.ts";
-import { type Grant, type GrantRequest, Grants, isGrant, parseGrantMemory } from "./grants.ts";
+import { keyMaker } from "./grant-keys.ts";
+import { parseGrantMemory } from "./grant-memory.ts";
+import { type Grant, type GrantRequest, Grants, isGrant } from "./grants.ts";
 
 const now = { monotonicMs: 1000, date: new Date("2026-11-23T12:00:00Z") };
 const hostA = "nqn.2014-08.org.nvmexpress:uuid:a";
 const hostB = "nqn.2014-08.org.nvmexpress:uuid:b";
 
-/** Grants whose secrets count up, so that new ones are seen. */
-function make(memory?: ConstructorParameters<typeof Grants>[1]): Grants {
-  let count = 0;
-  return new Grants((length) => {
-    count += 1;
-    return new Uint8Array(length).fill(count);
-  }, memory);
-}
+let count = 0;
+/** Secrets count up, so that new ones are seen. */
+const keys = keyMaker((length) => {
+  count += 1;
+  return new Uint8Array(length).fill(count);
+});
 
 function ask(change: Partial<GrantRequest> = {}): GrantRequest {
   return {
@@ -24,13 +24,13 @@ function ask(change: Partial<GrantRequest> = {}): GrantRequest {
 }
 
 function give(grants: Grants, change: Partial<GrantRequest> = {}, at = now): Grant {
-  const given = grants.add(ask(change), at);
+  const given = grants.add(ask(change), at, keys);
   assert.ok(isGrant(given), JSON.stringify(given));
   return given;
 }
 
 test("Grants.add gives a grant with an end, and keys that both ends can read", () => {
-  const grants = make();
+  const grants = new Grants();
   const grant = give(grants);
   assert.equal(grant.expiresMs, 61_000);
   assert.equal(grant.expiresAt, "2026-11-23T12:01:00.000Z");
@@ -42,7 +42,7 @@ test("Grants.add gives a grant with an end, and keys that both ends can read", (
 });
 
 test("Grants.add prolongs what is asked for again, and leaves the keys as they are", () => {
-  const grants = make();
+  const grants = new Grants();
   const first = give(grants);
   const secrets = grants.secretsOf(hostA);
   const later = { monotonicMs: 31_000, date: new Date("2026-11-23T12:00:30Z") };
@@ -53,7 +53,7 @@ test("Grants.add prolongs what is asked for again, and leaves the keys as they a
 });
 
 test("Grants.revoke forgets a host's keys with its last grant", () => {
-  const grants = make();
+  const grants = new Grants();
   const [one, two] = [give(grants), give(grants, { nqns: ["n2"] })];
   const before = grants.secretsOf(hostA);
   assert.equal(grants.revoke(one.id)?.id, one.id);
@@ -66,7 +66,7 @@ test("Grants.revoke forgets a host's keys with its last grant", () => {
 });
 
 test("Grants.expire takes back what is over, and nextExpiryMs says when to look", () => {
-  const grants = make();
+  const grants = new Grants();
   give(grants, { seconds: 10 });
   give(grants, { hostnqn: hostB, seconds: 20 });
   give(grants, { nqns: ["n3"], seconds: null });
@@ -101,25 +101,25 @@ const clashes: readonly [
 ];
 for (const [name, first, next, fault] of clashes) {
   test(`Grants.add ${fault === null ? "takes" : "refuses"} ${name}`, () => {
-    const grants = make();
+    const grants = new Grants();
     give(grants, first);
-    const given = grants.add(ask(next), now);
+    const given = grants.add(ask(next), now, keys);
     assert.equal(isGrant(given) ? null : given.fault, fault);
     assert.equal(grants.list.length, fault === null ? 2 : 1);
   });
 }
 
 test("Grants.add has an end", () => {
-  const grants = make();
+  const grants = new Grants();
   for (let n = 0; n < 128; n++) give(grants, { nqns: [`n${n}`] });
-  assert.deepEqual(grants.add(ask({ nqns: ["more"] }), now), { fault: "limit" });
+  assert.deepEqual(grants.add(ask({ nqns: ["more"] }), now, keys), { fault: "limit" });
 });
 
 test("Grants come back from their memory, which a file may hold", () => {
-  const grants = make();
+  const grants = new Grants();
   give(grants);
   const memory = parseGrantMemory(JSON.stringify(grants.memory));
-  const again = make(memory);
+  const again = new Grants(memory);
   assert.deepEqual(again.memory, grants.memory);
   assert.equal(give(again, { nqns: ["n2"] }).id, "g2");
   assert.deepEqual(again.secretsOf(hostA), grants.secretsOf(hostA));

@@ -1,11 +1,9 @@
 /**
- * Who may use which disks, for how long, and with which keys. Pure: time and randomness come from
- * outside. A host has one set of secrets as long as it has any grant; they are made anew after that
- * and at every boot.
+ * Who may use which disks, for how long, and with which keys. Pure: time and keys come from outside.
+ * A host has one set of secrets as long as it has any grant; they are made anew after that and at
+ * every boot.
  */
-import * as v from "valibot";
-import { ConfiguredPsk, DhchapSecret } from "../nvme/index.ts";
-import { type GrantMode, grantsMax } from "../rpc/index.ts";
+import type { GrantMode } from "../rpc/index.ts";
 
 /** What a host proves itself by, as text. */
 export interface HostSecrets {
@@ -14,6 +12,23 @@ export interface HostSecrets {
   readonly controller: string;
   /** `NVMeTLSkey-1:…`. */
   readonly tlsPsk: string;
+}
+
+/** A key of TLS for one host and one subsystem. */
+export interface GrantKey {
+  /** NQN of the disk, as `Grant.nqns` has it. */
+  readonly nqn: string;
+  readonly identity: string;
+  /** In Base64. */
+  readonly key: string;
+}
+
+/** Makes keys. It is loaded when the first grant is asked for: making them takes much program. */
+export interface KeyMaker {
+  makeSecrets(): HostSecrets;
+  makeKey(secrets: HostSecrets, hostnqn: string, diskNqn: string): GrantKey;
+  /** Grants that there may be at once. */
+  readonly grantsMax: number;
 }
 
 /** One grant. */
@@ -30,6 +45,8 @@ export interface Grant {
   readonly expiresMs: number | null;
   readonly expiresAt: string | null;
   readonly overlayBytes: number | null;
+  /** For each disk; they are secret. */
+  readonly keys: readonly GrantKey[];
 }
 
 /** What is asked for. */
@@ -67,19 +84,15 @@ export interface GrantMemory {
 }
 
 /** A memory of nothing. */
-const noGrants: GrantMemory = { lastId: 0, grants: [], secrets: [] };
-
-const secretBytes = 32;
+export const noGrants: GrantMemory = { lastId: 0, grants: [], secrets: [] };
 
 /** The grants of a box. */
 export class Grants {
-  readonly #random: (length: number) => Uint8Array;
   readonly #grants: Map<string, Grant>;
   readonly #secrets: Map<string, HostSecrets>;
   #lastId: number;
 
-  constructor(random: (length: number) => Uint8Array, memory: GrantMemory = noGrants) {
-    this.#random = random;
+  constructor(memory: GrantMemory = noGrants) {
     this.#lastId = memory.lastId;
     this.#grants = new Map(memory.grants.map((grant) => [grant.id, grant]));
     this.#secrets = new Map(memory.secrets);
@@ -101,7 +114,7 @@ export class Grants {
   }
 
   /** Makes a grant, or prolongs the one that has the same host, disks and mode. */
-  add(request: GrantRequest, now: Moment): Grant | GrantFault {
+  add(request: GrantRequest, now: Moment, maker: KeyMaker): Grant | GrantFault {
     for (const grant of this.list) {
       const nqn = grant.nqns.find((one) => request.nqns.includes(one));
       if (nqn === undefined) continue;
@@ -112,16 +125,16 @@ export class Grants {
     }
     const own = this.list.filter(({ hostnqn }) => hostnqn === request.hostnqn);
     const same = own.find(({ mode, nqns }) => mode === request.mode && sameSet(nqns, request.nqns));
-    if (same === undefined && this.#grants.size >= grantsMax) return { fault: "limit" };
-    if (!this.#secrets.has(request.hostnqn)) {
-      this.#secrets.set(request.hostnqn, this.#makeSecrets());
-    }
+    if (same === undefined && this.#grants.size >= maker.grantsMax) return { fault: "limit" };
+    const secrets = this.#secrets.get(request.hostnqn) ?? maker.makeSecrets();
+    this.#secrets.set(request.hostnqn, secrets);
     if (same === undefined) this.#lastId += 1;
     const { hostnqn, nqns, mode, purpose, seconds, overlayBytes } = request;
     const lastsMs = seconds === null ? null : seconds * 1000;
     const grant: Grant = {
       id: same?.id ?? `g${this.#lastId}`,
       ...{ hostnqn, nqns, mode, purpose, overlayBytes },
+      keys: same?.keys ?? nqns.map((nqn) => maker.makeKey(secrets, hostnqn, nqn)),
       since: same?.since ?? now.date.toISOString(),
       expiresMs: lastsMs === null ? null : now.monotonicMs + lastsMs,
       expiresAt: lastsMs === null ? null : new Date(now.date.getTime() + lastsMs).toISOString(),
@@ -155,14 +168,6 @@ export class Grants {
     const times = this.list.flatMap(({ expiresMs }) => expiresMs ?? []);
     return times.length === 0 ? null : Math.min(...times);
   }
-
-  #makeSecrets(): HostSecrets {
-    return {
-      host: new DhchapSecret(this.#random(secretBytes), "sha256").reveal(),
-      controller: new DhchapSecret(this.#random(secretBytes), "sha256").reveal(),
-      tlsPsk: new ConfiguredPsk(this.#random(secretBytes), "sha256").reveal(),
-    };
-  }
 }
 
 /** Whether what `add` gave is a grant. */
@@ -173,32 +178,3 @@ export function isGrant(given: Grant | GrantFault): given is Grant {
 function sameSet(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((one) => b.includes(one));
 }
-
-/** Grants out of a file that an earlier run has left; nothing when it makes no sense. */
-export function parseGrantMemory(json: string): GrantMemory {
-  try {
-    const parsed = v.safeParse(memoryShape, JSON.parse(json));
-    return parsed.success ? parsed.output : noGrants;
-  } catch {
-    return noGrants;
-  }
-}
-
-const text = v.string();
-const memoryShape = v.object({
-  lastId: v.number(),
-  grants: v.array(
-    v.object({
-      id: text,
-      hostnqn: text,
-      nqns: v.array(text),
-      mode: v.picklist(["rw", "ro", "overlay"]),
-      purpose: text,
-      since: text,
-      expiresMs: v.nullable(v.number()),
-      expiresAt: v.nullable(text),
-      overlayBytes: v.nullable(v.number()),
-    }),
-  ),
-  secrets: v.array(v.tuple([text, v.object({ host: text, controller: text, tlsPsk: text })])),
-});

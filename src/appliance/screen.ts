@@ -2,6 +2,7 @@
  * What stands on the box's screen: pure text from the state. A screen with little room gets less
  * per disk, never fewer disks: everything, then a line per disk, then a grid of names.
  */
+import { readOnlyPort } from "./nvmet.ts";
 import { isBackstageReason } from "./policy.ts";
 import type { DiskRow, State } from "./state.ts";
 
@@ -66,6 +67,7 @@ function renderHead(state: State): Line[] {
     ...(state.notice === null ? [] : [{ text: `*** ${state.notice} ***`, colour: "red" } as const]),
     { text: `Diskomator ${state.version}   ${state.name}   box ${state.box}`, colour: "bold" },
     accessLine(state),
+    ...(state.access === "paired" ? [{ text: "Press C for a connect line of nvme-cli." }] : []),
     { text: `Addresses: ${addresses.join("  ") || "none yet: waiting for the network"}` },
     { text: `Boot medium: ${state.bootMedium}` },
     { text: `Disks: ${state.disks.length}, exported: ${exported}`, colour: "bold" },
@@ -88,7 +90,7 @@ function accessLine({ access, readOnly, name }: State): Line {
       return { text: `${what}: for ${owner}: diskomator ls ${name}`, colour: "green" };
     }
     case "local":
-      return { text: `Local: nobody is let in until somebody presses L here.`, colour: "green" };
+      return { text: "Local: nobody is let in until somebody presses L here.", colour: "green" };
   }
 }
 
@@ -122,9 +124,15 @@ function renderFull(state: State): Line[] {
     ];
     const first: Line = { text: `${what.join("  ")}  ${stateText(row)}`, colour: colourOf(row) };
     return row.state.kind === "exported" && state.access === "open"
-      ? [first, { text: `  ${connectLine(state, row.state.nqn)}` }]
+      ? [first, { text: `  ${connectLine(at(state, row), row.state.nqn)}` }]
       : [first];
   });
+}
+
+/** The state with the port that a disk is served on. */
+function at(state: State, { disk }: DiskRow): Pick<State, "addresses" | "servicePort"> {
+  const isReadOnly = disk.readOnly || state.readOnly;
+  return isReadOnly ? { ...state, servicePort: readOnlyPort } : state;
 }
 
 function renderShort(state: State): Line[] {
@@ -161,10 +169,10 @@ function renderGrid(state: State, size: ScreenSize): Line[] {
   return lines;
 }
 
-function stateText({ state }: DiskRow): string {
+function stateText({ disk, state }: DiskRow): string {
   switch (state.kind) {
     case "exported":
-      return "exported";
+      return disk.readOnly ? "exported, read-only" : "exported";
     case "not exported":
       return `not exported: ${state.reason.text}`;
     case "failing":

@@ -182,32 +182,6 @@ test("OverlayDisk takes no more memory than it was given", async () => {
   assert.equal(overlay.heldBytes, 2 * 65536);
 });
 
-for (const kind of ["MemoryDisk", "FileDisk"] as const) {
-  test(`${kind} reads and writes at once what it reads and writes later`, async () => {
-    const shape = { sizeBytes: 64 * 512, blockSizeBytes: 512, readOnly: false };
-    await using disk = await makers[kind]!({ ...shape, contents: new Uint8Array(64 * 512) });
-    const data = new Uint8Array(1500).map((_, index) => index % 256);
-    disk.writeNow!(1024, data, 100, 1024);
-    const found = new Uint8Array(2000).fill(9);
-    await disk.read(1024, found.subarray(0, 1024));
-    assert.deepEqual(found.subarray(0, 1024), data.subarray(100, 1124));
-    disk.readNow!(1024, found, 500, 1024);
-    assert.deepEqual(found.subarray(500, 1524), data.subarray(100, 1124));
-    assert.ok(found.subarray(1524).every((byte) => byte === 9));
-    for (const [offset, length] of [
-      [1, 512],
-      [0, 511],
-      [64 * 512, 512],
-      [-512, 512],
-    ] as const) {
-      assert.throws(() => disk.readNow!(offset, found, 0, length), code("range"));
-      assert.throws(() => disk.writeNow!(offset, found, 0, length), code("range"));
-    }
-    await disk[Symbol.asyncDispose]();
-    assert.throws(() => disk.readNow!(0, found, 0, 512), code("closed"));
-  });
-}
-
 test("FileDisk.deallocate frees what a range takes, and leaves its neighbours", async (t) => {
   if (process.platform !== "linux") return t.skip("only Linux has fallocate");
   const path = newPath();

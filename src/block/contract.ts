@@ -33,6 +33,8 @@ export const blockDeviceContract: readonly ContractCase[] = [
   })),
   { title: "says its size, block size and whether it can be written", run: saysItsShape },
   { title: "makes exactly the range zero", run: zeroes },
+  { title: "deallocates, if it can, to zeros or to what was there", run: deallocates },
+  { title: "reads and writes at once, if it can, what it does later", run: actsAtOnce },
   { title: "takes empty ranges", run: takesEmptyRanges },
   { title: "keeps calls in other ranges apart when they overlap in time", run: overlapsInTime },
   { title: "writes from and reads into a view of a larger buffer", run: usesViews },
@@ -75,6 +77,63 @@ async function zeroes(make: MakeDisk): Promise<void> {
   await disk.writeZeroes(512, 10 * 512);
   contents.fill(0, 512, 11 * 512);
   assert.deepEqual(await readAll(disk), contents);
+}
+
+async function deallocates(make: MakeDisk): Promise<void> {
+  // Long enough for media that free nothing smaller.
+  const blockSizeBytes = 4096;
+  const sizeBytes = 64 * blockSizeBytes;
+  const contents = pattern(sizeBytes, 14);
+  await using disk = await make({ sizeBytes, blockSizeBytes, readOnly: false, contents });
+  const [from, to] = [8 * blockSizeBytes, 40 * blockSizeBytes];
+  await disk.deallocate?.(from, to - from);
+  const found = await readAll(disk);
+  assert.deepEqual(found.subarray(0, from), contents.subarray(0, from));
+  assert.deepEqual(found.subarray(to), contents.subarray(to));
+  for (let at = from; at < to; at += blockSizeBytes) {
+    const block = found.subarray(at, at + blockSizeBytes);
+    const isZero = block.every((byte) => byte === 0);
+    if (!isZero) assert.deepEqual(block, contents.subarray(at, at + blockSizeBytes));
+  }
+  const data = pattern(blockSizeBytes, 15);
+  await disk.write(from, data);
+  assert.deepEqual(await readSome(disk, from, blockSizeBytes), data);
+  if (disk.deallocate) {
+    await rejectsWith("range", "deallocate past the end", disk.deallocate(sizeBytes, 4096));
+    await rejectsWith("range", "deallocate a part of a block", disk.deallocate(1, 4096));
+  }
+}
+
+async function actsAtOnce(make: MakeDisk): Promise<void> {
+  const contents = pattern(shape.sizeBytes, 16);
+  await using disk = await make({ ...shape, contents });
+  const buffer = pattern(1500, 17);
+  if (disk.writeNow) {
+    disk.writeNow(1024, buffer, 100, 1024);
+    contents.set(buffer.subarray(100, 1124), 1024);
+  }
+  assert.deepEqual(await readAll(disk), contents);
+  if (disk.readNow) {
+    const wanted = buffer.slice();
+    wanted.set(contents.subarray(512, 1536), 200);
+    disk.readNow(512, buffer, 200, 1024);
+    assert.deepEqual(buffer, wanted);
+  }
+  for (const [offset, length] of [
+    [1, 512],
+    [0, 511],
+    [shape.sizeBytes, 512],
+    [-512, 512],
+  ] as const) {
+    throwsWith("range", () => disk.readNow?.(offset, buffer, 0, length), disk.readNow);
+    throwsWith("range", () => disk.writeNow?.(offset, buffer, 0, length), disk.writeNow);
+  }
+  assert.deepEqual(await readAll(disk), contents);
+  await disk[Symbol.asyncDispose]();
+  throwsWith("closed", () => disk.readNow?.(0, buffer, 0, 512), disk.readNow);
+  throwsWith("closed", () => disk.writeNow?.(0, buffer, 0, 512), disk.writeNow);
+  await using readOnly = await make({ ...shape, readOnly: true, contents });
+  throwsWith("read-only", () => readOnly.writeNow?.(0, buffer, 0, 512), readOnly.writeNow);
 }
 
 async function takesEmptyRanges(make: MakeDisk): Promise<void> {
@@ -185,6 +244,12 @@ async function rejectsWith(
     (error: unknown) => error instanceof BlockError && error.code === code,
     `${what} must reject with a BlockError of code ${code}`,
   );
+}
+
+/** `isThere` is what `call` calls: a device that has it not has nothing to refuse. */
+function throwsWith(code: BlockErrorCode, call: () => void, isThere: unknown): void {
+  if (!isThere) return;
+  assert.throws(call, (error: unknown) => error instanceof BlockError && error.code === code);
 }
 
 async function readSome(disk: BlockDevice, offset: number, length: number): Promise<Uint8Array> {

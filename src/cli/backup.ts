@@ -46,7 +46,7 @@ export const backup: Command = {
         const format = path.endsWith(".zst") ? "zstd" : "raw";
         await using output = await openSaveFile(path, { format, sizeBytes, hasher });
         const view = openProgressView({ isJson });
-        const report = await runWithView(view, () =>
+        const report = await runWithView(view, [target], () =>
           saveDisk({
             target,
             output,

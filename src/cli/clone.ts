@@ -4,7 +4,7 @@ import { imageOfDisk, openHasher } from "../flash/index.ts";
 import { type Command, readOptions } from "./command.ts";
 import { openTarget } from "./disk-target.ts";
 import { UsageError } from "./exit.ts";
-import { flashTo } from "./flash.ts";
+import { flashTo, stateOf } from "./flash.ts";
 import { withOutcome } from "./outcome.ts";
 import { targetHelp } from "./target-address.ts";
 
@@ -68,10 +68,7 @@ export const clone: Command = {
           },
         });
       },
-      () =>
-        hasBegun
-          ? `${to} does not boot now; the same command again goes on where it can.`
-          : "Nothing was written.",
+      (end) => stateOf(to, hasBegun, end),
     );
   },
 };

@@ -3,10 +3,13 @@
 import { createLogUpdate } from "log-update";
 import { formatRate, formatSeconds, formatSize, type ProgressEvent } from "../flash/index.ts";
 import { printJson } from "./console.ts";
+import type { ConnectionState } from "./namespace-target.ts";
 
 /** Takes progress events, and clears the screen for what comes after. */
 export interface ProgressView {
   show(event: ProgressEvent): void;
+  /** Says something that stays on the screen: a target's connection is lost, or back. */
+  connection(target: string, state: ConnectionState): void;
   /** Ends the picture; messages may follow. */
   done(): void;
 }
@@ -17,7 +20,13 @@ const plainIntervalMs = 10_000;
 
 /** The view that fits where standard error goes. */
 export function openProgressView({ isJson }: { readonly isJson: boolean }): ProgressView {
-  if (isJson) return { show: (event) => printJson({ ...event }), done() {} };
+  if (isJson) {
+    return {
+      show: (event) => printJson({ ...event }),
+      connection: (target, state) => printJson({ event: "connection", target, ...state }),
+      done() {},
+    };
+  }
   return process.stderr.isTTY ? terminalView() : plainView();
 }
 
@@ -31,6 +40,7 @@ function terminalView(): ProgressView {
       const lines = [...rows].map(([name, row]) => (isNamed ? `${row}  ${name}` : row));
       update(lines.join("\n"));
     },
+    connection: (target, state) => update.persist(formatConnection(target, state)),
     done() {
       if (rows.size === 0) return;
       update.done();
@@ -49,8 +59,18 @@ function plainView(): ProgressView {
       said.set(event.target, { phase: event.phase, atMs: now });
       process.stderr.write(`${event.target}: ${formatProgress(event, "")}\n`);
     },
+    connection(target, state) {
+      process.stderr.write(`${formatConnection(target, state)}\n`);
+    },
     done() {},
   };
+}
+
+/** One line for a person. */
+export function formatConnection(target: string, { isConnected, reason }: ConnectionState): string {
+  return isConnected
+    ? `${target}: connected again, ${reason}.`
+    : `${target}: the connection is lost, and is waited for up to ten minutes: ${reason}`;
 }
 
 /** One line: phase, bar, amount, rate, time left, what holds it up. */

@@ -18,8 +18,8 @@ import { parseTarget, type TargetAddress } from "./target-address.ts";
 /** How a disk is opened. */
 export interface OpenTargetOptions {
   readonly readOnly: boolean;
-  /** False with `--no-tls`, which is for disks of boxes. */
-  readonly isEncrypted: boolean;
+  /** For disks of boxes: unless told, what goes to and from them is encrypted. */
+  readonly isEncrypted?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -32,7 +32,9 @@ const defaultNsid = 1;
 export async function openTarget(text: string, options: OpenTargetOptions): Promise<OpenTarget> {
   const address = parseTarget(text);
   if (address.kind === "file") return await openFile(address.path, options);
-  if (address.kind === "box") return await openBoxTarget(address, options);
+  if (address.kind === "box") {
+    return await openBoxTarget(address, { isEncrypted: true, ...options });
+  }
   if (address.kind === "nqn") return await openRemote(text, address, options);
   const found = await findDisk(address, options.signal);
   return await openRemote(text, found, options);

@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
+import type { SharedIdentifier } from "../disk/index.ts";
 import {
   confirmationHint,
   confirms,
@@ -29,6 +30,7 @@ import { openTarget } from "./disk-target.ts";
 import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
 import type { OpenTarget } from "./namespace-target.ts";
 import { exitCodeOfError, messageOf, withOutcome } from "./outcome.ts";
+import { findShared, formatShared } from "./shared-identifiers.ts";
 import { targetHelp } from "./target-address.ts";
 
 const help = `Usage: diskomator flash IMAGE DISK... [OPTIONS]
@@ -79,13 +81,20 @@ export const flash: Command = {
         runFlash(read, signal, () => {
           hasBegun = true;
         }),
-      () =>
-        hasBegun
-          ? "The disk does not boot now; the same command again goes on where it can."
-          : "Nothing was written.",
+      (end) => stateOf("The disk", hasBegun, end),
     );
   },
 };
+
+/** What a flash that did not end leaves; a refusal speaks for itself. */
+export function stateOf(
+  disk: string,
+  hasBegun: boolean,
+  end: "interrupted" | "failed",
+): string | undefined {
+  if (hasBegun) return `${disk} does not boot now; the same command again goes on where it can.`;
+  return end === "interrupted" ? "Nothing was written." : undefined;
+}
 
 function readFlashArguments(args: readonly string[]): FlashArguments {
   const { values, positionals } = readOptions(
@@ -223,7 +232,7 @@ export async function flashTo(
   }
   request.onBegin();
   const view = openProgressView({ isJson });
-  const report = await runWithView(view, () =>
+  const report = await runWithView(view, targets, () =>
     flashImage({
       image,
       targets: targets.map((target, n) => ({
@@ -239,14 +248,24 @@ export async function flashTo(
       ...(request.reopen ? { reopen: request.reopen } : {}),
     }),
   );
-  return tellReport(report, isJson);
+  const done = targets.filter((_, n) => report.results[n]?.outcome === "ok");
+  const shared = await findShared(done, signal);
+  return tellReport(report, shared, isJson);
 }
 
-/** Runs with a progress picture that is ended whatever happens. */
-export async function runWithView<T>(view: ProgressView, body: () => Promise<T>): Promise<T> {
+/** Runs with a progress picture, which shows lost connections too and is ended whatever happens. */
+export async function runWithView<T>(
+  view: ProgressView,
+  targets: readonly OpenTarget[],
+  body: () => Promise<T>,
+): Promise<T> {
+  const endings = targets.map(({ name, onConnection }) =>
+    onConnection?.((state) => view.connection(name, state)),
+  );
   try {
     return await body();
   } finally {
+    for (const end of endings) end?.();
     view.done();
   }
 }
@@ -305,7 +324,11 @@ async function planOrAsk(
   return planFlash(image.facts, targets, { ...options, confirmed });
 }
 
-function tellReport(report: FlashReport, isJson: boolean): ExitCode {
+function tellReport(
+  report: FlashReport,
+  shared: readonly SharedIdentifier[],
+  isJson: boolean,
+): ExitCode {
   const failed = report.results.filter(({ outcome }) => outcome === "failed");
   const exitCode = exitCodeOfResults(report);
   const rows = report.results.map(({ error, ...row }) => ({
@@ -314,7 +337,7 @@ function tellReport(report: FlashReport, isJson: boolean): ExitCode {
   }));
   if (isJson) {
     const outcome = failed.length === 0 ? "ok" : "failed";
-    printJson({ event: "result", outcome, exitCode, ...report, results: rows });
+    printJson({ event: "result", outcome, exitCode, ...report, results: rows, shared });
   } else {
     for (const { target, outcome, counts, seconds, isVerified, notes } of report.results) {
       const amounts =
@@ -326,6 +349,7 @@ function tellReport(report: FlashReport, isJson: boolean): ExitCode {
       for (const note of notes) printLine(`  ${note}`);
     }
   }
+  if (shared.length > 0) tell(`Warning: ${formatShared(shared)}`);
   for (const { target, error } of failed) {
     tell(`diskomator: ${messageOf(error)}`);
     tell(`${target} does not boot now; the same command again goes on where it can.`);

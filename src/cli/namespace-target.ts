@@ -7,10 +7,23 @@ import {
   type ControllerOptions,
   connectController,
   type NamespaceInfo,
+  readReservation,
 } from "../initiator/index.ts";
 
 /** An open disk; disposal closes it and its connections. */
-export type OpenTarget = Target & AsyncDisposable;
+export interface OpenTarget extends Target, AsyncDisposable {
+  /** Where on the network it is. */
+  readonly place?: { readonly host: string; readonly port: number; readonly nqn: string };
+  /** Calls `listener` when the connection is lost and when it is back; returns what ends that. */
+  onConnection?(listener: (state: ConnectionState) => void): () => void;
+}
+
+/** How a disk's connection is. */
+export interface ConnectionState {
+  readonly isConnected: boolean;
+  /** For people: why it was lost, or for how long. */
+  readonly reason: string;
+}
 
 const ioQueues = 2;
 
@@ -28,11 +41,23 @@ export async function openNamespaceTarget(
   const controller = await connectController({ ...where, ioQueues, reconnect: {}, signal });
   try {
     const disk = await controller.openNamespace(nsid, { signal });
+    const inUseBy = await hostsOf(controller, nsid, signal);
     return {
       name,
       disk,
       identity: identityOf(controller, disk.info),
       isRemote: true,
+      place: { host: where.host, port: where.port, nqn: where.subsystemNqn },
+      onConnection: (listener) =>
+        controller.onEvent((event) => {
+          if (event.type === "disconnected") {
+            listener({ isConnected: false, reason: event.error.message });
+          } else if (event.type === "reconnected") {
+            const seconds = (event.downMs / 1000).toFixed(1);
+            listener({ isConnected: true, reason: `it was away for ${seconds} s` });
+          }
+        }),
+      ...(inUseBy ? { inUseBy } : {}),
       identify: async (options) =>
         identityOf(controller, await controller.namespace(nsid, options ?? {})),
       async [Symbol.asyncDispose]() {
@@ -44,6 +69,19 @@ export async function openNamespaceTarget(
     await controller[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Which other host has reserved a namespace. This one never does. */
+async function hostsOf(
+  controller: Controller,
+  nsid: number,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const reservation = await readReservation(controller, nsid, { signal });
+  if (!reservation) return undefined;
+  const { type, holders } = reservation;
+  const who = holders.length > 0 ? `host ${holders.join(", ")}` : "another host";
+  return `reserved by ${who} (${type})`;
 }
 
 function identityOf(controller: Controller, info: NamespaceInfo): Target["identity"] {

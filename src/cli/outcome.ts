@@ -61,20 +61,21 @@ export function exitCodeOfError(error: unknown): ExitCode {
 
 /**
  * Runs a command's body and turns what it throws into a message, a result line and an exit code.
- * @param onInterrupt what to say about the state that an interruption leaves.
+ * @param stateAfter what to say about the state that an interruption or a failure leaves.
  */
 export async function withOutcome(
   { isJson, signal }: { readonly isJson: boolean; readonly signal: AbortSignal },
   body: () => Promise<ExitCode>,
-  onInterrupt?: () => string | undefined,
+  stateAfter?: (end: "interrupted" | "failed") => string | undefined,
 ): Promise<ExitCode> {
   try {
     return await body();
   } catch (error) {
     const isInterrupted = signal.aborted;
     const exitCode = isInterrupted ? exitCodes.interrupted : exitCodeOfError(error);
-    const state = isInterrupted ? onInterrupt?.() : undefined;
-    const message = isInterrupted ? `Interrupted.${state ? ` ${state}` : ""}` : messageOf(error);
+    const state = stateAfter?.(isInterrupted ? "interrupted" : "failed");
+    const reason = isInterrupted ? "Interrupted." : messageOf(error);
+    const message = state ? `${reason} ${state}` : reason;
     if (isJson) {
       const code = error instanceof Error && "code" in error ? error.code : undefined;
       printJson({ event: "result", outcome: "failed", exitCode, code, message });

@@ -76,7 +76,7 @@ async function runVerify(read: VerifyArguments, signal: AbortSignal): Promise<Ex
     signal,
   });
   const view = openProgressView(read);
-  const report = await runWithView(view, () =>
+  const report = await runWithView(view, [target], () =>
     compareImage({
       image,
       target,

@@ -28,7 +28,6 @@ import {
 import { decodeSource } from "./source/driver-decode.ts";
 import { FileSource, streamSource } from "./source/driver-file.ts";
 import { fetchSmallFile, openHttpSource } from "./source/driver-http.ts";
-import { openZipEntry } from "./source/driver-zip.ts";
 import {
   detectFormat,
   detectFormatByTail,
@@ -37,6 +36,7 @@ import {
   type PackedFormat,
   zstdContentBytes,
 } from "./source/format.ts";
+import { decodeInThread } from "./source/thread/driver-decode-thread.ts";
 
 /** How an image is opened. */
 export interface OpenImageOptions extends CallOptions {
@@ -209,7 +209,12 @@ async function unpack(
     announcedBytes = format === "zstd" ? (zstdContentBytes(first) ?? 0) : 0;
     if (format !== "zip") {
       const windows = options.hasLongWindows ? { zstdWindowLogMax: zstdWindowLogLong } : {};
-      source = decodeSource(source, format, { ...call, ...windows, name });
+      const decode = { ...call, ...windows, name };
+      // bzip2 has a thread of its own kind.
+      source =
+        format === "bzip2"
+          ? decodeSource(source, format, decode)
+          : decodeInThread(source, format, decode);
     } else {
       source = await openZip(stored, source, name, isStored, checks);
     }
@@ -238,7 +243,8 @@ async function openZip(
     const chunk = new Uint8Array(pieceBytes);
     while ((await source.read(chunk)) > 0);
   }
-  return openZipEntry(random, name);
+  const { openZipEntry } = await import("./source/driver-zip.ts");
+  return await openZipEntry(random, name);
 }
 
 async function tailFormat(stored: CountedSource, call: CallOptions): Promise<Format | undefined> {
@@ -305,6 +311,7 @@ async function factsOf(
 /** The file as it is stored, with what it cost. */
 class CountedSource implements ByteSource {
   readonly sizeBytes: number | undefined;
+  readonly readsMax: number;
   readonly #source: ByteSource;
   readonly #times: ReadTimes;
   readonly #clock: () => number;
@@ -315,6 +322,7 @@ class CountedSource implements ByteSource {
     this.#times = times;
     this.#clock = clock;
     this.sizeBytes = source.sizeBytes;
+    this.readsMax = source.readsMax ?? 1;
   }
 
   get random(): RandomSource | undefined {

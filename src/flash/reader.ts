@@ -31,6 +31,15 @@ export interface ReaderParts {
 /** Longest piece of zeros, so that progress moves. */
 const zeroPieceBytesMax = 32 * pieceBytes;
 
+/** With a source that takes one read at a time: one buffer is filled, one waits its turn. */
+const fillsAheadMin = 2;
+
+/** A buffer of the pool with what was read into it; its holder gives it back. */
+interface Fill {
+  readonly buffer: Uint8Array;
+  readonly length: number;
+}
+
 /** One pass over an image. */
 export class ImageReader {
   readonly #parts: ReaderParts;
@@ -45,12 +54,9 @@ export class ImageReader {
     const ranges = bmap && new RangeChecks(bmap.map.ranges, hasher, facts.name, bmap.sidecar);
     let offsetBytes = 0;
     let zeroBytes = 0;
-    for (;;) {
-      const buffer = await this.#buffer(pool, options);
-      let length = 0;
+    for await (const { buffer, length } of this.#fills(pool, options)) {
       let piece: Piece | undefined;
       try {
-        length = await this.#fill(buffer, options);
         const data = buffer.subarray(0, length);
         // Only the map's blocks are vouched for; whatever lies between them is a hole.
         if (ranges && length > 0) await ranges.check(offsetBytes, data);
@@ -76,25 +82,62 @@ export class ImageReader {
     await checks?.finish();
   }
 
-  async #buffer(pool: PiecePool, options: CallOptions): Promise<Uint8Array> {
+  /**
+   * Filled buffers in their order, the one that is not full being the last. While one is looked at,
+   * the next are filled: as many at a time as the source allows, or one.
+   */
+  async *#fills(pool: PiecePool, options: CallOptions): AsyncGenerator<Fill> {
+    const readsMax = this.#parts.source.readsMax ?? 1;
+    const ahead: Promise<Fill>[] = [];
+    let turn: Promise<unknown> = Promise.resolve();
+    const start = () => {
+      // Buffers are taken, and reads begun, in their order; the reads themselves may overlap.
+      const begun = turn.then(() => this.#begin(pool, options));
+      const fill = begun.then(({ filling }) => filling);
+      fill.catch(() => undefined);
+      turn = readsMax > 1 ? begun : fill;
+      ahead.push(fill);
+    };
+    try {
+      for (;;) {
+        while (ahead.length < Math.max(readsMax, fillsAheadMin)) start();
+        const [next] = ahead;
+        if (!next) return;
+        const fill = await orAborted(next, options.signal);
+        void ahead.shift();
+        yield fill;
+      }
+    } finally {
+      // A source may stall for long: nobody waits for what is not wanted any more.
+      for (const fill of ahead) fill.then(({ buffer }) => pool.put(buffer)).catch(() => undefined);
+    }
+  }
+
+  /** Waits for a buffer, and lets the source begin to fill it. */
+  async #begin(pool: PiecePool, options: CallOptions): Promise<{ filling: Promise<Fill> }> {
     const { times, clock } = this.#parts;
     const began = clock();
     const buffer = await pool.take(options.signal);
     times.bufferMs += clock() - began;
-    return buffer;
+    return { filling: this.#fill(buffer, pool, options) };
   }
 
-  async #fill(buffer: Uint8Array, options: CallOptions): Promise<number> {
+  async #fill(buffer: Uint8Array, pool: PiecePool, options: CallOptions): Promise<Fill> {
     const { source, times, clock } = this.#parts;
     const began = clock();
-    let done = 0;
-    while (done < pieceBytes) {
-      const count = await source.read(buffer.subarray(done), options);
-      if (count === 0) break;
-      done += count;
+    let length = 0;
+    try {
+      while (length < pieceBytes) {
+        const count = await source.read(buffer.subarray(length), options);
+        if (count === 0) break;
+        length += count;
+      }
+    } catch (error) {
+      pool.put(buffer);
+      throw error;
     }
     times.readMs += clock() - began;
-    return done;
+    return { buffer, length };
   }
 
   #refuseLength(foundBytes: number): void {
@@ -105,6 +148,20 @@ export class ImageReader {
       `Cannot use ${name}: it has ${foundBytes} bytes, wanted ${sizeBytes}. Fetch it again.`,
       { name, foundBytes, wantedBytes: sizeBytes },
     );
+  }
+}
+
+/** What the promise brings, or the signal's reason where that comes first. */
+async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return await promise;
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }
 

@@ -23,6 +23,11 @@ export interface KernelDefinition {
   readonly modules?: readonly string[];
   /** Modules that stay out although a class or glob names them; same forms. */
   readonly excludeModules?: readonly string[];
+  /**
+   * Modules that nearly every machine loads, by name: with all that they depend on they lie in the
+   * image unpacked, so that the kernel does not have to do it while it boots.
+   */
+  readonly unpackedModules?: readonly string[];
   /** Packages that firmware files are taken from; only files that a chosen module asks for. */
   readonly firmwarePackages?: readonly string[];
   /** Firmware globs that stay out although a module asks for them, each a size decision. */

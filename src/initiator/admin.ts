@@ -38,8 +38,11 @@ import type { Dial } from "./transport.ts";
 export const adminEntries = 32;
 /** How long a shutdown may take before the connection is closed all the same. */
 const shutdownTimeoutMs = 5000;
-/** Log pages are read in pieces of this; every MDTS allows it. */
-const logPieceBytes = 4096;
+/**
+ * Log pages are read in pieces of at most this. One piece wherever MDTS allows it: the Linux target
+ * has no offsets in pages but that of discovery, and answers every piece with how the page begins.
+ */
+const logPieceBytesMax = 64 * 1024;
 
 /** What a host says of itself, and what it asks for, the same for each queue. */
 export type HostConfig = Pick<
@@ -134,9 +137,10 @@ export class Admin {
     options: CallOptions & { readonly retainEvent?: boolean } = {},
   ): Promise<Uint8Array> {
     const page = new Uint8Array(lengthBytes);
-    for (let at = 0; at < lengthBytes; at += logPieceBytes) {
-      const target = page.subarray(at, Math.min(at + logPieceBytes, lengthBytes));
-      const isLast = at + logPieceBytes >= lengthBytes;
+    const pieceBytes = Math.min(this.transferBytesMax, logPieceBytesMax);
+    for (let at = 0; at < lengthBytes; at += pieceBytes) {
+      const target = page.subarray(at, Math.min(at + pieceBytes, lengthBytes));
+      const isLast = at + pieceBytes >= lengthBytes;
       const get = command("getLogPage", {
         nsid: 0xffffffff,
         lid,
@@ -158,13 +162,13 @@ export class Admin {
     return Math.min(wanted, granted.nsq, granted.ncq);
   }
 
-  /** Asks to be told of namespace and discovery changes, as far as the controller can. */
+  /** Asks to be told of namespace, path and discovery changes, as far as the controller can. */
   async enableEvents(options: CallOptions = {}): Promise<void> {
     const able = asyncEventConfiguration.decode(dword(this.controller.oaes)).bits;
-    if (!able.namespaceAttribute && !able.discoveryLog) return;
+    const { namespaceAttribute, ana, discoveryLog } = able;
+    if (!namespaceAttribute && !ana && !discoveryLog) return;
     const none = asyncEventConfiguration.decode(new Uint8Array(4)).bits;
-    const { namespaceAttribute, discoveryLog } = able;
-    const wanted = { bits: { ...none, namespaceAttribute, discoveryLog } };
+    const wanted = { bits: { ...none, namespaceAttribute, ana, discoveryLog } };
     const cdw11 = dwordOf(asyncEventConfiguration.encode(wanted));
     const set = command("setFeatures", { fid: feature.asyncEventConfiguration, cdw11 });
     await this.channel.execute(set, options);

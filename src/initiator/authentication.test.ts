@@ -9,7 +9,8 @@ import {
   dhchapHashes,
   type RetainedPsk,
 } from "../nvme/index.ts";
-import { Controller, InitiatorError } from "./index.ts";
+import { Controller, InitiatorError, type InitiatorLog } from "./index.ts";
+import { isFinal } from "./reconnect.ts";
 import type { FakeOptions } from "./testing/fake-target.ts";
 import { fake, open, settle, subsystemNqn } from "./testing/open.ts";
 
@@ -41,8 +42,18 @@ test("a host authenticates every queue, in each hash and group, one and both way
     for (const group of dhchapGroups.filter((name) => name === "null" || name === "ffdhe2048")) {
       for (const keys of [{ secret }, both]) {
         const authentication = { ...keys, hashes: [hash], groups: [group] };
-        const { target: made, controller } = await open(target(), { hostNqn, authentication });
+        const logged: unknown[] = [];
+        const log: InitiatorLog = (event, fields) => {
+          if (event === "authenticated") logged.push(fields);
+        };
+        const options = { hostNqn, authentication, log };
+        const { target: made, controller } = await open(target(), options);
         await (await controller.openNamespace(1)).flush();
+        const how = { hash, group, bidirectional: keys === both };
+        assert.deepEqual(logged, [
+          { qid: 0, ...how },
+          { qid: 1, ...how },
+        ]);
         assert.equal(made.queues.length, 2);
         for (const { authenticated } of made.queues) {
           assert.ok(authenticated?.kind === "authenticated");
@@ -52,6 +63,22 @@ test("a host authenticates every queue, in each hash and group, one and both way
       }
     }
   }
+});
+
+test("a connection that is closed while it is authenticated is a failed authentication", async () => {
+  const hook: NonNullable<FakeOptions["hook"]> = ({ command: { name }, queue }) => {
+    if (name === "authenticationReceive") queue.cut();
+    return name === "authenticationReceive";
+  };
+  const authentication = { ...both, groups: groupFast };
+  await assert.rejects(open({ ...target(), hook }, { hostNqn, authentication }), (error) => {
+    assert.ok(error instanceof InitiatorError, String(error));
+    assert.equal(error.code, "authentication-failed");
+    assert.match(error.message, /closed in place of an answer, as happens with a wrong secret/);
+    assert.equal(isFinal(error), false);
+    assert.ok(error.cause instanceof InitiatorError && error.cause.code === "closed");
+    return true;
+  });
 });
 
 test("a target that asks on its admin queue only is served as well", async () => {
@@ -101,7 +128,14 @@ const failures: readonly {
     behaviour: target({ hashes: ["sha512"] }),
     keys: both,
     code: "authentication-failed",
-    message: /hash in common/,
+    message: /hash in common \(this host offers sha256\)/,
+  },
+  {
+    name: "no group in common",
+    behaviour: target({ groups: ["ffdhe2048", "ffdhe3072"] }),
+    keys: both,
+    code: "authentication-failed",
+    message: /group in common \(this host offers null\)/,
   },
   {
     name: "a secure channel that the host was not told of",
@@ -131,6 +165,13 @@ test("connecting fails with the reason, and without the key", async () => {
       assert.ok(!JSON.stringify(error).includes(secret.slice(10, 30)), name);
       return true;
     });
+  }
+});
+
+test("a host with nothing to offer is told so before anything is sent", async () => {
+  for (const nothing of [{ hashes: [] }, { groups: [] }]) {
+    const opening = open(target(), { hostNqn, authentication: { ...both, ...nothing } });
+    await assert.rejects(opening, { code: "unsupported", message: /to offer is empty/ });
   }
 });
 

@@ -16,6 +16,8 @@ import {
   type DhchapResult,
   DhchapSecret,
   describeInterchangeFault,
+  dhchapGroups,
+  dhchapHashes,
   dhchapMessageBytesMax,
   type RetainedPsk,
 } from "../nvme/index.ts";
@@ -38,6 +40,9 @@ export interface AuthenticationOptions {
   readonly groups?: readonly DhchapGroup[];
 }
 
+/** What a host offers in one authentication. */
+type Offer = Pick<AuthenticationOptions, "hashes" | "groups">;
+
 /** Who authenticates to whom. */
 export interface Parties {
   readonly hostnqn: string;
@@ -52,20 +57,25 @@ export class Authenticator {
   readonly #secret: DhchapSecret;
   readonly #controllerSecret: DhchapSecret | undefined;
 
-  /** @throws InitiatorError `unsupported` for a text that is no secret. */
+  /** @throws InitiatorError `unsupported` for a text that is no secret, or a list that is empty. */
   constructor(peer: string, parties: Parties, options: AuthenticationOptions) {
     this.#peer = peer;
     this.#parties = parties;
     this.#options = options;
-    const { secret, controllerSecret } = options;
+    const { secret, controllerSecret, hashes, groups } = options;
     this.#secret = parseSecret("the host's secret", secret);
+    for (const [what, list] of Object.entries({ hashes, groups })) {
+      if (list?.length !== 0) continue;
+      const message = `Cannot authenticate to ${peer}: the list of ${what} to offer is empty.`;
+      throw new InitiatorError("unsupported", message, { peer });
+    }
     if (controllerSecret !== undefined) {
       this.#controllerSecret = parseSecret("the controller's secret", controllerSecret);
     }
   }
 
   /**
-   * Authenticates a queue as its controller asks.
+   * Authenticates a queue as its controller asks; returns how, `undefined` where that is not at all.
    * @throws InitiatorError `authentication-failed`, or what `Channel.execute` throws.
    */
   async authenticate(
@@ -73,31 +83,62 @@ export class Authenticator {
     asked: Connected["authentication"],
     isSecured: boolean,
     options: CallOptions,
-  ): Promise<void> {
+  ): Promise<DhchapResult | undefined> {
     if (asked === "none") {
       // The Linux target asks on the admin queue only, or on all; never on none with keys set.
-      if (this.#controllerSecret === undefined || isSecured || channel.qid !== 0) return;
+      if (this.#controllerSecret === undefined || isSecured || channel.qid !== 0) return undefined;
       throw this.#failed("it did not ask for authentication, so it did not prove who it is");
     }
     if (asked === "secure-channel" && !isSecured) {
-      throw this.#failed("it wants a secure channel. Connect with `tls`");
+      throw this.#failed("it wants a secure channel. Connect with `tls` from authentication");
     }
-    await this.#run(channel, "none", options);
+    return this.#run(channel, "none", options);
   }
 
   /** Authenticates an admin queue, and makes the key for the secure channel that follows. */
   async concatenate(channel: Channel, options: CallOptions): Promise<RetainedPsk> {
-    const { generated } = await this.#run(channel, "newTlsPsk", options);
+    const { hashes = dhchapHashes, groups = dhchapGroups } = this.#options;
+    const offer = {
+      // Node's TLS has pre-shared keys of that hash only.
+      hashes: hashes.filter((hash) => hash === "sha256"),
+      groups: groups.filter((group) => group !== "null"),
+    };
+    if (offer.hashes.length === 0 || offer.groups.length === 0) {
+      const why = "a key for TLS is made with hash sha256 and a Diffie-Hellman group, not null";
+      const message = `Cannot connect to ${this.#peer} by TLS: ${why}. Allow both.`;
+      throw new InitiatorError("unsupported", message, { peer: this.#peer });
+    }
+    const { generated } = await this.#run(channel, "newTlsPsk", options, offer);
     if (generated) return generated;
     throw this.#failed("no key for TLS came of it");
   }
 
+  /**
+   * The Linux target drops the connection once it has answered that a secret is wrong, so that the
+   * answer may be lost; the error says so. It is not final, since a restart looks alike.
+   */
   async #run(
     channel: Channel,
     concatenation: "none" | "newTlsPsk",
     options: CallOptions,
+    offer: Offer = this.#options,
   ): Promise<DhchapResult> {
-    const { hashes, groups } = this.#options;
+    try {
+      return await this.#converse(channel, concatenation, options, offer);
+    } catch (cause) {
+      const isCut = cause instanceof InitiatorError && cause.facts.endedBy !== undefined;
+      if (!isCut || cause.code !== "closed") throw cause;
+      const why = "the connection was closed in place of an answer, as happens with a wrong secret";
+      throw this.#failed(why, cause);
+    }
+  }
+
+  async #converse(
+    channel: Channel,
+    concatenation: "none" | "newTlsPsk",
+    options: CallOptions,
+    { hashes, groups }: Offer,
+  ): Promise<DhchapResult> {
     const controllerSecret = this.#controllerSecret;
     const host = new DhchapHost({
       ...this.#parties,
@@ -117,15 +158,24 @@ export class Authenticator {
     if (step.kind === "failed") {
       // What matters is told below, whether the controller takes this or not.
       if (step.message) await send(channel, step.message, options).catch(() => {});
-      throw this.#failed(explanations[step.failure]);
+      throw this.#failed(this.#explain(step.failure, step.by));
     }
     if (step.message) await send(channel, step.message, options);
     return step.result;
   }
 
-  #failed(why: string): InitiatorError {
+  #explain(failure: DhchapFailure | "unknown", by: "host" | "controller"): string {
+    const { hashes = dhchapHashes, groups = dhchapGroups } = this.#options;
+    const offered =
+      (failure === "hashNotUsable" && hashes) || (failure === "groupNotUsable" && groups);
+    const who = by === "host" ? "this host takes" : "this host offers";
+    return `${explanations[failure]}${offered ? ` (${who} ${offered.join(", ")})` : ""}`;
+  }
+
+  #failed(why: string, cause?: InitiatorError): InitiatorError {
     const message = `Authentication with the controller at ${this.#peer} failed: ${why}.`;
-    return new InitiatorError("authentication-failed", message, { peer: this.#peer });
+    const facts = { ...cause?.facts, peer: this.#peer };
+    return new InitiatorError("authentication-failed", message, facts, cause && { cause });
   }
 }
 

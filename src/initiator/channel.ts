@@ -18,6 +18,8 @@ import type { Dial, InitiatorLog, Transport } from "./transport.ts";
 const sendBytesMax = 2 * 1024 * 1024;
 /** How long an I/O command may take, as in Linux. */
 export const ioTimeoutMs = 30_000;
+/** How long an aborted read may wait for the socket to let go of its buffer. */
+const landingTimeoutMs = 1000;
 /** How long an admin command may take, as in Linux. */
 const adminTimeoutMs = 60_000;
 
@@ -62,6 +64,10 @@ export class Channel {
   /** Calls of a queue that ended, until what they sent has left. */
   readonly #untold = new Set<Call>();
   readonly #ended = Promise.withResolvers<void>();
+  /** The call whose buffer the transport may write to now. */
+  #landing: Call | undefined;
+  /** Who waits for the transport to let go of the buffer of an aborted call, and since when. */
+  #letGo: { readonly released: () => void; readonly sinceMs: number } | undefined;
   #transport: Transport | undefined;
   #isTransportEnded = false;
   #isDrainScheduled = false;
@@ -129,14 +135,15 @@ export class Channel {
 
   /**
    * Nobody waits for `call` any more; it is told nothing. `released` is called once its buffer is
-   * free: what was handed to the socket must have left first.
+   * free: what was handed to the socket must have left first, and what lands must not land there.
    * @returns The cid of one that the controller has, and may be asked to abort.
    */
   abandon(call: Call, released: () => void): number | undefined {
     const cid = this.#queue.abandon(call);
     const wasSent = cid !== undefined || this.#untold.delete(call);
     const mayBeLeaving = wasSent && call.transfer.kind === "out";
-    if (mayBeLeaving && this.#transport) this.#transport.whenLeft(released);
+    if (this.#landing === call) this.#letGo = { released, sinceMs: this.#transport!.nowMs() };
+    else if (mayBeLeaving && this.#transport) this.#transport.whenLeft(released);
     else released();
     return cid;
   }
@@ -195,12 +202,19 @@ export class Channel {
   async #open(dial: Dial, signal: AbortSignal | undefined): Promise<void> {
     const handlers = {
       bytes: (chunk: Uint8Array) => {
+        this.#landed();
         this.#queue.receive(chunk);
         this.#drain();
+      },
+      landing: () => {
+        const landing = this.#queue.landing;
+        this.#landing = landing?.request;
+        return landing?.target;
       },
       writable: () => this.#drain(),
       tick: (nowMs: number) => {
         this.#queue.tick(nowMs);
+        this.#checkLetGo(nowMs);
         if (this.#queue.state.name === "live") this.#context.onTick?.(nowMs);
         for (const waiter of this.#tickWaiters) waiter.resolve();
         this.#drain();
@@ -224,6 +238,21 @@ export class Channel {
     } finally {
       signal?.removeEventListener("abort", onAbort);
     }
+  }
+
+  /** The transport writes to nobody's buffer now. */
+  #landed(): void {
+    this.#landing = undefined;
+    const { released } = this.#letGo ?? {};
+    this.#letGo = undefined;
+    released?.();
+  }
+
+  /** Ends a connection that stalls within the data of an aborted read. */
+  #checkLetGo(nowMs: number): void {
+    if (!this.#letGo || nowMs - this.#letGo.sinceMs < landingTimeoutMs) return;
+    const detail = `the data of an aborted read stalled for ${landingTimeoutMs} ms`;
+    this.#queue.end({ code: "timeout", detail, facts: {} });
   }
 
   async #authenticate(options: CallOptions): Promise<void> {
@@ -288,12 +317,14 @@ export class Channel {
     if (this.#transport && !this.#isTransportEnded) this.#transport.whenLeft(tell);
     else tell();
     this.#transport?.end();
+    this.#landed();
   }
 
   #onTransportEnded(cause: Error | undefined): void {
     this.#isTransportEnded = true;
     const detail = cause ? `the connection broke (${cause.message})` : "it closed the connection";
-    this.#queue.end({ code: "closed", detail, facts: {}, ...(cause ? { cause } : {}) });
+    const facts = { endedBy: "controller" } as const;
+    this.#queue.end({ code: "closed", detail, facts, ...(cause ? { cause } : {}) });
     this.#drain();
     this.#ended.resolve();
   }

@@ -1,5 +1,6 @@
 /** What a controller reports by itself. */
 
+import type { AnaGroup } from "../nvme/index.ts";
 import type { InitiatorError } from "./error.ts";
 
 /** One thing that happened to a controller or its namespaces. */
@@ -13,6 +14,8 @@ export type ControllerEvent =
   /** The namespace of a disk that could not be used is there again. */
   | { readonly type: "namespace-back"; readonly nsid: number }
   | { readonly type: "discovery-changed" }
+  /** How the path to this controller leads to groups of namespaces (ANA). */
+  | { readonly type: "ana-changed"; readonly groups: readonly AnaGroup[] }
   /** Any other asynchronous event: type, information, log page. */
   | { readonly type: "other"; readonly aet: number; readonly info: number; readonly lid: number }
   /** A connection was lost; what is under way waits. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BlockError } from "../block/index.ts";
-import { encodeStatus, statusOf } from "../nvme/index.ts";
+import { cns, encodeStatus, identifyBytes, statusOf } from "../nvme/index.ts";
 import {
   type ControllerEvent,
   type ControllerOptions,
@@ -267,6 +267,57 @@ test("a namespace that changed is told, and its disk has the new size", async ()
   target.queues[0]?.raiseEvent(1, 2, 3);
   await settle();
   assert.deepEqual(events, [{ type: "discovery-changed" }]);
+  await controller.close();
+});
+
+test("a namespace that is disabled is gone and comes back, as the Linux target tells it", async () => {
+  let isDisabled = false;
+  const hook = ({ cid, command: asked, queue }: FakeCall) => {
+    if (!isDisabled || asked.name !== "identify" || asked.cns === cns.controller) return false;
+    if (asked.cns === cns.namespace) queue.sendData(cid, new Uint8Array(identifyBytes));
+    else queue.fail(cid, "internalPathError", false);
+    return true;
+  };
+  const { target, controller } = await open({ hook });
+  const disk = await controller.openNamespace(1);
+  const types: string[] = [];
+  controller.onEvent(({ type }) => types.push(type));
+  isDisabled = true;
+  target.queues[0]?.raiseEvent(2, 0, 4);
+  await settle();
+  assert.deepEqual(types.splice(0), ["namespace-lost", "namespaces-changed"]);
+  await assert.rejects(disk.read(0, new Uint8Array(512)), { code: "gone" });
+  await assert.rejects(controller.namespace(1), { code: "no-namespace" });
+  isDisabled = false;
+  target.queues[0]?.raiseEvent(2, 0, 4);
+  await settle();
+  assert.deepEqual(types, ["namespace-back", "namespaces-changed"]);
+  await disk.read(0, new Uint8Array(512));
+  await controller.close();
+});
+
+test("an event that cannot be followed is told, and others come after it", async () => {
+  let failures = 1;
+  const hook = ({ cid, command: asked, queue }: FakeCall) => {
+    if (asked.name !== "identify" || asked.cns !== cns.namespace || failures === 0) return false;
+    failures -= 1;
+    queue.fail(cid, "internalError");
+    return true;
+  };
+  failures = 0;
+  const { target, controller } = await open({ hook });
+  await using _disk = await controller.openNamespace(1);
+  const events: ControllerEvent[] = [];
+  controller.onEvent((event) => events.push(event));
+  failures = 1;
+  for (let n = 0; n < 2; n++) {
+    target.queues[0]?.raiseEvent(2, 0, 4);
+    await settle();
+  }
+  assert.deepEqual(events, [
+    { type: "other", aet: 2, info: 0, lid: 4 },
+    { type: "namespaces-changed", nsids: [1] },
+  ]);
   await controller.close();
 });
 

@@ -29,7 +29,7 @@ import { Features } from "./features.ts";
 import { type HostOptions, hostConfig, peerName } from "./host.ts";
 import { IoCall, interruptedError } from "./io-call.ts";
 import { Link, type LinkConfig } from "./link.ts";
-import { LogPages } from "./logs.ts";
+import { LogPages, readAnaLog } from "./logs.ts";
 import { hasIdentity, type NamespaceIdentifier, type NamespaceInfo } from "./namespace.ts";
 import { readNamespace, readNamespaces } from "./namespace-query.ts";
 import { OpenDisks, type Sighting } from "./open-disks.ts";
@@ -283,19 +283,32 @@ export class Controller implements AsyncDisposable {
     return { info, limits, serial: sn };
   }
 
+  /** Follows an event; one that cannot be followed is told, and others come after it. */
   readonly #onAsyncEvent = async (
-    { admin }: Association,
+    association: Association,
     { aet, info, lid }: AsyncEvent,
   ): Promise<void> => {
     this.#log("async-event", { peer: this.peer, aet, info, lid });
+    try {
+      await this.#followEvent(association, { aet, info, lid });
+    } catch (error) {
+      if (isCut(error)) throw error;
+      this.#log("async-event", { peer: this.peer, aet, info, lid, failure: String(error) });
+      this.#emit({ type: "other", aet, info, lid });
+    }
+  };
+
+  async #followEvent({ admin }: Association, { aet, info, lid }: AsyncEvent): Promise<void> {
     if (aet === asyncEventType.notice && info === notice.namespaceAttribute) {
       const nsids = await changedNamespaces(admin);
       await this.#disks.follow((nsid) => this.#look(admin, nsid, {}), nsids);
       this.#emit({ type: "namespaces-changed", nsids });
     } else if (aet === asyncEventType.notice && info === notice.discoveryLog) {
       this.#emit({ type: "discovery-changed" });
+    } else if (aet === asyncEventType.notice && info === notice.ana) {
+      this.#emit({ type: "ana-changed", groups: await readAnaLog(admin, this.peer) });
     } else this.#emit({ type: "other", aet, info, lid });
-  };
+  }
 
   #emit(event: ControllerEvent): void {
     for (const listener of this.#listeners) listener(event);

@@ -13,6 +13,11 @@ const statuses: Readonly<Partial<Record<string, BlockError["code"]>>> = {
   namespaceNotReady: "gone",
   anaPersistentLoss: "gone",
   anaInaccessible: "gone",
+  anaTransition: "gone",
+  // What the Linux target says of a namespace that is disabled at the moment.
+  internalPathError: "gone",
+  controllerPathError: "gone",
+  hostPathError: "gone",
 } satisfies Partial<Record<StatusName, BlockError["code"]>>;
 
 /** An error of this part as one of a BlockDevice; an abort stays what it is. */

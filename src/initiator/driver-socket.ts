@@ -8,8 +8,11 @@ import type { Dial, Transport, TransportHandlers } from "./transport.ts";
 
 /** How often time is told. */
 const tickMs = 250;
-/** How much is read at a time, into one buffer that is used again and again. */
-const receiveBytes = 256 * 1024;
+/**
+ * How much is read at a time, into one buffer that is used again and again; what belongs in the
+ * buffer of a caller and is more than that goes there at once.
+ */
+const receiveBytes = 64 * 1024;
 /** How long what is left to send may take after the end was asked for. */
 const lingerMs = 1000;
 
@@ -24,7 +27,8 @@ export interface Address {
 
 /** Where received bytes go: what sockets take as `onread`. */
 export interface SocketReader {
-  readonly buffer: Uint8Array;
+  /** Where the next bytes are to be put. */
+  readonly buffer: () => Uint8Array;
   readonly callback: (lengthBytes: number, buffer: Uint8Array) => boolean;
 }
 
@@ -53,8 +57,9 @@ export async function openSocket<S extends Socket>(
 ): Promise<Transport> {
   signal?.throwIfAborted();
   const opened = Promise.withResolvers<Transport>();
+  const own = Buffer.allocUnsafeSlow(receiveBytes);
   const socket = make({
-    buffer: Buffer.allocUnsafeSlow(receiveBytes),
+    buffer: () => handlers.landing() ?? own,
     callback: (length, buffer) => {
       handlers.bytes(buffer.subarray(0, length));
       return true;
@@ -128,6 +133,8 @@ class SocketTransport implements Transport {
 
   end(): void {
     if (this.#linger) return;
+    // What it would still receive might be put into the buffer of a call that has ended.
+    this.#socket.pause();
     this.#linger = setTimeout(() => this.#socket.destroy(), lingerMs);
     this.#socket.destroySoon();
   }

@@ -50,6 +50,8 @@ export interface InitiatorFacts {
   readonly statusName?: string;
   /** Fatal Error Status of the termination request that was sent or received. */
   readonly fes?: number;
+  /** The connection ended from the far end, or on the way to it. */
+  readonly endedBy?: "controller";
   readonly [name: string]: unknown;
 }
 

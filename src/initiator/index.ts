@@ -30,6 +30,7 @@ export type { LogPages, SupportedCommand } from "./logs.ts";
 export type { NamespaceIdentifier, NamespaceInfo } from "./namespace.ts";
 export type { ReconnectOptions } from "./reconnect.ts";
 export { type DeallocateOptions, RemoteDisk, type WriteOptions } from "./remote-disk.ts";
+export { type Reservation, readReservation } from "./reservations.ts";
 export type { Dials, TlsOptions } from "./security.ts";
 export type { Transfer } from "./transfer.ts";
 export type {

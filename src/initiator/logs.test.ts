@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  anaState,
   commands,
+  encodeAnaLog,
   encodeCommandsSupported,
   errorLogEntry,
   firmwareSlotLog,
@@ -18,7 +20,7 @@ test("LogPages reads the pages as values, and any page as bytes", async () => {
   const smart = smartLog.decode(new Uint8Array(512));
   target.pages.set(logPage.smart, smartLog.encode({ ...smart, temperature: 300, hostReads: 7n }));
   const error = errorLogEntry.decode(new Uint8Array(64));
-  const errors = new Uint8Array(8 * 64);
+  const errors = new Uint8Array(128 * 64);
   errorLogEntry.encodeInto({ ...error, errorCount: 2n, nsid: 1 }, errors, 0);
   errorLogEntry.encodeInto({ ...error, errorCount: 1n }, errors, 64);
   target.pages.set(logPage.errorInformation, errors);
@@ -56,6 +58,58 @@ test("LogPages reads the pages as values, and any page as bytes", async () => {
   );
   const raw = await controller.logs.read(logPage.errorInformation, 64, { offsetBytes: 64 });
   assert.deepEqual(raw, errors.slice(64, 128));
+  await controller.close();
+});
+
+test("LogPages reads a page in one piece: some controllers know no offsets", async () => {
+  const { target, controller } = await open({ hasLogOffsets: false });
+  const error = errorLogEntry.decode(new Uint8Array(64));
+  const errors = new Uint8Array(128 * 64);
+  for (let n = 0; n < 100; n++) {
+    errorLogEntry.encodeInto({ ...error, errorCount: BigInt(100 - n) }, errors, n * 64);
+  }
+  target.pages.set(logPage.errorInformation, errors);
+  const counts = (await controller.logs.errors()).map(({ errorCount }) => Number(errorCount));
+  assert.deepEqual(
+    counts,
+    Array.from({ length: 100 }, (_, n) => 100 - n),
+  );
+  await controller.close();
+});
+
+test("LogPages reads a page in pieces where MDTS wants them", async () => {
+  const { target, controller } = await open({ mdts: 1 });
+  const error = errorLogEntry.decode(new Uint8Array(64));
+  const errors = new Uint8Array(128 * 64);
+  for (let n = 0; n < 128; n++) {
+    errorLogEntry.encodeInto({ ...error, errorCount: BigInt(128 - n) }, errors, n * 64);
+  }
+  target.pages.set(logPage.errorInformation, errors);
+  assert.equal((await controller.logs.errors()).length, 128);
+  await controller.close();
+});
+
+test("LogPages.ana tells how each group is reached; a change is told with it", async () => {
+  const { target, controller } = await open();
+  const groups = [
+    { anagrpid: 1, chgcnt: 1n, state: anaState.optimized, nsids: [1] },
+    { anagrpid: 2, chgcnt: 1n, state: anaState.inaccessible, nsids: [] },
+  ];
+  target.pages.set(logPage.ana, encodeAnaLog({ chgcnt: 1n, groups }));
+  assert.deepEqual(await controller.logs.ana(), groups);
+  const told: unknown[] = [];
+  controller.onEvent((event) => told.push(event));
+  const changed = groups.map((group) => ({ ...group, chgcnt: 2n, state: anaState.nonOptimized }));
+  target.pages.set(logPage.ana, encodeAnaLog({ chgcnt: 2n, groups: changed }));
+  target.queues[0]?.raiseEvent(2, 3, logPage.ana);
+  await settle();
+  await settle();
+  assert.deepEqual(told, [{ type: "ana-changed", groups: changed }]);
+  const tooLong = encodeAnaLog({ chgcnt: 3n, groups: groups.slice(0, 1) });
+  tooLong[20] = 0xff;
+  tooLong[21] = 0xff;
+  target.pages.set(logPage.ana, tooLong);
+  await assert.rejects(controller.logs.ana(), { code: "protocol" });
   await controller.close();
 });
 

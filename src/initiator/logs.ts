@@ -2,9 +2,12 @@
 
 import type { CallOptions } from "../block/index.ts";
 import {
+  type AnaGroup,
+  anaLogBytesMax,
   type CommandEffect,
   commandsSupportedLog,
   type DiscoveryLogEntry,
+  decodeAnaLog,
   type ErrorLogEntry,
   errorLogEntry,
   firmwareSlotLog,
@@ -14,6 +17,10 @@ import {
 } from "../nvme/index.ts";
 import type { Admin } from "./admin.ts";
 import { readLog } from "./discovery-entry.ts";
+import { InitiatorError } from "./error.ts";
+
+/** What is read of the page on Asymmetric Namespace Access, whatever a controller claims to have. */
+const anaPageBytesMax = 256 * 1024;
 
 /** Runs something on the admin queue there is, again after a reconnect. */
 export type AskAdmin = <T>(work: (admin: Admin) => Promise<T>, options: CallOptions) => Promise<T>;
@@ -74,6 +81,11 @@ export class LogPages {
     return { admin: supported(acs), io: supported(iocs) };
   }
 
+  /** How this path leads to each group of namespaces, where the controller tells (CMIC, ANACAP). */
+  ana(options: CallOptions = {}): Promise<readonly AnaGroup[]> {
+    return this.#ask((admin) => readAnaLog(admin, this.#peer, options), options);
+  }
+
   /** Revision of the firmware in each slot, and the number of the slot that runs. */
   async firmware(options: CallOptions = {}): Promise<{
     readonly activeSlot: number;
@@ -83,6 +95,25 @@ export class LogPages {
     const { afi, frs } = firmwareSlotLog.decode(raw);
     return { activeSlot: afi.active, revisions: frs.map((text) => text.trimEnd() || undefined) };
   }
+}
+
+/**
+ * Reads the page on Asymmetric Namespace Access; rearms its event.
+ * @throws InitiatorError `protocol` for one that claims more than the controller can have.
+ */
+export async function readAnaLog(
+  admin: Admin,
+  peer: string,
+  options: CallOptions = {},
+): Promise<readonly AnaGroup[]> {
+  const { nanagrpid, nn, mnan } = admin.controller;
+  const namespaces = mnan === 0 ? nn : mnan;
+  const lengthBytes = Math.min(anaLogBytesMax(nanagrpid, namespaces), anaPageBytesMax);
+  const log = decodeAnaLog(await admin.logPage(logPage.ana, 0, lengthBytes, options));
+  if (log) return log.groups;
+  const wanted = `${nanagrpid} groups with ${namespaces} namespaces, or ${anaPageBytesMax} bytes`;
+  const message = `The ANA log of ${peer} is longer than ${wanted}.`;
+  throw new InitiatorError("protocol", message, { peer, nanagrpid, namespaces });
 }
 
 function supported(effects: readonly CommandEffect[]): SupportedCommand[] {

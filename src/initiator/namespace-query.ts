@@ -48,9 +48,11 @@ export async function readNamespace(
   peer: string,
   options: CallOptions,
 ): Promise<NamespaceInfo> {
-  const raw = await admin.identify(cns.namespace, nsid, options);
+  const identify = identifyNamespace.decode(await admin.identify(cns.namespace, nsid, options));
+  // Looked at first: for one that is not active, the Linux target has zeros here, and an error there.
+  const info = namespaceInfo(nsid, identify, {}, peer);
   const identity = decodeNamespaceDescriptors(await readDescriptors(admin, nsid, options)) ?? {};
-  return namespaceInfo(nsid, identifyNamespace.decode(raw), identity, peer);
+  return { ...info, ...identity };
 }
 
 async function readDescriptors(

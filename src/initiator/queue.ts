@@ -45,6 +45,9 @@ import {
 /** Requests that may wait for a slot; beyond, `submit` refuses. */
 export const waitingMax = 65536;
 
+/** Data that lands in a buffer of its own is at least this; for less, another read costs more. */
+const landingBytesMin = 32 * 1024;
+
 /** CID of the Connect command, outside of the generations that requests count through. */
 const connectCid = 0;
 
@@ -93,6 +96,19 @@ export class Queue<R extends QueueRequest> {
     if (this.#state.name === "ended") return;
     const fault = this.#stream.push(chunk);
     if (fault) this.#refuse(fault);
+  }
+
+  /**
+   * Where the bytes that come next belong: in the buffer of a read whose data is on its way, if that
+   * is enough data to be worth it. Valid until bytes come, or nobody waits for the read any more.
+   */
+  get landing(): { readonly request: R; readonly target: Uint8Array } | undefined {
+    const left = this.#stream.dataLeft;
+    if (left < landingBytesMin || !this.#receiving) return undefined;
+    const { request, isAbandoned, movedBytes } = this.#receiving.entry;
+    if (request.transfer.kind !== "in" || isAbandoned) return undefined;
+    const target = request.transfer.target.subarray(movedBytes, movedBytes + left);
+    return { request, target };
   }
 
   /** Takes a request; false when too many wait or the queue has ended. */
@@ -245,7 +261,7 @@ export class Queue<R extends QueueRequest> {
     if (!this.#receiving) return;
     const { entry, datao } = this.#receiving;
     const { transfer } = entry.request;
-    if (transfer.kind === "in" && !entry.isAbandoned) transfer.target.set(slice, datao + offset);
+    if (transfer.kind === "in" && !entry.isAbandoned) place(slice, transfer.target, datao + offset);
     entry.movedBytes += slice.length;
   }
 
@@ -344,6 +360,12 @@ export class Queue<R extends QueueRequest> {
       facts: { fes, fei, reason },
     });
   }
+}
+
+/** Copies data to its place, unless it has landed there. */
+function place(slice: Uint8Array, target: Uint8Array, at: number): void {
+  const isThere = slice.buffer === target.buffer && slice.byteOffset === target.byteOffset + at;
+  if (!isThere) target.set(slice, at);
 }
 
 function unknownCid(type: string, cid: number, offset: number): PduFault {

@@ -38,10 +38,40 @@ function lostRanges(error: unknown): readonly ByteRange[] {
 }
 
 test("delayBefore doubles up to its maximum", () => {
-  const policy = reconnectPolicy({ firstDelayMs: 100, delayMsMax: 1000 });
+  const policy = reconnectPolicy({ firstDelayMs: 100, delayMsMax: 1000, jitter: 0 });
   const delays = [1, 2, 3, 4, 5, 6, 1000].map((attempt) => delayBefore(attempt, policy));
   assert.deepEqual(delays, [100, 200, 400, 800, 1000, 1000, 1000]);
   assert.equal(reconnectPolicy({}).controllerLossMs, 600_000);
+});
+
+test("delayBefore leaves a random share of each wait out, a quarter at most unless told", () => {
+  const numbers = [0, 0.5, 1 - 2 ** -53];
+  const options = { firstDelayMs: 100, delayMsMax: 1000 };
+  const delays = (jitter: object) => {
+    const left = [...numbers];
+    const policy = reconnectPolicy({ ...options, ...jitter, random: () => left.shift()! });
+    return numbers.map((_, attempt) => delayBefore(attempt + 1, policy));
+  };
+  assert.deepEqual(delays({}), [100, 175, 300]);
+  assert.deepEqual(delays({ jitter: 1 }), [100, 100, 0]);
+  const policy = reconnectPolicy(options);
+  const all = new Set(Array.from({ length: 100 }, () => delayBefore(4, policy)));
+  assert.ok(all.size > 1 && Math.min(...all) >= 600 && Math.max(...all) <= 800, `${[...all]}`);
+});
+
+test("the waits between attempts are those that the random source makes", async () => {
+  let calls = 0;
+  const random = () => (calls++ % 2) / 2;
+  const reconnect = { firstDelayMs: 100, delayMsMax: 1000, controllerLossMs: 10_000, random };
+  const { target, pipe, controller, events, pass } = await openLasting({}, { reconnect });
+  pipe.isDown = true;
+  target.cut();
+  await pass(1000);
+  pipe.isDown = false;
+  await pass(1000);
+  const delays = events.flatMap((event) => (event.type === "reconnecting" ? [event.delayMs] : []));
+  assert.deepEqual(delays, [100, 175, 400, 700]);
+  await controller.close();
 });
 
 test("a disk goes on over a new connection: what was under way is done, and what comes meanwhile", async () => {

@@ -8,8 +8,15 @@ export interface ReconnectOptions {
   readonly firstDelayMs?: number;
   /** Longest wait between two attempts; 10 s unless given, as in Linux. */
   readonly delayMsMax?: number;
+  /**
+   * Up to this share of each wait is left out at random, so that the hosts of a target that was
+   * restarted do not all come back at the same moment; 0.25 unless given, 0 for none.
+   */
+  readonly jitter?: number;
   /** No attempt begins later than this after the loss; 600 s unless given, as in Linux. */
   readonly controllerLossMs?: number;
+  /** Numbers from 0 to below 1 that the jitter is taken from; `Math.random` unless given. */
+  readonly random?: () => number;
 }
 
 /** The same, filled up. */
@@ -20,13 +27,16 @@ export function reconnectPolicy(options: ReconnectOptions): ReconnectPolicy {
   return {
     firstDelayMs: options.firstDelayMs ?? 200,
     delayMsMax: options.delayMsMax ?? 10_000,
+    jitter: options.jitter ?? 0.25,
     controllerLossMs: options.controllerLossMs ?? 600_000,
+    random: options.random ?? Math.random,
   };
 }
 
-/** How long to wait before attempt `attempt`, which counts from 1. */
+/** How long to wait before attempt `attempt`, which counts from 1; whole milliseconds. */
 export function delayBefore(attempt: number, policy: ReconnectPolicy): number {
-  return Math.min(policy.firstDelayMs * 2 ** (attempt - 1), policy.delayMsMax);
+  const longestMs = Math.min(policy.firstDelayMs * 2 ** (attempt - 1), policy.delayMsMax);
+  return Math.round(longestMs * (1 - policy.jitter * policy.random()));
 }
 
 const finalCodes: ReadonlySet<unknown> = new Set(["unsupported", "authentication-failed"]);
@@ -38,7 +48,8 @@ const finalCodes: ReadonlySet<unknown> = new Set(["unsupported", "authentication
  */
 export function isFinal(error: unknown): boolean {
   if (!(error instanceof InitiatorError)) return true;
-  if (finalCodes.has(error.code)) return true;
+  // A connection that ends while it is authenticated does so for a wrong secret or a restart.
+  if (finalCodes.has(error.code)) return error.facts.endedBy === undefined;
   return error.facts.statusName === "connectInvalidHost" && error.facts.status?.dnr === true;
 }
 

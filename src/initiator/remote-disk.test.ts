@@ -78,6 +78,30 @@ test("RemoteDisk.writeZeroes writes zeros where the controller lacks the command
   await controller.close();
 });
 
+test("RemoteDisk.writeZeroes writes zeros where the controller has the command in name only", async () => {
+  const seen: string[] = [];
+  const { target, disk, controller } = await openDisk({
+    sizeBytes: 4 * 1024 * 1024,
+    hook: ({ cid, command: { name }, queue }) => {
+      seen.push(name);
+      if (name !== "writeZeroes") return false;
+      queue.fail(cid, "invalidOpcode");
+      return true;
+    },
+  });
+  seen.length = 0;
+  target.disk.fill(1);
+  assert.equal(disk.abilities.writeZeroes, true);
+  await disk.writeZeroes(512, 2.5 * 1024 * 1024);
+  assert.equal(disk.abilities.writeZeroes, false);
+  await disk.writeZeroes(3 * 1024 * 1024, 512);
+  assert.deepEqual(seen, ["writeZeroes", "write", "write", "write", "write"]);
+  const zeros = target.disk.reduce((count, byte) => count + (byte === 0 ? 1 : 0), 0);
+  assert.equal(zeros, 2.5 * 1024 * 1024 + 512);
+  assert.equal(target.disk.indexOf(0), 512);
+  await controller.close();
+});
+
 test("RemoteDisk refuses ranges that are not aligned or not there, and takes empty ones", async () => {
   const { disk, controller } = await openDisk({ sizeBytes: 4096 });
   const bad = [
@@ -112,6 +136,8 @@ const statuses: readonly (readonly [StatusName, BlockError["code"]])[] = [
   ["lbaOutOfRange", "range"],
   ["namespaceWriteProtected", "read-only"],
   ["invalidNamespace", "gone"],
+  ["internalPathError", "gone"],
+  ["anaTransition", "gone"],
 ];
 
 test("RemoteDisk gives each status the code of a BlockDevice, with its cause", async () => {

@@ -143,8 +143,7 @@ export class RemoteDisk implements BlockDevice {
     const range = { offsetBytes, lengthBytes, pieceBytes };
     return this.#call("write zeroes", range, options, (at, length) => {
       if (isAble) return this.#zeroPiece(at, length, options);
-      this.#zeros ??= new Uint8Array(ioBytesMax);
-      return this.#writePiece(at, this.#zeros.subarray(0, length), options);
+      return this.#writeZeros(at, length, options);
     });
   }
 
@@ -244,10 +243,28 @@ export class RemoteDisk implements BlockDevice {
     return done.then(({ epoch }) => this.#acknowledged(at, data.length, epoch));
   }
 
-  #zeroPiece(at: number, length: number, options: WriteOptions): Promise<unknown> {
+  async #zeroPiece(at: number, length: number, options: WriteOptions): Promise<void> {
     const isDurable = options.isDurable ?? false;
-    const done = this.#io(this.#commands.writeZeroes(at, length, isDurable), none, options);
-    return isDurable ? done : done.then(({ epoch }) => this.#acknowledged(at, length, epoch));
+    const zero = this.#commands.writeZeroes(at, length, isDurable);
+    try {
+      const { epoch } = await this.#io(zero, none, options);
+      if (!isDurable) this.#acknowledged(at, length, epoch);
+    } catch (error) {
+      const isKnown = error instanceof InitiatorError;
+      if (!isKnown || error.facts.statusName !== "invalidOpcode") throw error;
+      // The Linux target says that it has the command, whether what lies below has it or not.
+      const { ioBytesMax, abilities } = this.#limits;
+      this.#limits = { ...this.#limits, abilities: { ...abilities, writeZeroes: false } };
+      await splitRange(at, length, ioBytesMax, (from, bytes) =>
+        this.#writeZeros(from, bytes, options),
+      );
+    }
+  }
+
+  /** @param length At most that of one command. */
+  #writeZeros(at: number, length: number, options: WriteOptions): Promise<unknown> {
+    this.#zeros ??= new Uint8Array(this.#limits.ioBytesMax);
+    return this.#writePiece(at, this.#zeros.subarray(0, length), options);
   }
 
   #acknowledged(at: number, length: number, epoch: number): void {

@@ -64,11 +64,13 @@ export async function secure(
   const authenticator = authentication && new Authenticator(context.peer, host, authentication);
   const dial = await dialOf(security, authenticator, host, context, options);
   if (!authenticator) return { dial };
-  return {
-    dial,
-    authenticate: (channel, asked, call) =>
-      authenticator.authenticate(channel, asked, tls !== undefined, call),
+  const authenticate: SecuredDial["authenticate"] = async (channel, asked, call) => {
+    const result = await authenticator.authenticate(channel, asked, tls !== undefined, call);
+    if (!result) return;
+    const { hash, group, bidirectional } = result;
+    context.log("authenticated", { qid: channel.qid, hash, group, bidirectional });
   };
+  return { dial, authenticate };
 }
 
 async function dialOf(

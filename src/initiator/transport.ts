@@ -6,6 +6,11 @@ import type { CallOptions } from "../block/index.ts";
 export interface TransportHandlers {
   /** Bytes came; they are valid until the call returns. */
   bytes(chunk: Uint8Array): void;
+  /**
+   * Where the bytes that come next belong, if that is known: a transport may ask, and put them
+   * there before it hands them over. It may until the next call of `bytes`, or until `end`.
+   */
+  landing(): Uint8Array | undefined;
   /** What was sent has left; there is room for more. */
   writable(): void;
   /** Time passes; a few times per second. */
@@ -22,7 +27,8 @@ export interface Transport {
   send(chunks: readonly Uint8Array[]): void;
   /** Calls `left` once everything sent so far has left this process, or never will. */
   whenLeft(left: () => void): void;
-  /** Sends what was taken, then closes; idempotent, and `ended` follows. */
+  /** Sends what was taken, then closes; puts nothing where `landing` said from now on. Idempotent,
+   * and `ended` follows. */
   end(): void;
   /** The clock that `tick` shows, in milliseconds. */
   nowMs(): number;

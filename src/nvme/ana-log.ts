@@ -45,6 +45,11 @@ export interface AnaLog {
 
 const nsidBytes = 4;
 
+/** Length of the longest page, with all groups and namespaces that a controller may have. */
+export function anaLogBytesMax(groups: number, namespaces: number): number {
+  return anaLogHeader.size + groups * anaGroupDescriptor.size + namespaces * nsidBytes;
+}
+
 /** Writes the page; its length is the sum of its groups. */
 export function encodeAnaLog(log: AnaLog): Uint8Array {
   const sizes = log.groups.map(({ nsids }) => anaGroupDescriptor.size + nsids.length * nsidBytes);

@@ -396,6 +396,36 @@ test("decodeCommand answers what it does not take with the right status", () => 
   }
 });
 
+const withoutData = [
+  { name: "as Linux sends them", flags: 0x40, pointer: "0000000000000000000000000000005a" },
+  { name: "with byte 1 cleared, as Base 2.2 has it", flags: 0, pointer: "00".repeat(16) },
+  { name: "with byte 1 cleared and PRPs of chance", flags: 0, pointer: "77".repeat(16) },
+  { name: "with an SGL that is zero", flags: 0x40, pointer: "00".repeat(16) },
+] as const;
+
+test("decodeCommand takes commands without data from hosts of all habits", () => {
+  for (const { name, flags, pointer } of withoutData) {
+    for (const value of [
+      command("propertyGet", { ofst: 0x1c }),
+      command("disconnect"),
+      command("keepAlive"),
+      command("flush", { nsid: 1 }),
+    ]) {
+      const raw = encodeCommand(value, 5);
+      raw[1] = flags;
+      raw.set(Buffer.from(pointer, "hex"), 24);
+      const decoded = decodeCommand(raw, value.name === "flush" ? "io" : "admin");
+      assert.deepEqual(decoded, { ok: true, cid: 5, command: value, data: noData, fuse: 0 }, name);
+    }
+  }
+  const features = encodeCommand(command("getFeatures", { fid: 7 }), 5);
+  features.fill(0, 24, 40);
+  assert.ok(decodeCommand(features, "admin").ok, "a feature without data");
+  const flush = encodeCommand(command("flush", { nsid: 1 }), 5, capsule(512));
+  const decoded = decodeCommand(flush, "io");
+  assert.deepEqual(decoded.ok && decoded.data, capsule(512), "data is not passed over in silence");
+});
+
 test("decodeCommand takes any 64 bytes without throwing", () => {
   const any = fc.uint8Array({ minLength: 64, maxLength: 64 });
   const property = fc.property(any, fc.constantFrom("admin", "io"), (raw, queue) => {

@@ -32,6 +32,8 @@ export const sqe = layout("Submission Queue Entry", 64, {
   dwords: bytes(24),
 });
 
+type Entry = LayoutValue<typeof sqe>;
+
 /** Opcode of every fabrics command. */
 export const fabricsOpcode = 0x7f;
 /** The namespace id that means all namespaces. */
@@ -163,6 +165,7 @@ export type DecodedCommand =
 
 /**
  * Reads 64 bytes that came to an admin or an I/O queue.
+ * Commands that say nothing of data are taken whatever their PSDT.
  * An unknown opcode or FCTYPE gives `invalidOpcode`, a PSDT other than 01b or a FUSE of 11b
  * `invalidField`, an SGL that TCP does not know `sglInvalidType`, in-capsule data that does not
  * start behind the command `sglInvalidOffset` (NVMe-oF and TCP Transport 1.0 §3.4, ICDOFF 0).
@@ -180,18 +183,29 @@ export function decodeByLayout(raw: Uint8Array, queue: "admin" | "io"): DecodedC
   const known = isFabrics ? byFabricsType.get(raw[4]!) : byOpcode[queue].get(opc);
   const refuse = (status: StatusName): DecodedCommand => ({ ok: false, cid, opc, status });
   if (known === undefined) return refuse("invalidOpcode");
+  const dwords = commands[known].fields.decode(entry.dwords);
+  const taken = {
+    ok: true,
+    cid,
+    command: { name: known, nsid: isFabrics ? 0 : entry.nsid, ...dwords } as Command,
+    fuse: entry.flags.fuse,
+  } as const;
+  if (isWithoutPointer(entry, commands[known].data)) return { ...taken, data: noData };
   if (entry.flags.psdt !== psdtSgl || entry.flags.fuse > fuse.second) return refuse("invalidField");
   const placement = placementOf(sgl1);
   if (placement === undefined) return refuse("sglInvalidType");
   if (placement === "capsule" && sgl1.address !== 0n) return refuse("sglInvalidOffset");
-  const dwords = commands[known].fields.decode(entry.dwords);
-  return {
-    ok: true,
-    cid,
-    command: { name: known, nsid: isFabrics ? 0 : entry.nsid, ...dwords } as Command,
-    data: { placement, lengthBytes: sgl1.length },
-    fuse: entry.flags.fuse,
-  };
+  return { ...taken, data: { placement, lengthBytes: sgl1.length } };
+}
+
+/**
+ * Whether a command says nothing of data: hosts differ in what they leave there. Base 2.2 §6.4 to
+ * §6.6 have byte 1 (PSDT) cleared in fabrics commands without data, Linux sets it in all commands.
+ */
+function isWithoutPointer({ flags, sgl1 }: Entry, direction: Direction): boolean {
+  if (flags.fuse !== fuse.none) return false;
+  const isZero = sgl1.address === 0n && sgl1.length === 0 && sgl1.id.type + sgl1.id.subtype === 0;
+  return isZero ? flags.psdt <= psdtSgl : direction === "none" && flags.psdt === 0;
 }
 
 /** Offsets in the entry that the data path reads by hand, from the tables. */

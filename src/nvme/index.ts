@@ -1,6 +1,7 @@
 export {
   type AnaGroup,
   type AnaLog,
+  anaLogBytesMax,
   anaState,
   decodeAnaLog,
   encodeAnaLog,
@@ -157,7 +158,10 @@ export {
   type CommandEffects,
   commandsSupportedLog,
   encodeCommandsSupported,
+  encodeFeaturesSupported,
   encodeSupportedLogPages,
+  featureScope,
+  featuresSupportedLog,
   logPage,
   supportedLogPages,
 } from "./log-page.ts";
@@ -227,6 +231,7 @@ export {
   nodeTlsFault,
   nodeTlsIdentityBytesMax,
   type ParsedPsk,
+  type PskDerivation,
   type PskHash,
   type PskParties,
   pskCipher,

@@ -14,6 +14,7 @@ export const logPage = {
   changedNamespaces: 0x04,
   commandsSupported: 0x05,
   ana: 0x0c,
+  featuresSupported: 0x12,
   discovery: 0x70,
   reservationNotification: 0x80,
 } as const;
@@ -78,4 +79,36 @@ function effectsOf(supported: CommandEffects): CommandEffect[] {
     ...supported.get(opc),
     csupp: supported.has(opc),
   }));
+}
+
+const featureEffect = bits(4, {
+  fsupp: flag,
+  udcc: flag,
+  ncc: flag,
+  nic: flag,
+  ccc: flag,
+  reserved5: 14,
+  uss: flag,
+  fsp: 12,
+});
+
+/** Feature Identifiers Supported and Effects (12h), Base 2.0 figure 259, each entry by its FID. */
+export const featuresSupportedLog = layout("Feature Identifiers Supported and Effects", 1024, {
+  fis: repeat(featureEffect, identifiers),
+});
+
+/** FID Scope: what a feature's value belongs to. */
+export const featureScope = { namespace: 1, controller: 2 } as const;
+
+/** Writes the page from the features that are there and their scopes, by identifier. */
+export function encodeFeaturesSupported(
+  scopes: ReadonlyMap<number, keyof typeof featureScope>,
+): Uint8Array {
+  const none = { udcc: false, ncc: false, nic: false, ccc: false, uss: false };
+  return featuresSupportedLog.encode({
+    fis: Array.from({ length: identifiers }, (_, fid) => {
+      const scope = scopes.get(fid);
+      return { ...none, fsupp: scope !== undefined, fsp: scope ? featureScope[scope] : 0 };
+    }),
+  });
 }

@@ -115,6 +115,11 @@ export class PduStream {
     return this.#phase === "header" && this.#have === 0;
   }
 
+  /** Bytes of the data at hand that are still to come; 0 outside of data. */
+  get dataLeft(): number {
+    return this.#phase === "data" ? this.#left : 0;
+  }
+
   #takeHeader(chunk: Uint8Array, at: number): number {
     const available = chunk.length - at;
     if (this.#have === 0 && available >= commonHeader.size) {

@@ -1,7 +1,6 @@
 export { type ClientCallOptions, RpcClient } from "./client.ts";
 export { type BoxErrorCode, errorNumbers, RpcError, type RpcErrorCode } from "./error.ts";
 export {
-  eventsMax,
   grantSecondsMax,
   grantsMax,
   hashItemUnitsMax,

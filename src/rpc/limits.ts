@@ -27,5 +27,3 @@ export const hashUnitBytesMin = 4096;
 export const hashUnitBytesMax = 64 * 1024 * 1024;
 /** Digests in one item of a `hash` stream. */
 export const hashItemUnitsMax = 256;
-/** Events that the box remembers. */
-export const eventsMax = 500;

@@ -213,7 +213,7 @@ export const grantedAccess = v.object({
   expiresAt: v.nullable(time),
   /**
    * DH-HMAC-CHAP, `DHHC-1:01:…:`; the host's secret and the controller's. SHA-256, ffdhe2048.
-   * Where TLS is used the kernel asks for neither.
+   * They are asked for with TLS too.
    */
   secrets: v.object({ host: v.string(), controller: v.string() }),
   /** The configured PSK, `NVMeTLSkey-1:01:…:`, from which each disk's key is derived. */

@@ -21,11 +21,11 @@ import { type CommandContext, execute, held, refusalNow } from "./commands.ts";
 import type { Attachment, TargetConnection } from "./connection.ts";
 import type { WriteJob } from "./data-path.ts";
 import { FusedPair } from "./fused.ts";
-import { type HostTransfer, TransferTags } from "./host-transfer.ts";
+import { HostTransfer, TransferTags } from "./host-transfer.ts";
 import { isReadOnlyFor } from "./identify.ts";
 import { hostDataBytes } from "./io-commands.ts";
-import { answerBytesMax } from "./limits.ts";
 import { decodePlainIo, emptyPlainIo, type PlainIo } from "./plain-io.ts";
+import { sizeFor, sizeOf } from "./pool.ts";
 import type { HostData } from "./receiver.ts";
 
 /** A command that was decoded by the tables. */
@@ -44,32 +44,7 @@ const rangesBytesMax = 4096;
 /** Data of a PDU that nobody wants. */
 const nowhere = "nowhere";
 
-class Transfer implements HostTransfer<Job> {
-  readonly cid: number;
-  readonly nsid: number;
-  readonly lengthBytes: number;
-  readonly job: Job;
-  buffer: Uint8Array | undefined;
-  ttag: number | undefined;
-  receivedBytes = 0;
-  isDamaged = false;
-  isAborted = false;
-  isWaiting = false;
-
-  constructor(cid: number, nsid: number, lengthBytes: number, job: Job) {
-    this.cid = cid;
-    this.nsid = nsid;
-    this.lengthBytes = lengthBytes;
-    this.job = job;
-  }
-
-  /** At once while it waits for memory; data that was asked for has to come first. */
-  abort(): boolean {
-    const isAtOnce = this.isWaiting && !this.isAborted;
-    this.isAborted = true;
-    return isAtOnce;
-  }
-}
+type Transfer = HostTransfer<Job>;
 
 /** The commands of one connection. */
 export class CommandIntake {
@@ -89,6 +64,7 @@ export class CommandIntake {
   #whole: Uint8Array | undefined;
   #wholeAt = 0;
   #openPair: FusedPair | undefined;
+  #incomingBytes = 0;
 
   constructor(connection: TargetConnection) {
     this.#connection = connection;
@@ -120,13 +96,20 @@ export class CommandIntake {
     return this.#tags.size > 0;
   }
 
+  /** Bytes held for data that has not all come: nothing but receiving sets them free. */
+  get incomingBytes(): number {
+    return this.#incomingBytes;
+  }
+
   /** Takes a command of 64 bytes at `at`; `dataLength` bytes of data follow in its capsule. */
   command(cid: number, bytes: Uint8Array, at: number, dataLength: number): PduFault | undefined {
     const attachment = this.#attachment;
-    const isPlain = attachment !== undefined && attachment.qid > 0 && !this.#openPair;
-    if (isPlain && decodePlainIo(bytes, at, this.#plain))
+    const isIo = attachment !== undefined && attachment.qid > 0;
+    if (isIo && decodePlainIo(bytes, at, this.#plain)) {
+      // It is not fused, so it is not the second half of an open pair.
+      if (this.#openPair) this.#breakPair();
       this.#plainIo(cid, dataLength, attachment);
-    else this.#decoded(cid, bytes, at, dataLength);
+    } else this.#decoded(cid, bytes, at, dataLength);
     return undefined;
   }
 
@@ -135,11 +118,15 @@ export class CommandIntake {
     if (dataLength > 0) this.#current = nowhere;
   }
 
-  /** The header of an H2CData. */
+  /**
+   * The header of an H2CData. Only now a transfer gets its buffer: hosts send one after the other,
+   * so that it is the one of the transfer before, which is in the processor's cache.
+   */
   hostData(pdu: HostData): PduFault | undefined {
     const found = this.#tags.accept(pdu);
     if ("reason" in found) return found;
-    this.#current = found as Transfer;
+    found.buffer ??= this.#connection.data.reservedBuffer(found.lengthBytes);
+    this.#current = found;
     this.#currentStart = pdu.datao;
     this.#currentEnd = pdu.datao + pdu.dataLength;
     return undefined;
@@ -157,15 +144,16 @@ export class CommandIntake {
         return;
       }
       transfer.buffer = this.#connection.data.forceBuffer(transfer.lengthBytes);
+      this.#incomingBytes += sizeOf(transfer.buffer);
     }
     transfer.buffer.set(bytes.subarray(from, to), this.#currentStart + offset);
   }
 
-  /** Where data of the PDU at hand belongs from `offset` on. */
+  /** Where data of the PDU at hand belongs from `offset` on, with slack. */
   place(offset: number): Uint8Array | undefined {
     const transfer = this.#current;
     if (transfer === undefined || transfer === nowhere) return undefined;
-    return transfer.buffer?.subarray(this.#currentStart + offset, transfer.lengthBytes);
+    return transfer.buffer?.subarray(this.#currentStart + offset);
   }
 
   /** The data of the PDU at hand is complete. */
@@ -196,9 +184,12 @@ export class CommandIntake {
   /** The connection is gone. */
   close(): void {
     const { data } = this.#connection;
-    for (const { buffer } of this.#tags.clear()) if (buffer) data.giveBuffer(buffer);
+    for (const { buffer, lengthBytes } of this.#tags.clear()) {
+      if (buffer) data.giveBuffer(buffer);
+      else data.release(lengthBytes);
+    }
     const current = this.#current;
-    if (current instanceof Transfer && current.ttag === undefined && current.buffer) {
+    if (current instanceof HostTransfer && current.ttag === undefined && current.buffer) {
       data.giveBuffer(current.buffer);
     }
     this.#current = undefined;
@@ -250,7 +241,10 @@ export class CommandIntake {
       isDurable: isFua || controller.isWriteThrough,
       startMs: connection.nowMs(),
     };
-    this.#expect(new Transfer(cid, nsid, lengthBytes, { kind: "write", write }), isInCapsule);
+    this.#expect(
+      new HostTransfer<Job>(cid, nsid, lengthBytes, { kind: "write", write }),
+      isInCapsule,
+    );
   }
 
   #refusePlain(
@@ -287,8 +281,13 @@ export class CommandIntake {
       this.#run(decoded, new Uint8Array(0), undefined, pair);
       return;
     }
-    const transfer = new Transfer(cid, command.nsid, data.lengthBytes, job);
+    const transfer = new HostTransfer<Job>(cid, command.nsid, data.lengthBytes, job);
     this.#expect(transfer, data.placement === "capsule");
+  }
+
+  #breakPair(): void {
+    this.#openPair?.break();
+    this.#openPair = undefined;
   }
 
   /** The pair that a command opens or completes; any other command breaks an open one. */
@@ -334,7 +333,8 @@ export class CommandIntake {
       return failure("sglInvalidData", 32);
     }
     if (direction === "none" && data.lengthBytes > 0) return failure("sglInvalidData", 32);
-    if (data.lengthBytes > answerBytesMax) return failure("invalidField", 32);
+    const { transferBytesMax } = this.#connection.services.limits;
+    if (data.lengthBytes > transferBytesMax) return failure("invalidField", 32);
     if (isOut && data.lengthBytes !== this.#wantedBytes(command, data.lengthBytes)) {
       return failure("sglInvalidData", 32);
     }
@@ -373,11 +373,10 @@ export class CommandIntake {
     this.#waiting.push(transfer);
   }
 
-  /** Sends the R2T of a transfer; false when there is no memory for it. */
+  /** Sends the R2T of a transfer; false when there is no room for its data. */
   #ask(transfer: Transfer): boolean {
-    const buffer = this.#connection.data.takeBuffer(transfer.lengthBytes, this.#wake);
-    if (!buffer) return false;
-    transfer.buffer = buffer;
+    if (!this.#connection.data.reserve(transfer.lengthBytes, this.#wake)) return false;
+    this.#incomingBytes += sizeFor(transfer.lengthBytes);
     transfer.isWaiting = false;
     transfer.ttag = this.#tags.add(transfer);
     const { cid, ttag, lengthBytes } = transfer;
@@ -398,6 +397,7 @@ export class CommandIntake {
     const connection = this.#connection;
     const { cid, nsid, job, lengthBytes, isDamaged, isAborted } = transfer;
     const owned = transfer.buffer;
+    if (owned) this.#incomingBytes -= sizeOf(owned);
     if (isDamaged || isAborted) {
       if (owned) connection.data.giveBuffer(owned);
       const name = isDamaged ? "transientTransport" : "abortRequested";
@@ -419,13 +419,14 @@ export class CommandIntake {
     const connection = this.#connection;
     const { cid, command } = decoded;
     const { lengthBytes } = decoded.data;
+    const startMs = connection.nowMs();
     const abort = new AbortController();
     const call: Call = { cid, command, data, lengthBytes, signal: abort.signal };
     const result = this.#execute(call, pair);
     if (result === held) return;
     if (!(result instanceof Promise)) {
       if (owned) connection.data.giveBuffer(owned);
-      this.#answer(decoded, result);
+      this.#answer(decoded, result, startMs);
       return;
     }
     connection.track({
@@ -438,7 +439,7 @@ export class CommandIntake {
     });
     const work = result.then((answer) => {
       if (owned) connection.data.giveBuffer(owned);
-      this.#answer(decoded, answer);
+      this.#answer(decoded, answer, startMs);
       connection.flush();
     });
     connection.watch(work);
@@ -458,11 +459,25 @@ export class CommandIntake {
     return result;
   }
 
-  #answer({ cid, command, data }: Decoded, answer: Answer): void {
-    const { opc } = commands[command.name];
+  #answer({ cid, command, data }: Decoded, answer: Answer, startMs: number): void {
+    const { opc, set } = commands[command.name];
+    if (set === "io") this.#count(command, answer.status, startMs);
     const wanted = answer.data?.length ?? 0;
     const fits = answer.status !== 0 || wanted === 0 || wanted === data.lengthBytes;
     const final = fits ? answer : failure("sglInvalidData", 32);
     this.#connection.respond(cid, final, command.nsid, opc);
+  }
+
+  /** Counts an I/O command that is none of the data path's. */
+  #count(command: Command, status: number, startMs: number): void {
+    const connection = this.#connection;
+    const namespace = this.#attachment?.controller.subsystem.namespaces.get(command.nsid);
+    const kind = command.name === "write" ? "write" : "other";
+    const bytes = "nlb" in command ? command.nlb * (namespace?.blockSizeBytes ?? 0) : 0;
+    const tookMs = connection.nowMs() - startMs;
+    for (const statistics of [connection.statistics, namespace?.statistics]) {
+      if (status === 0) statistics?.[kind].add(bytes, tookMs);
+      else if (statistics) statistics[kind].failures++;
+    }
   }
 }

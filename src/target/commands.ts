@@ -71,6 +71,8 @@ export function execute(
     case "getFeatures":
       return getFeatures(controller, limits, { ...call, command });
     case "setFeatures":
+      // The host's way to a key is in the clear: nothing is changed by it.
+      if (controller.isKeyOnly) return failure("operationDenied");
       return setFeatures(controller, limits, { ...call, command });
     case "keepAlive":
       return success();

@@ -270,10 +270,16 @@ test("where only discovery is, no subsystem can be reached", async () => {
 
 test("a host whose TLS key is for others may not connect", async () => {
   const { open } = makeTarget();
-  await open({ tls: { hostnqn, subnqn } });
+  await open({ tls: { hostnqn, subnqn, isGenerated: false } });
   const other = "nqn.2026-11.org.example:other";
-  await assert.rejects(open({ tls: { hostnqn: other, subnqn } }), /connectInvalidHost/);
-  await assert.rejects(open({ tls: { hostnqn, subnqn: other } }), /connectInvalidHost/);
+  await assert.rejects(
+    open({ tls: { hostnqn: other, subnqn, isGenerated: false } }),
+    /connectInvalidHost/,
+  );
+  await assert.rejects(
+    open({ tls: { hostnqn, subnqn: other, isGenerated: false } }),
+    /connectInvalidHost/,
+  );
 });
 
 test("damaged data fails its command, which may be sent again; the connection goes on", async () => {
@@ -351,6 +357,17 @@ test("only hosts on the list may connect, and discovery shows them what they may
   }
 });
 
+test("a subsystem that is removed takes its hosts' queues along, and is not found any more", async () => {
+  const { open, target } = makeTarget();
+  const host = await open({}, 2);
+  const discovery = await open({ subnqn: discoveryNqn }, 0);
+  assert.ok(target.removeSubsystem(subnqn));
+  assert.ok(host.admin.isEnded && host.io.every(({ isEnded }) => isEnded));
+  assert.ok(!discovery.admin.isEnded);
+  await assert.rejects(open(), /connectInvalidParameters/);
+  assert.ok(!target.removeSubsystem(subnqn));
+});
+
 test("Disconnect ends an I/O queue after its answer, and is not for the admin queue", async () => {
   const { open, events } = makeTarget();
   const host = await open({}, 2);
@@ -360,4 +377,37 @@ test("Disconnect ends an I/O queue after its answer, and is not for the admin qu
   assert.deepEqual([host.io[0]!.isEnded, host.io[1]!.isEnded], [true, false]);
   const ended = events.find(([event]) => event === "connection-ended");
   assert.match(String(ended?.[1].reason), /disconnected/);
+});
+
+test("hosts that may no longer come are disconnected, and discovery tells the others", async () => {
+  const { open, target } = makeTarget();
+  target.addListening({ host: "192.0.2.1", port: 4420, tls: "off", discoveryOnly: false });
+  const other = "nqn.2026-11.org.example:other";
+  const [stays, changes, goes] = [
+    await open(),
+    await open({ hostnqn: other }),
+    await open({ hostnqn: `${other}2` }),
+  ];
+  const { admin } = await open({ subnqn: discoveryNqn, hostnqn: `${other}2` }, 0);
+  await admin.send(command("setFeatures", { fid: 0x0b, cdw11: 0x80000000 }));
+  const event = admin.send(command("asyncEventRequest"));
+  const access = new Map([
+    [hostnqn, {}],
+    [other, { readOnly: true }],
+  ]);
+  assert.ok(target.setHosts(subnqn, access));
+  assert.deepEqual(
+    [stays, changes, goes].map(({ io }) => io[0]!.isEnded),
+    [false, true, true],
+  );
+  assert.equal((await event).status, "success");
+  const get = command("getLogPage", { lid: 0x70, numd: 256 });
+  assert.equal((await admin.send(get, { readBytes: 1024 })).data[8], 1, "none but the service");
+  const { io } = await open({ hostnqn: other });
+  const write = command("write", { nsid, nlb: 1 });
+  const reply = await io[0]!.send(write, { data: pattern(512) });
+  assert.equal(reply.status, "namespaceWriteProtected");
+  await assert.rejects(open({ hostnqn: `${other}2` }), /connectInvalidHost/);
+  assert.throws(() => target.setHosts(subnqn, new Map([[other, { secret: "none" }]])), RangeError);
+  assert.ok(!target.setHosts(`${subnqn}2`, "any"));
 });

@@ -19,6 +19,7 @@ import {
   type Pdu,
   type PduFault,
   pduFault,
+  type StatusName,
 } from "../nvme/index.ts";
 import { type Answer, failure, statusBits } from "./answer.ts";
 import type { Authentication } from "./authentication.ts";
@@ -77,6 +78,8 @@ export class TargetConnection implements QueueLink, DataPathHost {
   #entries = 0;
   #endReason: string | undefined;
   #isReceiving = true;
+  /** Commands that the bytes at hand brought. */
+  #commandsTaken = 0;
   /** When the socket was seen to take what it is given. */
   #movedMs: number;
   #bufferedBefore = 0;
@@ -133,6 +136,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
     if (this.#phase === "ended") return;
     const controller = this.#attachment?.controller;
     if (controller) controller.lastActivityMs = this.transport.nowMs();
+    this.#commandsTaken = 0;
     this.#settle(this.#receiver.push(chunk));
   }
 
@@ -153,7 +157,14 @@ export class TargetConnection implements QueueLink, DataPathHost {
 
   /** `count` bytes were put where `landing` said. */
   landed(count: number): void {
+    this.#commandsTaken = 0;
     if (this.#phase !== "ended") this.#settle(this.#receiver.landed(count));
+  }
+
+  /** A lone command just came and is answered: the host is likely to send its next one at once. */
+  get hasAnsweredOne(): boolean {
+    const isIo = this.qid > 0 && this.#phase === "live";
+    return isIo && this.#commandsTaken === 1 && this.#pending.size === 0;
   }
 
   /** The socket has taken what it was given. */
@@ -192,7 +203,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
     this.statistics = controller.statistics;
     this.#intake.attach(attachment);
     this.#receiver.framing = this.#framing(attachment);
-    if (!authentication) this.complete();
+    if (authentication?.isDone ?? true) this.complete();
   }
 
   /** Connect and authentication are through: the connection is not half open any more. */
@@ -246,7 +257,8 @@ export class TargetConnection implements QueueLink, DataPathHost {
     if (this.#phase === "ended") return;
     this.#intake.startWaiting();
     this.outbox.flush();
-    const mayReceive = !this.isCongested() && this.data.heldBytes <= this.bytesMax;
+    const settledBytes = this.data.heldBytes - this.#intake.incomingBytes;
+    const mayReceive = !this.isCongested() && settledBytes <= this.bytesMax;
     if (mayReceive !== this.#isReceiving) {
       this.#isReceiving = mayReceive;
       this.transport.setReceiving(mayReceive);
@@ -259,17 +271,17 @@ export class TargetConnection implements QueueLink, DataPathHost {
     this.#watched.add(watched);
   }
 
-  abort(cid: number): boolean {
+  abort(cid: number, status: StatusName = "abortRequested"): boolean {
     const pending = this.#pending.get(cid);
     if (!pending?.abort()) return false;
-    this.respond(cid, failure("abortRequested"), pending.nsid, 0);
+    this.respond(cid, failure(status), pending.nsid, 0);
     this.flush();
     return true;
   }
 
-  abortNamespace(nsid: number): void {
+  abortNamespace(nsid: number, status: StatusName): void {
     for (const pending of [...this.#pending.values()]) {
-      if (pending.nsid === nsid) this.abort(pending.cid);
+      if (pending.nsid === nsid) this.abort(pending.cid, status);
     }
   }
 
@@ -362,6 +374,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
 
   #capsule(bytes: Uint8Array, at: number, dataLength: number): PduFault | undefined {
     if (this.#phase === "new") return tooEarly("CapsuleCmd");
+    this.#commandsTaken++;
     if (this.#head !== noHead && this.#entries > 0) this.#head = (this.#head + 1) % this.#entries;
     const cid = bytes[at + 2]! + bytes[at + 3]! * 256;
     if (this.isPending(cid)) {

@@ -17,12 +17,14 @@ import {
   dword,
   encodeAsyncEvent,
   encodeProperty,
+  type StatusName,
   shst,
 } from "../nvme/index.ts";
 import { type Answer, failure, success } from "./answer.ts";
 import { ErrorLog } from "./error-log.ts";
 import { asyncEventsMax, keepAliveUnitMs } from "./limits.ts";
 import type { ReservationNotice } from "./reservations.ts";
+import type { ChannelSecurity } from "./secure-channel.ts";
 import type { Statistics } from "./statistics.ts";
 import type { HostAccess, Subsystem } from "./subsystem.ts";
 
@@ -32,7 +34,8 @@ export interface QueueLink {
   answer(cid: number, answer: Answer): void;
   /** Aborts a command; false when there is none, or it is past aborting. */
   abort(cid: number): boolean;
-  abortNamespace(nsid: number): void;
+  /** Aborts what can be of a namespace's commands, with a status. */
+  abortNamespace(nsid: number, status: StatusName): void;
   end(reason: string): void;
   /** Resolves when no call on a device is under way for it. */
   settled(): Promise<void>;
@@ -49,6 +52,9 @@ export interface ControllerHost {
 /** How a controller begins. */
 export interface ControllerOptions {
   readonly isDiscovery: boolean;
+  readonly security: ChannelSecurity;
+  /** It is there to make a key for TLS. */
+  readonly isKeyOnly: boolean;
   /** 0 for none. */
   readonly katoMs: number;
   readonly nowMs: number;
@@ -69,6 +75,9 @@ export class Controller {
   readonly host: ControllerHost;
   readonly admin: QueueLink;
   readonly isDiscovery: boolean;
+  /** How its admin queue is secured. */
+  readonly security: ChannelSecurity;
+  readonly isKeyOnly: boolean;
   readonly ioQueues = new Map<number, QueueLink>();
   readonly errors = new ErrorLog();
   /** Counts of the host, whatever its controllers. */
@@ -79,6 +88,8 @@ export class Controller {
   readonly reservationMask = new Map<number, number>();
   readonly reservationNotices: { readonly type: ReservationNotice["type"]; nsid: number }[] = [];
   reservationNoticeCount = 0n;
+  /** What the host says that it does, as it set it (feature 16h). */
+  hostBehavior: Uint8Array = new Uint8Array(0);
   /** Writes go through to the medium: the host switched the volatile cache off. */
   isWriteThrough = false;
   /** Keep Alive Timeout; 0 for none. */
@@ -109,6 +120,8 @@ export class Controller {
     this.admin = admin;
     this.statistics = options.statistics;
     this.isDiscovery = options.isDiscovery;
+    this.security = options.security;
+    this.isKeyOnly = options.isKeyOnly;
     this.katoMs = Math.ceil(options.katoMs / keepAliveUnitMs) * keepAliveUnitMs;
     this.lastActivityMs = options.nowMs;
   }
@@ -208,11 +221,15 @@ export class Controller {
     this.post("namespaceAttribute");
   }
 
-  /** Namespaces that changed since the last call; "many" when they are too many for the page. */
-  takeChangedNamespaces(): readonly number[] | "many" {
+  /** Namespaces that changed and were not read of; "many" when they are too many for the page. */
+  get changedNamespaces(): readonly number[] | "many" {
     const changed = [...this.#changed].sort((a, b) => a - b);
-    this.#changed.clear();
     return changed.length > changedMax ? "many" : changed;
+  }
+
+  /** The host has read which namespaces changed. */
+  clearChangedNamespaces(): void {
+    this.#changed.clear();
   }
 
   /** Tells of a reservation's change unless the host muted that. */
@@ -224,8 +241,13 @@ export class Controller {
     this.post("reservation");
   }
 
-  abortNamespace(nsid: number): void {
-    for (const queue of this.ioQueues.values()) queue.abortNamespace(nsid);
+  abortNamespace(nsid: number, status: StatusName): void {
+    for (const queue of this.ioQueues.values()) queue.abortNamespace(nsid, status);
+  }
+
+  /** Resolves when no call on a device is under way for any of its I/O queues. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.ioQueues.values()].map((queue) => queue.settled()));
   }
 
   /** The admin queue is gone, or the host has been silent: everything ends. Idempotent. */
@@ -256,6 +278,7 @@ export class Controller {
     this.#reported.clear();
     this.#events = 0;
     this.isWriteThrough = false;
+    this.hostBehavior = new Uint8Array(0);
     this.remembered.clear();
     for (const queue of this.ioQueues.values()) queue.end("the host reset the controller");
     this.ioQueues.clear();

@@ -13,7 +13,7 @@
 import { statusBits } from "./answer.ts";
 import type { Namespace } from "./namespace.ts";
 import { dataPduBytesMax, type Outbox } from "./outbox.ts";
-import { type BufferPool, type ByteBudget, sizeFor } from "./pool.ts";
+import { type BufferPool, type ByteBudget, sizeFor, sizeOf } from "./pool.ts";
 import type { Statistics } from "./statistics.ts";
 
 /** A command that is not answered yet. */
@@ -153,16 +153,26 @@ export class DataPath {
     this.#isPumping = false;
   }
 
-  /** Takes memory for data that is to come; undefined when the connection has to wait. */
-  takeBuffer(bytes: number, wake: () => void): Uint8Array | undefined {
+  /** Makes room for data that is to come; false when the connection has to wait. */
+  reserve(bytes: number, wake: () => void): boolean {
     const size = sizeFor(bytes);
     const isFull = this.#heldBytes > 0 && this.#heldBytes + size > this.#host.bytesMax;
-    if (isFull) return undefined;
+    if (isFull) return false;
     if (!this.#host.budget.tryTake(size)) {
       this.#host.budget.await(wake);
-      return undefined;
+      return false;
     }
     this.#heldBytes += size;
+    return true;
+  }
+
+  /** Gives room back that no buffer was taken for. */
+  release(bytes: number): void {
+    this.#giveRoom(sizeFor(bytes));
+  }
+
+  /** The buffer for data that was given room; `giveBuffer` takes back both. */
+  reservedBuffer(bytes: number): Uint8Array {
     return this.#host.pool.take(bytes);
   }
 
@@ -174,14 +184,14 @@ export class DataPath {
     return this.#host.pool.take(bytes);
   }
 
+  /** Gives a buffer back, and its room. */
   giveBuffer(buffer: Uint8Array): void {
-    this.#heldBytes -= buffer.length;
     this.#host.pool.give(buffer);
-    this.#host.budget.give(buffer.length);
+    this.#giveRoom(sizeOf(buffer));
   }
 
   /**
-   * Writes data: `lengthBytes` of `bytes` from `at` on. `owned` is a buffer of `takeBuffer` that
+   * Writes data: `lengthBytes` of `bytes` from `at` on. `owned` is a buffer that
    * holds them and is given back; without it they are copied if they must outlive the call.
    */
   write(job: WriteJob, bytes: Uint8Array, at: number, owned: Uint8Array | undefined): void {
@@ -219,6 +229,11 @@ export class DataPath {
     this.#parked.length = 0;
   }
 
+  #giveRoom(size: number): void {
+    this.#heldBytes -= size;
+    this.#host.budget.give(size);
+  }
+
   #readNow(
     cid: number,
     namespace: Namespace,
@@ -254,9 +269,8 @@ export class DataPath {
     if (job.doneBytes > 0 || namespace.readPace.isQuick(this.#host.nowMs())) {
       if (namespace.device.readNow) return this.#readPieces(job);
     }
-    const buffer = this.takeBuffer(job.lengthBytes, this.#wake);
-    if (!buffer) return false;
-    this.#host.watch(this.#readLater(job, buffer));
+    if (!this.reserve(job.lengthBytes, this.#wake)) return false;
+    this.#host.watch(this.#readLater(job, this.reservedBuffer(job.lengthBytes)));
     return true;
   }
 
@@ -277,7 +291,6 @@ export class DataPath {
         return true;
       }
       outbox.closeData();
-      outbox.flush();
       const nowMs = this.#host.nowMs();
       namespace.readPace.note(length, nowMs - startMs, nowMs);
       job.doneBytes += length;

@@ -14,10 +14,8 @@ import {
   trtype,
 } from "../nvme/index.ts";
 import { adminQueueEntriesMax } from "./limits.ts";
+import { policyAt, type TlsPolicy } from "./secure-channel.ts";
 import type { Endpoint } from "./transport.ts";
-
-/** Whether connections to a listener are secured by TLS. */
-export type TlsPolicy = "off" | "optional" | "required";
 
 /** Where hosts can connect to. */
 export interface Listening {
@@ -40,8 +38,8 @@ export interface Referral {
 /** What the page is made from. */
 export interface DiscoveryView {
   readonly genctr: bigint;
-  /** Of subsystems that the host may see. */
-  readonly nqns: readonly string[];
+  /** Those that the host may see. */
+  readonly subsystems: readonly { readonly nqn: string; readonly tls: TlsPolicy }[];
   readonly listenings: readonly Listening[];
   readonly referrals: readonly Referral[];
   /** Name of this discovery service. */
@@ -56,16 +54,21 @@ const zero = discoveryLogEntry.decode(new Uint8Array(discoveryLogEntry.size));
 export function encodeDiscovery(view: DiscoveryView): Uint8Array {
   const entries: DiscoveryLogEntry[] = [];
   view.listenings.forEach((listening, index) => {
-    const at = entryAt(listening, index + 1, view.local);
-    if (!at) return;
+    const at = (tls: TlsPolicy) => entryAt({ ...listening, tls }, index + 1, view.local);
+    const discovery = at(listening.tls);
+    if (!discovery) return;
     entries.push({
-      ...at,
+      ...discovery,
       subtype: subtype.currentDiscovery,
       subnqn: view.discoveryNqn,
       eflags: { ...zero.eflags, dupretinfo: true, epcsd: true },
     });
     if (listening.discoveryOnly) return;
-    for (const subnqn of view.nqns) entries.push({ ...at, subtype: subtype.nvm, subnqn });
+    for (const { nqn: subnqn, tls } of view.subsystems) {
+      const policy = policyAt(listening.tls, tls);
+      const entry = policy && at(policy);
+      if (entry) entries.push({ ...entry, subtype: subtype.nvm, subnqn });
+    }
   });
   for (const { address, port, nqn = discoveryNqn } of view.referrals) {
     const at = entryAt({ host: address, port, tls: "off", discoveryOnly: true }, 0, view.local);

@@ -7,11 +7,13 @@ import {
   type TLSSocket,
   type Server as TlsServer,
 } from "node:tls";
-import type { TlsPolicy } from "./discovery.ts";
 import { type Door, nowMs, servePlain, serveStream } from "./driver-socket.ts";
+import { sendNoTickets } from "./driver-tickets.ts";
 import { TargetError, type TargetErrorCode } from "./error.ts";
+import type { TlsPolicy } from "./secure-channel.ts";
 import { Target, type TargetOptions } from "./target.ts";
 import { type TlsKey, TlsKeys } from "./tls-keys.ts";
+import type { TlsParties } from "./transport.ts";
 
 /** How often time is told. */
 const tickMs = 250;
@@ -28,7 +30,10 @@ export interface ListenOptions {
   readonly port?: number;
   /** Serve discovery controllers only, as on port 8009. */
   readonly discoveryOnly?: boolean;
-  /** Off unless told. */
+  /**
+   * Off unless told. Hosts with a DH-HMAC-CHAP secret can make a key of their own where the policy
+   * is "optional" (secure channel concatenation); `keys` may be empty then.
+   */
   readonly tls?: { readonly policy: Exclude<TlsPolicy, "off">; readonly keys: readonly TlsKey[] };
 }
 
@@ -86,6 +91,7 @@ async function listen(
   const policy = tls?.policy ?? "off";
   const door: Door = {
     isDiscoveryOnly: discoveryOnly,
+    tlsPolicy: policy,
     accept: (transport) => target.accept(transport),
   };
   const tlsServer = tls ? makeTlsServer(target, door, new TlsKeys(tls.keys)) : undefined;
@@ -137,21 +143,22 @@ function listenError(host: string, port: number, cause: NodeJS.ErrnoException): 
 }
 
 function makeTlsServer(target: Target, door: Door, keys: TlsKeys): TlsServer {
-  const parties = new WeakMap<TLSSocket, { hostnqn: string; subnqn: string }>();
+  const parties = new WeakMap<TLSSocket, TlsParties>();
   const server = createTlsServer({
     minVersion: "TLSv1.3",
     ciphers: "TLS_AES_128_GCM_SHA256",
     handshakeTimeout: target.limits.halfOpenMs,
     pskCallback: (socket, identity) => {
-      const found = keys.find(identity);
+      const found = keys.find(identity) ?? target.generatedKeys.find(identity, nowMs());
       if (!found) {
         target.log("host-refused", { peer: socket.remoteAddress, reason: "no such TLS key" });
         return null;
       }
-      parties.set(socket, found.parties);
+      parties.set(socket, { ...found.parties, isGenerated: found.isGenerated });
       return found.psk.key;
     },
   });
+  sendNoTickets(server);
   server.on("secureConnection", (socket) => {
     serveStream(socket, door, parties.get(socket));
   });

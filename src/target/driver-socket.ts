@@ -3,7 +3,9 @@
 import { Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import type { TargetConnection } from "./connection.ts";
+import type { TlsPolicy } from "./secure-channel.ts";
 import type { Endpoint, Transport } from "./transport.ts";
+import { Vigil } from "./vigil.ts";
 
 /** What is left to send may take so long after the end was asked for. */
 const lingerMs = 1000;
@@ -19,9 +21,13 @@ const smallScratch = scratch.subarray(0, 4096);
 /** A clock in milliseconds that never goes back. */
 export const nowMs = (): number => performance.now();
 
+/** One event loop, one vigil. */
+const vigil = new Vigil({ nowMs, afterLook: (work) => setImmediate(work) });
+
 /** What a listener does with its connections. */
 export interface Door {
   readonly isDiscoveryOnly: boolean;
+  readonly tlsPolicy: TlsPolicy;
   /** Makes the engine of a connection; undefined when the connection is to be closed. */
   accept(transport: Transport): TargetConnection | undefined;
 }
@@ -47,6 +53,7 @@ export function servePlain(accepted: Socket, door: Door): void {
         const isScratch = buffer.buffer === scratch.buffer;
         if (isScratch) connection.receive(scratch.subarray(0, length));
         else connection.landed(length);
+        if (connection.hasAnsweredOne) vigil.answered();
         return !connection.isEnded;
       },
     },
@@ -79,6 +86,7 @@ class SocketTransport implements Transport {
   readonly remote: Endpoint;
   readonly tlsParties?: NonNullable<Transport["tlsParties"]>;
   readonly isDiscoveryOnly: boolean;
+  readonly tlsPolicy: TlsPolicy;
   readonly connection: TargetConnection | undefined;
   readonly #socket: Socket;
   #linger: NodeJS.Timeout | undefined;
@@ -86,6 +94,7 @@ class SocketTransport implements Transport {
   constructor(socket: Socket, door: Door, tlsParties?: NonNullable<Transport["tlsParties"]>) {
     this.#socket = socket;
     this.isDiscoveryOnly = door.isDiscoveryOnly;
+    this.tlsPolicy = door.tlsPolicy;
     if (tlsParties) this.tlsParties = tlsParties;
     this.local = endpoint(socket.localAddress, socket.localPort);
     this.remote = endpoint(socket.remoteAddress, socket.remotePort);

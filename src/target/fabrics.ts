@@ -58,6 +58,7 @@ function capabilities(limits: TargetLimits): bigint {
     mqes: limits.queueEntriesMax,
     queues: { ...zero.queues, cqr: true },
     to: readyTimeout,
-    features: { ...zero.features, css: commandSets },
+    // From revision 2.0 on, a controller says when it is ready with its media: CRTO.CRWMT.
+    features: { ...zero.features, css: commandSets, crwms: true },
   });
 }

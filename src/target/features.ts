@@ -7,6 +7,7 @@ import {
   dwordOf,
   errorRecovery,
   feature,
+  type featureScope,
   keepAliveTimer,
   numberOfQueues,
   volatileWriteCache,
@@ -25,8 +26,36 @@ const remembered: readonly number[] = [
   feature.temperatureThreshold,
   feature.writeAtomicity,
 ];
-/** Features that a discovery controller has. */
-const ofDiscovery: readonly number[] = [feature.asyncEventConfiguration, feature.keepAliveTimer];
+/** Features of an I/O controller, and what their values belong to. */
+const ofIo: FeatureScopes = new Map([
+  [feature.arbitration, "controller"],
+  [feature.powerManagement, "controller"],
+  [feature.temperatureThreshold, "controller"],
+  [feature.errorRecovery, "namespace"],
+  [feature.volatileWriteCache, "controller"],
+  [feature.numberOfQueues, "controller"],
+  [feature.writeAtomicity, "controller"],
+  [feature.asyncEventConfiguration, "controller"],
+  [feature.keepAliveTimer, "controller"],
+  [feature.hostBehavior, "controller"],
+  [feature.commandSetProfile, "controller"],
+  [feature.hostIdentifier, "controller"],
+  [feature.reservationMask, "namespace"],
+  [feature.reservationPersistence, "namespace"],
+  [feature.namespaceWriteProtect, "namespace"],
+]);
+/** Features of a discovery controller. */
+const ofDiscovery: FeatureScopes = new Map([
+  [feature.asyncEventConfiguration, "controller"],
+  [feature.keepAliveTimer, "controller"],
+]);
+
+type FeatureScopes = ReadonlyMap<number, keyof typeof featureScope>;
+
+/** Features that a controller has, and what their values belong to. */
+export function featuresOf({ isDiscovery }: Controller): FeatureScopes {
+  return isDiscovery ? ofDiscovery : ofIo;
+}
 const hostBehaviorBytes = 512;
 
 /** Answers a Get Features. */
@@ -37,7 +66,7 @@ export function getFeatures(
 ): Answer {
   const { fid, nsid, select } = command;
   if (select.sel !== 0) return failure("invalidField", at.select);
-  if (controller.isDiscovery && !ofDiscovery.includes(fid)) return failure("invalidField", at.fid);
+  if (!featuresOf(controller).has(fid)) return failure("invalidField", at.fid);
   if (remembered.includes(fid)) return success(controller.remembered.get(fid) ?? 0);
   switch (fid) {
     case feature.powerManagement:
@@ -57,7 +86,7 @@ export function getFeatures(
     case feature.keepAliveTimer:
       return success(controller.katoMs);
     case feature.hostBehavior:
-      return padded(new Uint8Array(hostBehaviorBytes), lengthBytes);
+      return padded(controller.hostBehavior, lengthBytes);
     case feature.hostIdentifier:
       if (command.cdw11 % 2 === 0) return failure("invalidField", at.cdw11);
       return padded(Buffer.from(controller.host.hostid, "hex"), lengthBytes);
@@ -79,7 +108,7 @@ export function setFeatures(
 ): Answer {
   const { fid, nsid, cdw11, save } = command;
   if (save.sv) return failure("featureNotSaveable", at.save, 7);
-  if (controller.isDiscovery && !ofDiscovery.includes(fid)) return failure("invalidField", at.fid);
+  if (!featuresOf(controller).has(fid)) return failure("invalidField", at.fid);
   if (remembered.includes(fid)) {
     controller.remembered.set(fid, cdw11);
     return success();
@@ -108,7 +137,9 @@ export function setFeatures(
       return success(controller.katoMs);
     }
     case feature.hostBehavior:
-      return data.length >= hostBehaviorBytes ? success() : failure("sglInvalidData");
+      if (data.length < hostBehaviorBytes) return failure("sglInvalidData");
+      controller.hostBehavior = data.slice(0, hostBehaviorBytes);
+      return success();
     case feature.hostIdentifier:
       // Over fabrics, Connect has said it.
       return failure("commandSequence", at.fid);

@@ -13,15 +13,34 @@ import type { Pending } from "./data-path.ts";
 import type { HostData } from "./receiver.ts";
 
 /** Data of one command, on its way. */
-export interface HostTransfer<J> extends Pending {
+export class HostTransfer<J> implements Pending {
+  readonly cid: number;
+  readonly nsid: number;
   readonly lengthBytes: number;
   /** What is to be done with it. */
   readonly job: J;
-  /** Where it is collected; undefined while it waits for memory, or is thrown away. */
+  /** Where it is collected; undefined before its first byte. */
   buffer: Uint8Array | undefined;
-  receivedBytes: number;
-  isDamaged: boolean;
-  isAborted: boolean;
+  ttag: number | undefined;
+  receivedBytes = 0;
+  isDamaged = false;
+  isAborted = false;
+  /** It is not asked for yet, since there is no memory for it. */
+  isWaiting = false;
+
+  constructor(cid: number, nsid: number, lengthBytes: number, job: J) {
+    this.cid = cid;
+    this.nsid = nsid;
+    this.lengthBytes = lengthBytes;
+    this.job = job;
+  }
+
+  /** At once while it waits for memory; data that was asked for has to come first. */
+  abort(): boolean {
+    const isAtOnce = this.isWaiting && !this.isAborted;
+    this.isAborted = true;
+    return isAtOnce;
+  }
 }
 
 /** Tags of one connection: as many as commands can be under way. */

@@ -81,10 +81,12 @@ export function identify(
       if (isUnusable(command.nsid)) return failure("invalidNamespace", atNsid);
       return successWith(identifyNamespaceNvm.encode(identifyNamespaceNvm.decode(empty)));
     case cns.commandSetController:
-      if (command.csi !== csi.nvm) return successWith(empty);
+      // Zeros would say that the command set is there: SPDK's host asks for zoned namespaces so.
+      if (command.csi !== csi.nvm) return failure("commandSetNotSupported", atCsi);
       return successWith(identifyControllerNvm.encode(identifyControllerNvm.decode(empty)));
     case cns.independentNamespace:
-      return namespace ? successWith(independentData(controller, namespace)) : noNamespace();
+      if (isUnusable(command.nsid)) return noNamespace();
+      return successWith(namespace ? independentData(controller, namespace) : empty);
     case cns.namespaceControllers:
       if (!namespace) return noNamespace();
       return listControllers(controller, command.cntid);
@@ -213,6 +215,9 @@ const discoveryEvents = 0x80000000;
 /** VWC: Flush takes NSID FFFFFFFFh. */
 const flushTakesBroadcast = 3;
 
+/** DLFEAT: what was deallocated reads as zeros. */
+const readsZeros = 1;
+
 const reservationCapabilities = {
   persistThroughPowerLoss: false,
   writeExclusive: true,
@@ -252,7 +257,8 @@ function namespaceData(controller: Controller, namespace: Namespace): Uint8Array
     nsfeat: { ...zero.nsfeat, optperf: hasHints },
     nmic: { shared: true },
     rescap: reservationCapabilities,
-    dlfeat: { ...zero.dlfeat, writeZeroesDeallocate: true },
+    // A range that is deallocated reads as zeros, or as before where the device did nothing.
+    dlfeat: { ...zero.dlfeat, readBehavior: readsZeros, writeZeroesDeallocate: true },
     nvmcap: blocks * BigInt(blockSizeBytes),
     ...(hasHints
       ? { npwg: physical, npwa: physical, npdg: physical, npda: physical, nows: optimal }

@@ -1,4 +1,4 @@
-export type { Listening, Referral, TlsPolicy } from "./discovery.ts";
+export type { Listening, Referral } from "./discovery.ts";
 export {
   createTarget,
   type ListenOptions,
@@ -8,6 +8,7 @@ export {
 export { TargetError, type TargetErrorCode } from "./error.ts";
 export { defaultLimits, type TargetLimits } from "./limits.ts";
 export { Namespace, type NamespaceOptions } from "./namespace.ts";
+export type { TlsPolicy } from "./secure-channel.ts";
 export type { SuccessPolicy } from "./services.ts";
 export {
   latencyBuckets,
@@ -18,4 +19,4 @@ export {
 export { everyHost, type HostAccess, Subsystem, type SubsystemOptions } from "./subsystem.ts";
 export { Target, type TargetOptions, type TargetStatistics, type TargetWorld } from "./target.ts";
 export type { TlsKey } from "./tls-keys.ts";
-export type { Endpoint, TargetEvent, TargetLog, Transport } from "./transport.ts";
+export type { Endpoint, TargetEvent, TargetLog, TlsParties, Transport } from "./transport.ts";

@@ -24,8 +24,8 @@ import type { ReservationOutcome } from "./reservations.ts";
 
 /** What is read at a time to verify or compare. */
 const pieceBytes = 256 * 1024;
-/** Byte offsets in the command: NSID, SLBA, first dword. */
-const at = { nsid: 4, slba: 40, dword10: 40, nlb: 48 };
+/** Byte offsets in the command: NSID, length of the SGL, SLBA, first dword. */
+const at = { nsid: 4, sglLength: 32, slba: 40, dword10: 40, nlb: 48 };
 
 /** A range of blocks in bytes. */
 export interface ByteRange {
@@ -102,8 +102,10 @@ async function run(
 ): Promise<Answer> {
   const { command, data, signal } = call;
   switch (command.name) {
+    case "read":
     case "write":
-      return write(controller, namespace, command, data, signal);
+      // The data path has all others; these say nothing of their data.
+      return failure("sglInvalidData", at.sglLength);
     case "writeZeroes":
       return writeZeroes(controller, namespace, command, signal);
     case "compare": {
@@ -133,6 +135,10 @@ async function flush(controller: Controller, { command, signal }: Call): Promise
   const one = namespaces.get(command.nsid);
   if (!one && command.nsid !== broadcastNsid) return failure("invalidNamespace", at.nsid);
   for (const namespace of one ? [one] : [...namespaces.values()]) {
+    // Flush is of the write command group, figure 646 of Base 2.1.
+    if (!namespace.reservations.allows(controller.host.hostid, "write")) {
+      return failure("reservationConflict");
+    }
     if (namespace.isReadOnly) continue;
     try {
       await namespace.device.flush({ signal });
@@ -140,20 +146,6 @@ async function flush(controller: Controller, { command, signal }: Call): Promise
       return failure(namespace.statusOf(error, "write"));
     }
   }
-  return success();
-}
-
-async function write(
-  controller: Controller,
-  namespace: Namespace,
-  command: CommandOf<"write">,
-  data: Uint8Array,
-  signal: AbortSignal,
-): Promise<Answer> {
-  const range = checkRange(namespace, command.slba, command.nlb);
-  if ("status" in range) return range;
-  await namespace.gate.shared(() => namespace.device.write(range.offsetBytes, data, { signal }));
-  if (command.control.fua || controller.isWriteThrough) await namespace.device.flush();
   return success();
 }
 
@@ -166,9 +158,12 @@ async function writeZeroes(
   const range = checkRange(namespace, command.slba, command.nlb);
   if ("status" in range) return range;
   const { offsetBytes, lengthBytes } = range;
-  await namespace.gate.shared(() =>
-    namespace.device.writeZeroes(offsetBytes, lengthBytes, { signal }),
-  );
+  const { device } = namespace;
+  await namespace.gate.shared(async () => {
+    // What is freed reads as zeros, or as before: zeros are then written where there are none.
+    if (command.control.deac) await device.deallocate?.(offsetBytes, lengthBytes, { signal });
+    await device.writeZeroes(offsetBytes, lengthBytes, { signal });
+  });
   if (command.control.fua || controller.isWriteThrough) await namespace.device.flush();
   return success();
 }
@@ -234,13 +229,15 @@ type ReservationCommand =
   | CommandOf<"reservationAcquire">
   | CommandOf<"reservationRelease">;
 
-function reserve(
+async function reserve(
   controller: Controller,
   namespace: Namespace,
   command: ReservationCommand,
   data: Uint8Array,
-): Answer {
+): Promise<Answer> {
   const host = { hostid: controller.host.hostid, cntlid: controller.cntlid };
+  // Who reserves must be told apart from others.
+  if (/^0*$/.test(host.hostid)) return failure("hostIdNotSet");
   const { reservations } = namespace;
   const { iekey } = command.action;
   let outcome: ReservationOutcome;
@@ -258,13 +255,29 @@ function reserve(
     outcome = reservations.release(host, command.action.rrela, command.rtype, iekey, crkey);
   }
   tell(controller, namespace, outcome);
+  await fence(controller, namespace, outcome);
   return outcome.status === "success" ? success() : failure(outcome.status, at.dword10);
 }
 
-/** Tells the hosts concerned, and aborts the commands of those that were preempted. */
+/**
+ * Aborts the commands of hosts that were preempted, and waits for those that their media are at:
+ * who preempts and aborts may write at once, and nothing of theirs comes after it.
+ */
+async function fence(
+  controller: Controller,
+  { nsid }: Namespace,
+  { abortHosts }: ReservationOutcome,
+): Promise<void> {
+  const { controllers, leftovers } = controller.subsystem;
+  const fenced = [...controllers.values()].filter(({ host }) => abortHosts.includes(host.hostid));
+  for (const other of fenced) other.abortNamespace(nsid, "preempted");
+  const left = abortHosts.flatMap((hostid) => [...(leftovers.get(hostid) ?? [])]);
+  await Promise.all([...left, ...fenced.map((other) => other.settled())]);
+}
+
+/** Tells the hosts concerned. */
 function tell(controller: Controller, { nsid }: Namespace, outcome: ReservationOutcome): void {
   for (const other of controller.subsystem.controllers.values()) {
-    if (outcome.abortHosts.includes(other.host.hostid)) other.abortNamespace(nsid);
     for (const { type, hosts } of outcome.notices) {
       if (hosts.includes(other.host.hostid)) other.noteReservation(type, nsid);
     }

@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { faultyDisk, MemoryDisk } from "../block/index.ts";
-import { broadcastNsid, command, datasetRange, fuse } from "../nvme/index.ts";
-import { pattern, type TestQueue } from "./testing/host.ts";
+import {
+  appendCapsuleCmd,
+  broadcastNsid,
+  command,
+  datasetRange,
+  encodeCommand,
+  fuse,
+} from "../nvme/index.ts";
+import { hostnqn, pattern, type Reply, type TestQueue } from "./testing/host.ts";
 import { makeTarget } from "./testing/make.ts";
 
 const nsid = 1;
@@ -294,6 +301,36 @@ test("a target that cannot send holds reads back, and goes on when it can", asyn
   assert.equal(target.budget.usedBytes, 0);
 });
 
+test("a target goes on receiving while all its memory waits for data of the host", async () => {
+  const limits = { connectionBytesInFlightMax: 2 ** 20 };
+  const { open, target } = makeTarget(undefined, {}, { limits });
+  const { io } = await open();
+  const [queue] = io as [TestQueue];
+  const large = Array.from({ length: 4 }, (_, n) => {
+    const write = command("write", { nsid, slba: BigInt(n * 512), nlb: 512 });
+    return queue.send(write, { data: pattern(2 ** 18, n), inCapsule: false });
+  });
+  // All that was asked for is to come behind this capsule, of which a part is here.
+  const capsule: Uint8Array[] = [];
+  const small = encodeCommand(command("write", { nsid, slba: 4096n, nlb: 8 }), 99, {
+    placement: "capsule",
+    lengthBytes: 4096,
+  });
+  appendCapsuleCmd(capsule, queue.framing, small, pattern(4096));
+  const bytes = Buffer.concat(capsule);
+  queue.push(bytes.subarray(0, 1000));
+  assert.ok(queue.isReceiving);
+  assert.equal(target.budget.usedBytes, 2 ** 20 + 4096);
+  const { promise, resolve } = Promise.withResolvers<Reply>();
+  const none = new Uint8Array(0);
+  queue.waiting.set(99, { isFabrics: false, data: none, read: none, done: resolve });
+  queue.push(bytes.subarray(1000));
+  for (const reply of await Promise.all([...large, promise])) {
+    assert.equal(reply.status, "success");
+  }
+  assert.equal(target.budget.usedBytes, 0);
+});
+
 test("hosts that share little memory all come to their turn, and give it all back", async () => {
   const inner = new MemoryDisk({ sizeBytes: 8 * 2 ** 20 });
   const disk = faultyDisk(inner, {
@@ -343,4 +380,31 @@ test("a connection that ends with commands under way leaves no memory behind", a
   gate.resolve();
   await target.settled();
   assert.equal(target.budget.usedBytes, 0);
+});
+
+test("operations are counted for their host and namespace, those other than reads and writes too", async () => {
+  const { open, target } = makeTarget();
+  const { io } = await open();
+  const [queue] = io as [TestQueue];
+  const data = pattern(1024);
+  await queue.send(command("write", { nsid, nlb: 2 }), { data });
+  await readBlocks(queue, 0, 1);
+  await queue.send(command("compare", { nsid, nlb: 2 }), { data });
+  await queue.send(command("compare", { nsid, nlb: 2 }), { data: pattern(1024, 9) });
+  await queue.send(command("writeZeroes", { nsid, slba: 8n, nlb: 4 }));
+  await queue.send(command("flush", { nsid }));
+  const { hosts, namespaces } = target.statistics();
+  for (const counts of [hosts.get(hostnqn)!, namespaces[0]!.counts]) {
+    const { read, write, other } = counts;
+    const shape = ({ operations, bytes, failures }: typeof read) => [operations, bytes, failures];
+    assert.deepEqual([read, write, other].map(shape), [
+      [1, 512, 0],
+      [1, 1024, 0],
+      [3, 1024 + 2048, 1],
+    ]);
+    assert.equal(
+      other.latencyUs.reduce((sum, count) => sum + count, 0),
+      3,
+    );
+  }
 });

@@ -44,6 +44,30 @@ export const defaultLimits: TargetLimits = {
   discoveryKatoMs: 120_000,
 };
 
+/** What each limit has to be, beside at least 1, where a host is told of it. */
+const rules: readonly (readonly [keyof TargetLimits, string, (value: number) => boolean])[] = [
+  [
+    "transferBytesMax",
+    "4096 times a power of two",
+    (value) => value >= 4096 && Number.isInteger(Math.log2(value)),
+  ],
+  ["capsuleDataBytesMax", "a multiple of 16", (value) => value % 16 === 0],
+  ["queueEntriesMax", "from 2 to 65535", (value) => value >= 2 && value <= 65535],
+  ["ioQueuesMax", "up to 65534", (value) => value <= 65534],
+];
+
+/** @throws RangeError that names a limit that cannot be, and what it may be. */
+export function checkLimits(limits: TargetLimits): void {
+  for (const [name, value] of Object.entries(limits)) {
+    const rule = rules.find(([of]) => of === name);
+    const least = name === "capsuleDataBytesMax" ? 0 : 1;
+    const fits = Number.isSafeInteger(value) && value >= least && (rule?.[2](value) ?? true);
+    if (fits) continue;
+    const wanted = rule?.[1] ?? "a whole number, 1 or more";
+    throw new RangeError(`Cannot make a target with ${name} ${value}: it has to be ${wanted}.`);
+  }
+}
+
 /** Entries of the admin queue that a host may ask for. */
 export const adminQueueEntriesMax = 128;
 /** Asynchronous Event Requests held (AERL as a count). */

@@ -13,6 +13,7 @@ import {
   dataUnitBytes,
   encodeAnaLog,
   encodeCommandsSupported,
+  encodeFeaturesSupported,
   encodeNamespaceList,
   encodeSupportedLogPages,
   fabricsOpcode,
@@ -24,6 +25,7 @@ import {
 } from "../nvme/index.ts";
 import { type Answer, failure, successWith } from "./answer.ts";
 import type { Controller } from "./controller.ts";
+import { featuresOf } from "./features.ts";
 import { anaGroup } from "./identify.ts";
 import { answerBytesMax, type TargetLimits } from "./limits.ts";
 import type { Namespace } from "./namespace.ts";
@@ -38,7 +40,7 @@ export interface LogSources {
 }
 
 /** Byte offsets of fields in the command: LID, NUMDL, LPOL; NSID. */
-const at = { nsid: 4, lid: 40, numd: 42, lpo: 48 };
+const at = { nsid: 4, lid: 40, numd: 42, lpo: 48, offsetType: 58 };
 
 const ioPages: readonly number[] = [
   logPage.supportedLogPages,
@@ -48,6 +50,7 @@ const ioPages: readonly number[] = [
   logPage.changedNamespaces,
   logPage.commandsSupported,
   logPage.ana,
+  logPage.featuresSupported,
   logPage.reservationNotification,
 ];
 const discoveryPages: readonly number[] = [
@@ -55,6 +58,7 @@ const discoveryPages: readonly number[] = [
   logPage.errorInformation,
   logPage.smart,
   logPage.commandsSupported,
+  logPage.featuresSupported,
   logPage.discovery,
 ];
 
@@ -64,9 +68,11 @@ export function getLogPage(
   sources: LogSources,
   command: CommandOf<"getLogPage">,
 ): Answer {
-  const { lid, numd, lpo, specific } = command;
+  const { lid, numd, lpo, specific, offset: offsetType } = command;
   const pages = controller.isDiscovery ? discoveryPages : ioPages;
   if (!pages.includes(lid)) return failure("invalidLogPage", at.lid);
+  // No page has an index that an offset could count in.
+  if (offsetType.ot) return failure("invalidField", at.offsetType, 7);
   const lengthBytes = numd * 4;
   const longest = Math.min(answerBytesMax, sources.limits.transferBytesMax);
   if (lengthBytes > longest) return failure("invalidField", at.numd);
@@ -77,9 +83,16 @@ export function getLogPage(
   if (offset > page.length) return failure("invalidField", at.lpo);
   const data = new Uint8Array(lengthBytes);
   data.set(page.subarray(offset, offset + lengthBytes));
-  const event = rearms.get(lid);
-  if (event && !specific.rae) controller.rearm(event);
+  if (!specific.rae) wasRead(controller, lid);
   return successWith(data);
+}
+
+/** A page was read by a host that has done with it: what it told of may be told again. */
+function wasRead(controller: Controller, lid: number): void {
+  if (lid === logPage.changedNamespaces) controller.clearChangedNamespaces();
+  if (lid === logPage.reservationNotification) controller.reservationNotices.shift();
+  const event = rearms.get(lid);
+  if (event) controller.rearm(event);
 }
 
 const rearms: ReadonlyMap<number, AsyncEventName> = new Map([
@@ -109,6 +122,8 @@ function makePage(
       return commandEffects(controller.isDiscovery);
     case logPage.ana:
       return ana(controller, command.specific.lsp % 2 === 1);
+    case logPage.featuresSupported:
+      return encodeFeaturesSupported(featuresOf(controller));
     case logPage.reservationNotification:
       return reservationNotice(controller);
     default:
@@ -153,7 +168,7 @@ function firmwareSlot({ subsystem }: Controller): Uint8Array {
 }
 
 function changedNamespaces(controller: Controller): Uint8Array {
-  const changed = controller.takeChangedNamespaces();
+  const changed = controller.changedNamespaces;
   return encodeNamespaceList(changed === "many" ? [changedNamespacesOverflow] : changed);
 }
 
@@ -187,15 +202,14 @@ function ana({ subsystem }: Controller, groupsOnly: boolean): Uint8Array {
   return encodeAnaLog({ chgcnt: 0n, groups: [group] });
 }
 
-/** The oldest notification, which reading takes off the list. */
-function reservationNotice(controller: Controller): Uint8Array {
-  const oldest = controller.reservationNotices.shift();
+/** The oldest notification, and how many follow. */
+function reservationNotice({ reservationNotices, reservationNoticeCount }: Controller): Uint8Array {
+  const [oldest, ...later] = reservationNotices;
   if (!oldest) return new Uint8Array(reservationNotification.size);
-  const left = controller.reservationNotices.length;
   return reservationNotification.encode({
-    lpc: controller.reservationNoticeCount - BigInt(left),
+    lpc: reservationNoticeCount - BigInt(later.length),
     type: reservationNotificationType[oldest.type],
-    nalp: Math.min(left, 255),
+    nalp: Math.min(later.length, 255),
     nsid: oldest.nsid,
   });
 }

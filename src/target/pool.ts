@@ -5,20 +5,25 @@ const smallestBytes = 4096;
 const keptMax = 64;
 /** Bytes of one size that are kept. */
 const keptBytesMax = 8 * 1024 * 1024;
+/**
+ * Each buffer has so much more than it counts for: a read of a socket to its end brings the header
+ * that follows along.
+ */
+export const slackBytes = 1024;
 
-/** Buffers of sizes that are powers of two. */
+/** Buffers of sizes that are powers of two, and some slack. The one given back last is taken first. */
 export class BufferPool {
   readonly #free = new Map<number, Uint8Array[]>();
 
-  /** A buffer of `bytes` or more; what it holds is of no meaning. */
+  /** A buffer of `bytes` and slack or more; what it holds is of no meaning. */
   take(bytes: number): Uint8Array {
     const size = sizeFor(bytes);
-    return this.#free.get(size)?.pop() ?? Buffer.allocUnsafeSlow(size);
+    return this.#free.get(size)?.pop() ?? Buffer.allocUnsafeSlow(size + slackBytes);
   }
 
   /** Gives back what `take` gave. */
   give(buffer: Uint8Array): void {
-    const size = buffer.length;
+    const size = sizeOf(buffer);
     let free = this.#free.get(size);
     if (!free) {
       free = [];
@@ -31,6 +36,11 @@ export class BufferPool {
 /** How much a buffer for `bytes` takes of a budget. */
 export function sizeFor(bytes: number): number {
   return bytes <= smallestBytes ? smallestBytes : 2 ** Math.ceil(Math.log2(bytes));
+}
+
+/** How much a buffer of `take` takes of a budget. */
+export function sizeOf(buffer: Uint8Array): number {
+  return buffer.length - slackBytes;
 }
 
 /**

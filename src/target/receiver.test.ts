@@ -8,6 +8,7 @@ import {
   initialFraming,
   PduStream,
 } from "../nvme/index.ts";
+import { slackBytes } from "./pool.ts";
 import { Receiver } from "./receiver.ts";
 import { pattern } from "./testing/host.ts";
 
@@ -22,27 +23,34 @@ function framingOf(hdgst: boolean, ddgst: boolean): Framing {
 /** What a controller receives, as text; data of a PDU is joined. */
 function record(framing: Framing, chunks: readonly Uint8Array[], lands = false) {
   const events: string[] = [];
+  let memory = new Uint8Array(0);
   let data: Buffer = Buffer.alloc(0);
   let length = 0;
+  /** Data of a PDU, with what a buffer has beyond it. */
+  const begin = (dataLength: number) => {
+    length = dataLength;
+    memory = new Uint8Array(dataLength + slackBytes);
+    data = Buffer.from(memory.buffer, 0, dataLength);
+  };
   const receiver = new Receiver({
     icReq: () => undefined,
     termReq: () => events.push("term"),
     capsule: (bytes, at, dataLength) => {
       events.push(`capsule ${Buffer.from(bytes.subarray(at, at + 64)).toString("hex")}`);
-      length = dataLength;
-      data = Buffer.alloc(dataLength);
+      begin(dataLength);
       return undefined;
     },
     hostData: ({ cccid, ttag, datao, dataLength, last }) => {
       events.push(`data ${[cccid, ttag, datao, last]}`);
-      length = dataLength;
-      data = Buffer.alloc(dataLength);
+      begin(dataLength);
       return undefined;
     },
     data: (bytes, from, to, offset) => data.set(bytes.subarray(from, to), offset),
-    place: (offset) => (lands ? data.subarray(offset) : undefined),
+    place: (offset) => (lands ? memory.subarray(offset) : undefined),
     end: (matches) => {
       events.push(`end ${matches} ${length} ${data.toString("hex")}`);
+      // It is given away, and somebody else writes to it.
+      memory.fill(0xdd);
       return undefined;
     },
   });
@@ -84,7 +92,8 @@ function stream(hdgst: boolean, ddgst: boolean): Uint8Array {
   appendCapsuleCmd(out, framing, sqe);
   appendCapsuleCmd(out, framing, sqe, pattern(48));
   appendData(out, framing, "H2CData", header, pattern(90_000));
-  appendData(out, framing, "H2CData", { ...header, datao: 90_000, last: true }, pattern(3));
+  appendData(out, framing, "H2CData", { ...header, datao: 90_000 }, pattern(40_000));
+  appendData(out, framing, "H2CData", { ...header, datao: 130_000, last: true }, pattern(3));
   appendCapsuleCmd(out, framing, sqe);
   return Buffer.concat(out);
 }
@@ -100,10 +109,11 @@ for (const [hdgst, ddgst] of [
     const framing = framingOf(hdgst, ddgst);
     const whole = record(framing, [bytes]);
     assert.equal(whole.reason, undefined);
-    assert.equal(whole.events.length, 8);
+    assert.equal(whole.events.length, 10);
     const cuts = Array.from({ length: 400 }, (_, n) => n).concat([
       90_100,
       90_250,
+      130_300,
       bytes.length - 1,
     ]);
     for (const cut of cuts) {

@@ -21,6 +21,7 @@ import {
   PduStream,
   pduType,
 } from "../nvme/index.ts";
+import { slackBytes } from "./pool.ts";
 
 /** Where the PDUs of a host go. A fault that is returned ends the connection. */
 export interface ReceiverSink {
@@ -32,7 +33,10 @@ export interface ReceiverSink {
   hostData(value: HostData): PduFault | undefined;
   /** Bytes `from` to `to` of `bytes` are the data at `offset`; valid until it returns. */
   data(bytes: Uint8Array, from: number, to: number, offset: number): void;
-  /** Where data from `offset` on may be put by somebody else; undefined when it may not. */
+  /**
+   * Where data from `offset` on may be put by somebody else, up to the end of the memory that it
+   * belongs to; undefined when it may not.
+   */
   place(offset: number): Uint8Array | undefined;
   /** The data is complete; false when its digest does not match. */
   end(digestMatches: boolean): PduFault | undefined;
@@ -51,6 +55,8 @@ export interface HostData {
 const landingBytesMin = 32 * 1024;
 const commonHeaderBytes = 8;
 const lastFlag = 4;
+/** What was read beyond data that landed, until it is dealt with. */
+const beyond = new Uint8Array(slackBytes);
 
 /** The receiving half of one connection. */
 export class Receiver {
@@ -67,6 +73,7 @@ export class Receiver {
   readonly #head = new Uint8Array(commonHeaderBytes);
   #headHave = 0;
   #fault: PduFault | undefined;
+  #place: Uint8Array | undefined;
 
   constructor(sink: ReceiverSink) {
     this.#sink = sink;
@@ -104,11 +111,15 @@ export class Receiver {
     return this.#fault;
   }
 
-  /** Where the next bytes of the connection belong, when that is worth a read of their own. */
+  /**
+   * Where the next bytes of the connection belong, when that is worth a read of their own. It has
+   * room for the header that follows: one read does for each of several long PDUs.
+   */
   landing(): Uint8Array | undefined {
     if (this.#dataLeft < landingBytesMin) return undefined;
-    const place = this.#sink.place(this.#dataLength - this.#dataLeft);
-    return place?.subarray(0, this.#dataLeft);
+    const memory = this.#sink.place(this.#dataLength - this.#dataLeft);
+    this.#place = memory?.subarray(0, this.#dataLeft + slackBytes);
+    return this.#place;
   }
 
   /** Whether data can land at all: what has a digest goes through `PduStream`. */
@@ -118,9 +129,13 @@ export class Receiver {
 
   /** `count` bytes were put where `landing` said. */
   landed(count: number): PduFault | undefined {
-    this.#dataLeft -= count;
-    if (this.#dataLeft === 0) this.#fault = this.#sink.end(true);
-    return this.#fault;
+    const more = count - this.#dataLeft;
+    // The end of the data gives its memory away.
+    if (more > 0) beyond.set(this.#place!.subarray(this.#dataLeft, count));
+    this.#dataLeft = Math.max(0, -more);
+    if (this.#dataLeft > 0) return undefined;
+    this.#fault = this.#sink.end(true);
+    return more > 0 ? this.push(beyond.subarray(0, more)) : this.#fault;
   }
 
   #takeData(chunk: Uint8Array, at: number): number {

@@ -82,6 +82,8 @@ export class Reservations {
     newKey: bigint,
   ): ReservationOutcome {
     const found = this.#registrants.get(host.hostid);
+    // A key of 0 stands for none.
+    if (newKey === 0n && action !== registerAction.unregister) return invalid;
     if (action === registerAction.register) {
       if (found) return found.key === newKey ? done : conflict;
       return this.#enter(host, newKey);

@@ -3,9 +3,10 @@ import { test } from "node:test";
 import { ErrorLog } from "./error-log.ts";
 import { errorLogEntriesMax } from "./limits.ts";
 import { Pace } from "./pace.ts";
-import { BufferPool, ByteBudget, sizeFor } from "./pool.ts";
+import { BufferPool, ByteBudget, sizeFor, sizeOf, slackBytes } from "./pool.ts";
 import { Statistics } from "./statistics.ts";
 import { TlsKeys } from "./tls-keys.ts";
+import { Vigil } from "./vigil.ts";
 import { WriteGate } from "./write-gate.ts";
 
 test("Pace avoids direct calls after several that took long, longer each time", () => {
@@ -35,6 +36,62 @@ test("Pace gives large calls more time", () => {
   const pace = new Pace();
   for (let n = 0; n < 10; n++) pace.note(2 ** 20, 2, 2);
   assert.ok(pace.isQuick(2));
+});
+
+/** A vigil on a clock that moves by 0.01 ms with each look. */
+function keepVigil() {
+  const clock = { ms: 0, next: undefined as (() => void) | undefined, looks: 0 };
+  const vigil = new Vigil({
+    nowMs: () => clock.ms,
+    afterLook: (work) => {
+      clock.next = work;
+    },
+  });
+  /** Looks up to so often; false when the loop falls asleep before. */
+  const look = (times: number): boolean => {
+    for (let n = 0; n < times; n++) {
+      const { next } = clock;
+      clock.next = undefined;
+      if (!next) return false;
+      clock.ms += 0.01;
+      clock.looks++;
+      next();
+    }
+    return true;
+  };
+  return { clock, vigil, look };
+}
+
+test("Vigil looks for the next command a while, and as long again after each", () => {
+  const { vigil, look } = keepVigil();
+  vigil.answered();
+  for (let n = 0; n < 100; n++) {
+    assert.ok(look(8), "the next command comes in time");
+    vigil.answered();
+  }
+  assert.ok(!look(12), "no command comes");
+  assert.ok(!vigil.isAwake);
+});
+
+test("Vigil is kept ever more seldom while nothing comes of it, and readily once it pays", () => {
+  const { clock, vigil, look } = keepVigil();
+  const turns = 4000;
+  for (let n = 0; n < turns; n++) {
+    vigil.answered();
+    look(20);
+    clock.ms = n;
+  }
+  assert.ok(clock.looks < 0.01 * turns * 11, `${clock.looks} looks in vain`);
+  clock.ms += 250;
+  vigil.answered();
+  assert.ok(vigil.isAwake, "on trial");
+  for (let n = 0; n < 16; n++) {
+    look(5);
+    vigil.answered();
+  }
+  look(20);
+  vigil.answered();
+  assert.ok(vigil.isAwake, "one in vain is forgiven");
 });
 
 test("WriteGate lets one be alone, in the order in which they came", async () => {
@@ -87,11 +144,11 @@ test("ByteBudget refuses what is too much, and wakes who waits in turn", () => {
   assert.equal(budget.usedBytes, 500);
 });
 
-test("BufferPool gives sizes that are powers of two, and the same buffer again", () => {
+test("BufferPool gives sizes that are powers of two and some slack, and the same buffer again", () => {
   const pool = new BufferPool();
   const buffer = pool.take(5000);
-  assert.equal(buffer.length, 8192);
-  assert.equal(sizeFor(5000), 8192);
+  assert.equal(buffer.length, 8192 + slackBytes);
+  assert.deepEqual([sizeFor(5000), sizeOf(buffer)], [8192, 8192]);
   pool.give(buffer);
   assert.equal(pool.take(8192), buffer);
 });
@@ -127,6 +184,14 @@ test("TlsKeys finds the key of an identity, and whom it stands for", () => {
   assert.equal(new TlsKeys([{ key, hostnqn: "nqn.other" }]).find(identity), undefined);
   assert.equal(new TlsKeys([{ key }]).find(identity.replace("iS", "xS")), undefined);
   assert.equal(new TlsKeys([{ key }]).find("anything else"), undefined);
+});
+
+test("TlsKeys finds the key of an identity as libnvme made it until 2025", () => {
+  const digest = "66GuqV08TsAGII39teWUfwQwizjv06Jy8jOcX3NAAzM=";
+  const early = identity.replace(/\S+$/, digest);
+  const found = new TlsKeys([{ key }]).find(early);
+  assert.equal(found?.psk.identity, early);
+  assert.notDeepEqual(found?.psk.key, new TlsKeys([{ key }]).find(identity)?.psk.key);
 });
 
 test("TlsKeys refuses keys that are malformed or for SHA-384, without showing them", () => {

@@ -1,8 +1,11 @@
 /** One subsystem: namespaces, who may come, and the controllers that hosts have made. */
 
+import { isDeepStrictEqual } from "node:util";
+import type { DhchapGroup, DhchapHash } from "../nvme/index.ts";
 import type { Controller } from "./controller.ts";
 import { namespacesMax, type TargetLimits } from "./limits.ts";
 import { Namespace, type NamespaceOptions } from "./namespace.ts";
+import type { TlsPolicy } from "./secure-channel.ts";
 
 /** What one host may do, and what it must know. */
 export interface HostAccess {
@@ -10,6 +13,13 @@ export interface HostAccess {
   readonly secret?: string;
   /** The controller's secret, for hosts that want to be sure of it. */
   readonly controllerSecret?: string;
+  /**
+   * Hashes that DH-HMAC-CHAP may use with this host, the preferred first; all unless told, the
+   * strongest first. A host that offers none of them is refused.
+   */
+  readonly hashes?: readonly DhchapHash[];
+  /** The same for Diffie-Hellman groups; all unless told, ffdhe3072 first. */
+  readonly groups?: readonly DhchapGroup[];
   /** Refuse this host's writes. */
   readonly readOnly?: boolean;
 }
@@ -28,6 +38,12 @@ export interface SubsystemOptions {
   readonly firmware?: string;
   /** Who may connect: everybody, or the hosts named by their NQNs or as `everyHost`. */
   readonly hosts: "any" | ReadonlyMap<string, HostAccess>;
+  /**
+   * Whether hosts must, may or must not come by TLS, where their listener leaves that open;
+   * "optional" unless told. Where it is "required" and the listener takes both, a host with a
+   * `secret` may come in the clear to make its key by authentication, and for nothing else.
+   */
+  readonly tls?: TlsPolicy;
   readonly namespaces?: readonly NamespaceOptions[];
 }
 
@@ -41,11 +57,12 @@ export class Subsystem {
   readonly serial: string;
   readonly model: string;
   readonly firmware: string;
+  readonly tls: TlsPolicy;
   readonly namespaces = new Map<number, Namespace>();
   readonly controllers = new Map<number, Controller>();
   /** Device calls of connections that are gone, by host identifier: they may still write. */
   readonly leftovers = new Map<string, Set<Promise<unknown>>>();
-  hosts: "any" | ReadonlyMap<string, HostAccess>;
+  #hosts: "any" | ReadonlyMap<string, HostAccess>;
   readonly #limits: TargetLimits;
   #lastCntlid = 0;
 
@@ -55,7 +72,8 @@ export class Subsystem {
     this.serial = options.serial;
     this.model = options.model ?? modelDefault;
     this.firmware = options.firmware ?? firmwareDefault;
-    this.hosts = options.hosts;
+    this.#hosts = options.hosts;
+    this.tls = options.tls ?? "optional";
     this.#limits = limits;
     for (const namespace of options.namespaces ?? []) this.addNamespace(namespace);
   }
@@ -84,7 +102,8 @@ export class Subsystem {
     const namespace = this.namespaces.get(nsid);
     if (!namespace) return false;
     this.namespaces.delete(nsid);
-    for (const controller of this.controllers.values()) controller.abortNamespace(nsid);
+    for (const controller of this.controllers.values())
+      controller.abortNamespace(nsid, "abortRequested");
     this.namespaceChanged(nsid);
     return true;
   }
@@ -96,7 +115,17 @@ export class Subsystem {
 
   /** What a host may do here; undefined when it may not come. */
   accessOf(hostnqn: string): HostAccess | undefined {
-    return this.hosts === "any" ? {} : (this.hosts.get(hostnqn) ?? this.hosts.get(everyHost));
+    return this.#hosts === "any" ? {} : (this.#hosts.get(hostnqn) ?? this.#hosts.get(everyHost));
+  }
+
+  /** Changes who may come, and ends the controllers of hosts for which something changed. */
+  setHosts(hosts: SubsystemOptions["hosts"]): void {
+    this.#hosts = hosts;
+    for (const controller of [...this.controllers.values()]) {
+      const { hostnqn, access } = controller.host;
+      if (isDeepStrictEqual(this.accessOf(hostnqn), access)) continue;
+      controller.end("what the host may do here has changed");
+    }
   }
 
   /** A controller id that is free; undefined when there are too many controllers. */

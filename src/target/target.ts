@@ -12,12 +12,14 @@ import {
   dwordOf,
   nqnBytesMax,
 } from "../nvme/index.ts";
+import { type Admission, admit } from "./admission.ts";
 import { type Answer, type Call, connectFailure, failure, success } from "./answer.ts";
-import { Authentication, secretOf } from "./authentication.ts";
+import { Authentication, type AuthenticationParties, secretOf } from "./authentication.ts";
 import { TargetConnection } from "./connection.ts";
 import { Controller } from "./controller.ts";
 import { encodeDiscovery, type Listening, type Referral } from "./discovery.ts";
-import { adminQueueEntriesMax, defaultLimits, type TargetLimits } from "./limits.ts";
+import { GeneratedKeys } from "./generated-keys.ts";
+import { adminQueueEntriesMax, checkLimits, defaultLimits, type TargetLimits } from "./limits.ts";
 import { BufferPool, ByteBudget } from "./pool.ts";
 import type { Services, SuccessPolicy } from "./services.ts";
 import { Statistics, type StatisticsSnapshot } from "./statistics.ts";
@@ -62,7 +64,6 @@ const countedHostsMax = 1024;
 /** Offsets in the command and in the data that Connect is refused for. */
 const inCommand = { qid: 42, sqsize: 44 };
 const inData = { cntlid: 16, subnqn: 256, hostnqn: 512 };
-const authRequired = { reserved0: 0, atr: true, ascr: false };
 
 /** The target. */
 export class Target implements Services {
@@ -72,6 +73,8 @@ export class Target implements Services {
   readonly log: TargetLog;
   readonly successPolicy: SuccessPolicy;
   readonly startedMs: number;
+  /** Keys for TLS that were made by authentication. */
+  readonly generatedKeys = new GeneratedKeys();
   readonly #world: TargetWorld;
   readonly #subsystems = new Map<string, Subsystem>();
   readonly #discovery: Subsystem;
@@ -82,9 +85,11 @@ export class Target implements Services {
   readonly #hosts = new Map<string, Statistics>();
   #genctr = 1n;
 
-  /** @throws RangeError when a name is taken twice or a secret is malformed. */
+  /** @throws RangeError when a name is taken twice, a secret is malformed, a list empty, or a
+   *   limit none that can be. */
   constructor(options: TargetOptions, world: TargetWorld) {
     this.limits = { ...defaultLimits, ...options.limits };
+    checkLimits(this.limits);
     this.budget = new ByteBudget(this.limits.bytesInFlightMax);
     this.log = options.log ?? (() => {});
     this.successPolicy = options.successPolicy ?? "without-flow-control";
@@ -113,7 +118,7 @@ export class Target implements Services {
     if (this.#subsystems.has(options.nqn)) {
       throw new RangeError(`Cannot add subsystem ${options.nqn}: there is one of that name.`);
     }
-    if (options.hosts !== "any") for (const access of options.hosts.values()) checkAccess(access);
+    checkHosts(options.hosts);
     const subsystem = new Subsystem(options, this.limits);
     this.#subsystems.set(options.nqn, subsystem);
     this.discoveryChanged();
@@ -130,6 +135,19 @@ export class Target implements Services {
     }
     this.discoveryChanged();
     return true;
+  }
+
+  /**
+   * Changes who may come to a subsystem. Hosts that may no longer, or may do something else now,
+   * are disconnected; discovery controllers tell their hosts. False when there is no such subsystem.
+   * @throws RangeError as `addSubsystem`.
+   */
+  setHosts(nqn: string, hosts: SubsystemOptions["hosts"]): boolean {
+    checkHosts(hosts);
+    const subsystem = this.#subsystems.get(nqn);
+    subsystem?.setHosts(hosts);
+    if (subsystem) this.discoveryChanged();
+    return subsystem !== undefined;
   }
 
   /** Hosts can connect there from now on, until the returned function is called. */
@@ -210,7 +228,7 @@ export class Target implements Services {
     );
     return encodeDiscovery({
       genctr: this.#genctr,
-      nqns: visible.map(({ nqn }) => nqn),
+      subsystems: visible,
       listenings: [...this.#listenings],
       referrals: this.#referrals,
       discoveryNqn: this.#discovery.nqn,
@@ -243,21 +261,29 @@ export class Target implements Services {
     const isHere = isDiscovery || !connection.transport.isDiscoveryOnly;
     if (!subsystem || !isHere) return connectFailure(inData.subnqn, true);
     const access = subsystem.accessOf(hostnqn);
-    const proven = connection.transport.tlsParties;
-    const isOther = proven && (proven.hostnqn !== hostnqn || proven.subnqn !== subnqn);
-    if (!access || (isOther && !isDiscovery)) {
-      this.log("host-refused", { ...connection.facts, hostnqn, subnqn, reason: "not allowed" });
+    const admission = admit(connection.transport, subsystem, {
+      hostnqn,
+      access,
+      qid: command.qid,
+      isDiscovery,
+    });
+    if (!access || typeof admission === "string") {
+      const reason = typeof admission === "string" ? admission : "not allowed";
+      this.log("host-refused", { ...connection.facts, hostnqn, subnqn, reason });
       return failure("connectInvalidHost", inData.hostnqn);
     }
-    const parties = { hostnqn, subnqn, access };
-    const host = { hostnqn, hostid: Buffer.from(hostid).toString("hex"), access };
+    // An I/O queue may leave the host identifier out: it is that of the admin queue.
+    const isLeftOut = command.qid > 0 && hostid.every((byte) => byte === 0);
+    const known = isLeftOut ? subsystem.controllers.get(cntlid)?.host.hostid : undefined;
+    const host = { hostnqn, hostid: known ?? Buffer.from(hostid).toString("hex"), access };
     // Writes that an earlier connection of this host left behind must not overtake new ones.
     await Promise.all(subsystem.leftovers.get(host.hostid) ?? []);
-    const authentication = Authentication.of(parties, (n) => this.#world.random(n), this.log);
+    const parties = { hostnqn, subnqn, access, qid: command.qid, ...admission };
+    const authentication = this.#authenticationOf(parties);
     const found =
       command.qid === 0
-        ? this.#makeController(connection, subsystem, host, isDiscovery, command.kato, cntlid)
-        : await this.#findController(subsystem, host, command.qid, cntlid);
+        ? this.#makeController(connection, subsystem, host, admission, command.kato, cntlid)
+        : await this.#findController(subsystem, host, admission, command.qid, cntlid);
     if (!(found instanceof Controller)) return found;
     if (connection.isEnded) return failure("abortedQueueDeleted");
     if (command.qid > 0) found.ioQueues.set(command.qid, connection);
@@ -269,7 +295,12 @@ export class Target implements Services {
       authentication,
     });
     if (command.qid === 0) this.log("host-connected", { ...connection.facts, hostnqn, subnqn });
-    const authreq = { ...authRequired, atr: authentication !== undefined };
+    const demand = authentication?.demand ?? "none";
+    const authreq = {
+      reserved0: 0,
+      atr: demand === "authentication",
+      ascr: demand === "secure-channel",
+    };
     return success(dwordOf(connectResult.encode({ cntlid: found.cntlid, authreq })));
   }
 
@@ -277,7 +308,7 @@ export class Target implements Services {
     connection: TargetConnection,
     subsystem: Subsystem,
     host: Controller["host"],
-    isDiscovery: boolean,
+    { security, isKeyOnly }: Admission,
     katoMs: number,
     wanted: number,
   ): Controller | Answer {
@@ -285,8 +316,11 @@ export class Target implements Services {
     if (connection.isEnded) return failure("abortedQueueDeleted");
     const cntlid = subsystem.allocateCntlid();
     if (cntlid === undefined) return failure("connectControllerBusy");
+    const isDiscovery = subsystem === this.#discovery;
     const controller = new Controller(cntlid, subsystem, host, connection, {
       isDiscovery,
+      security,
+      isKeyOnly,
       katoMs: isDiscovery && katoMs === 0 ? this.limits.discoveryKatoMs : katoMs,
       nowMs: this.#world.nowMs(),
       statistics: this.#statisticsOf(host.hostnqn),
@@ -298,6 +332,7 @@ export class Target implements Services {
   async #findController(
     subsystem: Subsystem,
     host: Controller["host"],
+    { security }: Admission,
     qid: number,
     cntlid: number,
   ): Promise<Controller | Answer> {
@@ -308,6 +343,8 @@ export class Target implements Services {
     if (controller.isDiscovery || qid > this.limits.ioQueuesMax) {
       return connectFailure(inCommand.qid, false);
     }
+    // What the admin queue has agreed upon holds for all: no queue of it goes in the clear.
+    if (controller.security !== security) return failure("connectInvalidHost", inData.hostnqn);
     if (!controller.isAuthenticated) return failure("authenticationRequired");
     if (!controller.isReady) return failure("commandSequence");
     const old = controller.ioQueues.get(qid);
@@ -318,6 +355,15 @@ export class Target implements Services {
     }
     const isAlive = subsystem.controllers.get(cntlid) === controller && controller.isReady;
     return isAlive ? controller : connectFailure(inData.cntlid, true);
+  }
+
+  #authenticationOf(parties: AuthenticationParties): Authentication | undefined {
+    const { log } = this;
+    return Authentication.of(parties, {
+      random: (lengthBytes) => this.#world.random(lengthBytes),
+      keep: (psk) => this.generatedKeys.add(parties, psk, this.#world.nowMs()),
+      log,
+    });
   }
 
   #statisticsOf(hostnqn: string): Statistics {
@@ -333,7 +379,15 @@ function isName(nqn: string): boolean {
   return nqn.length <= nqnBytesMax && /^nqn\.[\x21-\x7e]+$/.test(nqn);
 }
 
-/** A secret that is malformed is found when the target is made, not when a host comes. */
-function checkAccess({ secret, controllerSecret }: HostAccess): void {
+/** Access that cannot be is found when the target is made, not when a host comes. */
+function checkHosts(hosts: SubsystemOptions["hosts"]): void {
+  if (hosts !== "any") for (const access of hosts.values()) checkAccess(access);
+}
+
+function checkAccess({ secret, controllerSecret, hashes, groups }: HostAccess): void {
   for (const text of [secret, controllerSecret]) if (text !== undefined) secretOf(text);
+  for (const [what, list] of Object.entries({ hashes, groups })) {
+    if (list?.length !== 0) continue;
+    throw new RangeError(`A host's list of ${what} is empty. Name some, or leave it out for all.`);
+  }
 }

@@ -24,10 +24,18 @@ export interface TlsKey {
 export interface FoundKey {
   readonly psk: TlsPsk;
   readonly parties: PskParties;
+  /** It was made by authentication, which its host has passed then. */
+  readonly isGenerated: boolean;
 }
 
 /** Identity of version 0 or 1 with a retained PSK for SHA-256: host NQN, subsystem NQN, digest. */
 const identityForm = /^NVMe([01])R01 (nqn\.\S+) (nqn\.\S+)(?: \S+)?$/;
+
+/**
+ * In which order derivations are tried: only digests tell them apart, so an identity without one,
+ * or one of a key that is not transformed, has the key of the first.
+ */
+const derivations = ["standard", "early-libnvme"] as const;
 
 /** The keys of a listener. */
 export class TlsKeys {
@@ -58,9 +66,12 @@ export class TlsKeys {
     for (const { psk, source } of this.#keys) {
       if (source.hostnqn !== undefined && source.hostnqn !== hostnqn) continue;
       if (source.subnqn !== undefined && source.subnqn !== subnqn) continue;
-      const found = psk.retain(hostnqn).tlsPsk(parties, version === "0" ? 0 : 1);
-      if (found.identity === identity && nodeTlsFault(found) === undefined) {
-        return { psk: found, parties };
+      for (const derivation of derivations) {
+        const retained = psk.retain(hostnqn, derivation);
+        const found = retained.tlsPsk(parties, version === "0" ? 0 : 1);
+        if (found.identity === identity && nodeTlsFault(found) === undefined) {
+          return { psk: found, parties, isGenerated: false };
+        }
       }
     }
     return undefined;

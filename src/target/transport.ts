@@ -1,5 +1,7 @@
 /** What a connection needs of the world: a way to send, and what may be known of both ends. */
 
+import type { TlsPolicy } from "./secure-channel.ts";
+
 /** Events that a target tells; the closed list of what `log` is called with. */
 export type TargetEvent =
   | "listening"
@@ -21,12 +23,22 @@ export interface Endpoint {
   readonly family: "ipv4" | "ipv6";
 }
 
+/** Who has proven to have a key for TLS. */
+export interface TlsParties {
+  readonly hostnqn: string;
+  readonly subnqn: string;
+  /** The key was made by authentication. */
+  readonly isGenerated: boolean;
+}
+
 /** A connection's way out. */
 export interface Transport {
   readonly local: Endpoint;
   readonly remote: Endpoint;
   /** Whose TLS key the host proved to have; none without TLS. */
-  readonly tlsParties?: { readonly hostnqn: string; readonly subnqn: string };
+  readonly tlsParties?: TlsParties;
+  /** What the listener does about TLS. */
+  readonly tlsPolicy: TlsPolicy;
   /** Where it came in, there are discovery controllers only. */
   readonly isDiscoveryOnly: boolean;
   /** Bytes given to `send` that have not left. */

@@ -78,7 +78,9 @@ const table: { name: string; options: VmOptions; flag: string; values: string[] 
     name: "a capture is a filter on the card's network",
     options: { nics: [{ network: { kind: "user" }, pcapPath: "/a.pcap" }] },
     flag: "-object",
-    values: ['{"qom-type":"filter-dump","id":"dump0","netdev":"net0","file":"/a.pcap"}'],
+    values: [
+      '{"qom-type":"filter-dump","id":"dump0","netdev":"net0","file":"/a.pcap","maxlen":131072}',
+    ],
   },
   {
     name: "the firmware's code is read-only, its variables are not",

@@ -21,6 +21,8 @@ export interface MachineHost {
 
 /** Free slots when the options do not say. */
 export const sparePortsDefault = 4;
+/** Frames are captured whole: a card that cuts them itself is given up to 64 KiB, and a header. */
+const frameBytesMax = 128 * 1024;
 /** Memory when the options do not say. */
 const memoryMiBDefault = 1024;
 
@@ -182,13 +184,19 @@ function nicArguments(machineName: string, nic: NicOptions, index: number): stri
     ...json("-device", device),
     ...(nic.pcapPath === undefined
       ? []
-      : json("-object", {
-          "qom-type": "filter-dump",
-          id: `dump${index}`,
-          netdev: networkName(index),
-          file: nic.pcapPath,
-        })),
+      : json("-object", planCapture(`dump${index}`, index, nic.pcapPath))),
   ];
+}
+
+/** What writes all frames of a card to a file in pcap format. Serves QMP as it is. */
+export function planCapture(id: string, nicIndex: number, path: string): QemuObject {
+  return {
+    "qom-type": "filter-dump",
+    id,
+    netdev: networkName(nicIndex),
+    file: path,
+    maxlen: frameBytesMax,
+  };
 }
 
 function planNetdev({ network }: NicOptions, id: string, index: number): QemuObject {

@@ -64,7 +64,7 @@ export async function chooseAccelerator(emulator: string): Promise<Accelerator> 
 
 /** QEMU's `-accel` on this host. */
 export function acceleratorArgument(accelerator: Accelerator): string {
-  return accelerator === "kvm" ? "kvm" : tcgArgument(process.arch);
+  return accelerator === "kvm" ? "kvm" : tcgArgument;
 }
 
 async function tryKvm(emulator: string): Promise<boolean> {

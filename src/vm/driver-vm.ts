@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { networkName, planNic } from "./arguments.ts";
+import { networkName, planCapture, planNic } from "./arguments.ts";
 import { blockNodeName, isHotPluggable, planDisk, portKindOf } from "./disk.ts";
 import type { ScratchFolder } from "./driver-files.ts";
 import { type EmulatorProcess, exitError, type VmExit } from "./driver-process.ts";
@@ -55,6 +55,7 @@ export class Vm implements AsyncDisposable {
   #started = false;
   #exit: VmExit | undefined;
   #screenshots = 0;
+  #captures = 0;
   #nicCount: number;
 
   constructor(process: EmulatorProcess, parts: VmParts) {
@@ -258,6 +259,22 @@ export class Vm implements AsyncDisposable {
     if (port !== undefined) this.#freePorts.shift();
     this.#nicCount += 1;
     return place;
+  }
+
+  /**
+   * Writes the frames of a card to a file in pcap format, until what this returns is disposed.
+   * @param options.nic place of the card; default the first.
+   */
+  async capture(path: string, options: { readonly nic?: number } = {}): Promise<AsyncDisposable> {
+    const id = `capture${this.#captures++}`;
+    await this.qmp.execute("object-add", planCapture(id, options.nic ?? 0, path));
+    let isOn = true;
+    return {
+      [Symbol.asyncDispose]: async () => {
+        if (isOn) await this.qmp.execute("object-del", { id });
+        isOn = false;
+      },
+    };
   }
 
   /** Gives a disk's file another size and tells the guest, where the kind can: not nvme. */

@@ -1,14 +1,6 @@
 /** Detached OpenPGP signatures over streams. */
 
-import {
-  createMessage,
-  type PublicKey,
-  readKey,
-  readKeys,
-  readSignature,
-  type Signature,
-  verify,
-} from "openpgp";
+import type { PublicKey, Signature } from "openpgp";
 import { FlashError, reasonOf } from "../error.ts";
 
 /** The public keys in a file. */
@@ -17,9 +9,13 @@ export interface OpenpgpKeys {
   readonly keys: readonly PublicKey[];
 }
 
+/** The library is large, and only used where there is a key. */
+const library = () => import("openpgp");
+
 /** Reads keys, armoured or not; undefined when there are none. */
 export async function parseOpenpgpKeys(file: Uint8Array): Promise<OpenpgpKeys | undefined> {
   const text = Buffer.from(file).toString("latin1");
+  const { readKey, readKeys } = await library();
   try {
     if (text.includes("-----BEGIN PGP PUBLIC KEY BLOCK-----")) {
       return { kind: "openpgp", keys: await readKeys({ armoredKeys: text }) };
@@ -53,6 +49,7 @@ export async function checkOpenpgp(
   const signature = await readDetached(file).catch((cause: unknown) => {
     throw refuse(`is no detached OpenPGP signature (${reasonOf(cause)})`, cause);
   });
+  const { createMessage, verify } = await library();
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const writer = writable.getWriter();
   const message = await createMessage({ binary: readable });
@@ -79,6 +76,7 @@ export async function checkOpenpgp(
 }
 
 async function readDetached(file: Uint8Array): Promise<Signature> {
+  const { readSignature } = await library();
   const text = Buffer.from(file).toString("latin1");
   const signature = text.startsWith("-----BEGIN")
     ? await readSignature({ armoredSignature: text })

@@ -2,10 +2,15 @@
 
 import type { CallOptions } from "../../block/index.ts";
 
-/** Bytes in their order, once. One read at a time. */
+/** Bytes in their order, once. One read at a time, unless `readsMax` says more. */
 export interface ByteSource extends AsyncDisposable {
   /** Length of all that it will bring, where that is known for certain. */
   readonly sizeBytes: number | undefined;
+  /**
+   * Reads that may be under way at a time, where it is more than one. Each brings what follows the
+   * one that was asked for before it, and all that it was asked for but at the end.
+   */
+  readonly readsMax?: number;
   /**
    * Puts the next bytes into `target`, which must not be empty, and says how many; 0 only at the
    * end. Fewer than asked for means nothing.
@@ -47,6 +52,7 @@ export async function readFully(
 /** A source whose first bytes were read already, to look at them: `head`, then the rest. */
 export class PeekedSource implements ByteSource {
   readonly sizeBytes: number | undefined;
+  readonly readsMax: number;
   readonly #head: Uint8Array;
   readonly #rest: ByteSource;
   #at = 0;
@@ -55,6 +61,7 @@ export class PeekedSource implements ByteSource {
     this.#head = head;
     this.#rest = rest;
     this.sizeBytes = rest.sizeBytes;
+    this.readsMax = rest.readsMax ?? 1;
   }
 
   async read(target: Uint8Array, options?: CallOptions): Promise<number> {
@@ -62,7 +69,8 @@ export class PeekedSource implements ByteSource {
     const length = Math.min(target.byteLength, this.#head.byteLength - this.#at);
     target.set(this.#head.subarray(this.#at, this.#at + length));
     this.#at += length;
-    return length;
+    if (length === target.byteLength || this.readsMax === 1) return length;
+    return length + (await this.#rest.read(target.subarray(length), options));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,6 @@
 
 import { finished } from "node:stream";
 import { constants, createGunzip, createZstdDecompress, type Gunzip } from "node:zlib";
-import { xz } from "@napi-rs/lzma";
 import type { CallOptions } from "../../block/index.ts";
 import { type ByteSource, ChunkSource, chunksOf } from "./byte-source.ts";
 import { unbzip2 } from "./bzip2/driver-bzip2.ts";
@@ -20,7 +19,7 @@ export interface DecodeOptions extends CallOptions {
 export type StreamFormat = Exclude<PackedFormat, "zip">;
 
 const inputBytes = 1024 * 1024;
-const outputBytes = 512 * 1024;
+const outputBytes = 1024 * 1024;
 /** Decoded bytes that wait for their reader: decoding and writing overlap. */
 const decodedAheadBytes = 2 * 1024 * 1024;
 const windowLogDefault = 27;
@@ -38,8 +37,9 @@ export function decodeSource(
   const decoders = { gzip: gunzip, zstd: unzstd, xz: unxz, bzip2: unbzip2 };
   const chunks = decoders[format](source, options);
   return new ChunkSource(chunks, undefined, async () => {
-    await chunks.return(undefined).catch(() => undefined);
+    // A decoder that waits for a source that stalls ends with the source.
     await source[Symbol.asyncDispose]();
+    await chunks.return(undefined).catch(() => undefined);
   });
 }
 
@@ -180,6 +180,7 @@ async function* through(decoder: Zlib, input: FrameInput): AsyncGenerator<Uint8A
 }
 
 async function* unxz(source: ByteSource, options: DecodeOptions): AsyncGenerator<Uint8Array> {
+  const { xz } = await import("@napi-rs/lzma");
   let failure: unknown;
   const input = chunksOf(source, inputBytes, options.signal ? { signal: options.signal } : {});
   const web = new ReadableStream<Uint8Array>(

@@ -10,6 +10,8 @@ import { type ByteSource, ChunkSource, type RandomSource } from "./byte-source.t
 export class FileSource implements RandomSource {
   readonly path: string;
   readonly sizeBytes: number;
+  /** Node's threads that read files. */
+  readonly readsMax = 4;
   readonly #file: FileHandle;
   readonly #modifiedNs: bigint;
   #at = 0;
@@ -48,9 +50,11 @@ export class FileSource implements RandomSource {
   }
 
   async read(target: Uint8Array, options?: CallOptions): Promise<number> {
-    const count = await this.#readAt(this.#at, target, options);
-    this.#at += count;
-    if (count === 0) await this.#refuseChange();
+    const at = this.#at;
+    const length = Math.min(target.byteLength, this.sizeBytes - at);
+    this.#at += length;
+    const count = await this.readAt(at, target.subarray(0, length), options);
+    if (length === 0 || count < length) await this.#refuseChange();
     return count;
   }
 

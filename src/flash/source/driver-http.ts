@@ -215,6 +215,7 @@ class HttpSource implements ByteSource {
   #chunk: Uint8Array = new Uint8Array();
   #at = 0;
   #tries = 0;
+  #isClosed = false;
 
   constructor(name: string, file: RemoteFile, client: Client, message: IncomingMessage) {
     this.name = name;
@@ -235,6 +236,7 @@ class HttpSource implements ByteSource {
         this.#tries = 0;
       } catch (error) {
         options?.signal?.throwIfAborted();
+        if (this.#isClosed) throw error;
         await this.#continue(error);
       }
     }
@@ -246,6 +248,7 @@ class HttpSource implements ByteSource {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
     this.#message.destroy();
   }
 

@@ -146,8 +146,14 @@ async function makeNode(
   return await pool.run("nodeSegment", input, { ...signalOf(options), weight: nodeWeightBytes });
 }
 
-/** After the archives of the kernel and its firmware, which work waits for; before any package. */
-const nodeWeightBytes = 10_000_000;
+/** Before any package: it takes as long as all of them. */
+const nodeWeightBytes = 2 ** 40;
+
+/**
+ * Before all else: one worker reads the archives of kernel and firmware for a long time once the
+ * last of them is decompressed, and the others need something left to do beside it.
+ */
+const archiveWeightBytes = 2 ** 50;
 
 /** The archives of all its packages are decompressed by all workers, and then read by one. */
 async function makeKernel(
@@ -175,7 +181,8 @@ async function makeKernel(
       verifyDigest(bytes, path, "sha256", "hex", sha256);
       const name = basename(path);
       const { compressedData } = readDeb(bytes, name);
-      return [sha256, await decompressInWorkers(compressedData, name, pool, signal)] as const;
+      const urgently = { ...signal, weight: archiveWeightBytes };
+      return [sha256, await decompressInWorkers(compressedData, name, pool, urgently)] as const;
     }),
   );
   return await pool.run(

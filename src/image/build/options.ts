@@ -9,23 +9,23 @@ export type UpdateRule = "never" | "always" | "if-gone";
 
 /**
  * `fast` is the default: it meets the budgets of time and of size. `small` takes 5 s of processor
- * time more for an image that is 6 MB smaller.
+ * time more for an image that is 10 MB smaller.
  */
 export type Compression = "fast" | "small";
 
 /**
- * How each kind of content is compressed. Modules are `.ko.xz` already. Measured on packages and
- * Node (level: seconds of processor time, MB): 3: 1.6, 68.8; 4: 1.6, 67.7; 5: 2.3, 65.7;
- * 6: 3.1, 64.5; 9: 6.0, 61.6.
+ * How each kind of content is compressed. Most modules are `.ko.xz` already. Measured on all else
+ * (level: seconds of processor time, MB): 1: 0.7, 81.0; 2: 0.9, 74.3; 3: 1.8, 70.2; 4: 2.5, 69.2;
+ * 5: 3.1, 67.4; 9: 5.6, 63.9.
  */
 export const codecsOf: Readonly<
   Record<Compression, Readonly<Record<"packages" | "node" | "modules" | "firmware", Codec>>>
 > = {
   fast: {
-    packages: { kind: "zstd", level: 4 },
-    node: { kind: "zstd", level: 4 },
+    packages: { kind: "zstd", level: 2 },
+    node: { kind: "zstd", level: 2 },
     modules: { kind: "store" },
-    firmware: { kind: "zstd", level: 4 },
+    firmware: { kind: "zstd", level: 2 },
   },
   small: {
     packages: { kind: "zstd", level: 9 },

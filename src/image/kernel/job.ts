@@ -8,12 +8,13 @@ import { type MissingFirmware, type ModuleFirmware, selectFirmware } from "./fir
 import { microcodeEntries } from "./microcode.ts";
 import { readKernelFiles } from "./modules.ts";
 import { type ModuleReason, type Selection, selectModules } from "./select.ts";
+import { unpackModules } from "./unpacked.ts";
 
 /** All that `kernelJob` needs; entries have canonical paths, later ones of a path win. */
 export interface KernelJobInput {
   readonly definition: Pick<
     KernelDefinition,
-    "classes" | "modules" | "excludeModules" | "excludeFirmware"
+    "classes" | "modules" | "excludeModules" | "unpackedModules" | "excludeFirmware"
   >;
   /** Content of the linux-image package. */
   readonly kernelFiles: Iterable<Entry>;
@@ -66,12 +67,13 @@ const textTwins = new Set(["modules.alias"]);
 
 /**
  * Does everything that installing a kernel, firmware and microcode would, on values.
- * Modules stay compressed and signed as they are: the kernel unpacks them itself.
+ * Modules stay signed, and compressed unless the definition names them: the kernel unpacks them.
  * @throws ImageError `kernel`, `module` or `firmware`; see the functions it calls.
  */
 export function kernelJob(input: KernelJobInput): KernelJobOutput {
   const kernel = readKernelFiles(input.kernelFiles);
-  const { chosen, unmatched } = selectModules(kernel, input.definition);
+  const { chosen: packed, unmatched } = selectModules(kernel, input.definition);
+  const chosen = unpackModules(kernel, packed, input.definition.unpackedModules ?? []);
   const firmware = selectFirmware(
     input.firmwareFiles,
     chosen.map(({ module }) => ({

@@ -120,7 +120,7 @@ export function textLines(file: Uint8Array): string[] {
 }
 
 /** The largest module of 6.12 (amdgpu) has 21 MiB. */
-const rawBytesMax = 256 * 1024 ** 2;
+export const rawBytesMax = 256 * 1024 ** 2;
 
 /**
  * Unpacks a module and reads what it says of itself.

@@ -21,20 +21,24 @@ export const xzFile: Task<XzFileInput, Uint8Array<ArrayBuffer>> = async ({ file,
 /**
  * The same as `decompress`, with the blocks of an .xz file side by side in the workers of `pool`;
  * anything else is decompressed here.
+ * @param options `weight` is added to that of each block, its length.
  * @throws ImageError `package` as `decompress` does.
  */
 export async function decompressInWorkers(
   file: Uint8Array,
   source: string,
   pool: WorkerPool,
-  options: { readonly signal?: AbortSignal } = {},
+  {
+    weight: base = 0,
+    ...options
+  }: { readonly signal?: AbortSignal; readonly weight?: number } = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   // What comes out of the decoder may be the decoder's own memory, hence the copy.
   if (!isXz(file)) return new Uint8Array(decompress(file, source));
   const blocks = readXzBlocks(file, source);
   const inflate = (block: XzBlock) => {
     const alone = xzFileOfBlock(file, block);
-    const weight = block.outputBytes;
+    const weight = base + block.outputBytes;
     const transfer = [alone.buffer];
     return pool.run("xzFile", { file: alone, source }, { ...options, weight, transfer });
   };

@@ -69,6 +69,8 @@ export interface FakeOptions {
   readonly ioccsz?: number;
   readonly mdts?: number;
   readonly hasWriteZeroes?: boolean;
+  /** Log pages can be read from anywhere, unless false. */
+  readonly hasLogOffsets?: boolean;
   /** Compare, Verify and Dataset Management are there; the last one leaves zeros. */
   readonly hasAllCommands?: boolean;
   /** Flush is needed, unless false. */
@@ -441,12 +443,14 @@ export class FakeQueue implements FarEnd {
       fr: "1",
       cntlid: 7,
       mdts,
-      oaes: 0x80000100,
+      oaes: 0x80000900,
       kas: 10,
       ioccsz,
       iorcsz: 1,
       acl: 4,
-      elpe: 8,
+      elpe: 128,
+      nanagrpid: 2,
+      nn: 1024,
       oncs: { ...zero.oncs, ...has },
       vwc: { present: hasVolatileCache, flushBehavior: 0 },
       sgls: { support: 1, keyed: false },
@@ -460,7 +464,11 @@ export class FakeQueue implements FarEnd {
     }
     const page = this.#target.pages.get(lid);
     if (page) {
-      this.sendData(cid, page.subarray(lpo, lpo + lengthBytes));
+      // As the Linux target does it: every piece is how the page begins; zeros follow its end.
+      const from = this.#target.options.hasLogOffsets === false ? 0 : lpo;
+      const data = new Uint8Array(lengthBytes);
+      data.set(page.subarray(from, from + lengthBytes));
+      this.sendData(cid, data);
       return;
     }
     const entries = this.#target.options.discovery ?? [];

@@ -11,7 +11,7 @@ export async function openLasting(
   options: Partial<ControllerOptions> = {},
 ) {
   const { target, pipe } = fake(behaviour);
-  const reconnect = { firstDelayMs: 100, delayMsMax: 1000, controllerLossMs: 10_000 };
+  const reconnect = { firstDelayMs: 100, delayMsMax: 1000, jitter: 0, controllerLossMs: 10_000 };
   const all = { subsystemNqn, reconnect, clock: pipe.clock, ...options };
   const controller = await connectControllerOver(pipe.dial, "fake", all);
   const events: ControllerEvent[] = [];

@@ -30,6 +30,8 @@ export class MemoryPipe {
   readonly held: (() => void)[] = [];
   /** Nothing listens at the other end. */
   isDown = false;
+  /** Bytes that were put where the host wanted them. */
+  landedBytes = 0;
   /** How often a connection was asked for. */
   dials = 0;
   #nowMs = 1000;
@@ -79,13 +81,14 @@ export class MemoryPipe {
       far.ended();
       handlers.ended(cause);
     };
+    const state: { landing?: Uint8Array | undefined; isEnded?: boolean } = {};
     const far = this.#accept({
       send: (chunk) => {
         const copy = Uint8Array.from(chunk);
         queueMicrotask(() => {
-          for (let at = 0; at < copy.length; at += this.pieceBytes) {
-            if (!this.#open.has(handlers)) return;
-            handlers.bytes(copy.subarray(at, Math.min(at + this.pieceBytes, copy.length)));
+          let rest = copy;
+          while (rest.length > 0 && this.#open.has(handlers)) {
+            rest = rest.subarray(this.#deliver(handlers, rest, state));
           }
         });
       },
@@ -103,8 +106,32 @@ export class MemoryPipe {
         if (this.holdsSent) this.held.push(left);
         else queueMicrotask(left);
       },
-      end: () => queueMicrotask(() => close()),
+      end: () => {
+        state.isEnded = true;
+        queueMicrotask(() => close());
+      },
       nowMs: () => this.#nowMs,
     };
   };
+
+  /**
+   * Delivers some of `bytes` as a socket does: into the buffer that was chosen when the last ones
+   * were delivered. Returns how many.
+   */
+  #deliver(
+    handlers: TransportHandlers,
+    bytes: Uint8Array,
+    state: { landing?: Uint8Array | undefined; isEnded?: boolean },
+  ): number {
+    const { landing } = state;
+    const piece = bytes.subarray(0, Math.min(this.pieceBytes, landing?.length ?? bytes.length));
+    if (landing && state.isEnded) return bytes.length;
+    if (landing) {
+      landing.set(piece);
+      this.landedBytes += piece.length;
+    }
+    handlers.bytes(landing ? landing.subarray(0, piece.length) : piece);
+    state.landing = handlers.landing();
+    return piece.length;
+  }
 }

@@ -9,7 +9,7 @@
  * A Negotiate restarts the transaction in any state but `refused`.
  */
 
-import { generatedPsk } from "../psk/tls-psk.ts";
+import { generatedPsk, type PskHash } from "../psk/tls-psk.ts";
 import {
   type DhchapGroup,
   type DhchapHash,
@@ -19,7 +19,7 @@ import {
   dhchapHashId,
 } from "./algorithm.ts";
 import { type DhKey, dhExponentBytes, dhKey } from "./dh.ts";
-import { type DhchapResult, failureOf, nonZero } from "./host.ts";
+import { type DhchapConcatenation, type DhchapResult, failureOf, nonZero } from "./host.ts";
 import {
   type DhchapFailure,
   type DhchapMessage,
@@ -53,7 +53,11 @@ export interface DhchapControllerOptions {
    * Which secure channel concatenation the queue allows: a new key on an admin queue without TLS,
    * a replacement on one with a generated key, else none.
    */
-  readonly concatenation?: "none" | "newTlsPsk" | "replaceTlsPsk";
+  readonly concatenation?: DhchapConcatenation;
+  /** Refuse a host that does not ask for `concatenation`. */
+  readonly mustConcatenate?: boolean;
+  /** Hashes of which a key for TLS can be used; both unless given. */
+  readonly keyHashes?: readonly PskHash[];
   /** As many unpredictable bytes as asked for. */
   readonly random: (lengthBytes: number) => Uint8Array;
 }
@@ -173,11 +177,14 @@ export class DhchapController {
     const { tid, scc } = message;
     const { hostnqn, subnqn, random, concatenation = "none" } = this.#options;
     const makesKey = scc !== secureChannelConcatenation.none;
-    if (makesKey && scc !== secureChannelConcatenation[concatenation]) {
+    const isMissing = !makesKey && this.#options.mustConcatenate === true;
+    if (isMissing || (makesKey && scc !== secureChannelConcatenation[concatenation])) {
       return this.#refuse(tid, "concatenationMismatch");
     }
+    const keyHashes: readonly DhchapHash[] = this.#options.keyHashes ?? ["sha384", "sha256"];
     const hash = (this.#options.hashes ?? dhchapHashes).find(
-      (one) => message.hashIds.includes(dhchapHashId[one]) && !(makesKey && one === "sha512"),
+      (one) =>
+        message.hashIds.includes(dhchapHashId[one]) && (!makesKey || keyHashes.includes(one)),
     );
     if (hash === undefined) return this.#refuse(tid, "hashNotUsable");
     const offered = (this.#options.groups ?? groupsPreferred).filter((one) =>

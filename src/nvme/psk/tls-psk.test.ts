@@ -54,6 +54,24 @@ test("ConfiguredPsk reads and writes libnvme's keys, and identities carry libnvm
   }
 });
 
+test("ConfiguredPsk derives what libnvme derived until 2025, where that is asked for", () => {
+  // The digest that its tests had then, and have now for the variants called "compat".
+  const digest = "66GuqV08TsAGII39teWUfwQwizjv06Jy8jOcX3NAAzM=";
+  const [{ text: sha256 }] = texts;
+  const retained = parsed(sha256).retain(parties.hostnqn, "early-libnvme");
+  assert.equal(retained.digest(parties), digest);
+  for (const { text } of texts) {
+    const early = parsed(text).retain(parties.hostnqn, "early-libnvme");
+    for (const version of [0, 1] as const) {
+      const { identity, key } = early.tlsPsk(parties, version);
+      const standard = parsed(text).retain(parties.hostnqn).tlsPsk(parties, version);
+      assert.equal(key.length, standard.key.length);
+      assert.notDeepEqual(key, standard.key);
+      assert.equal(identity === standard.identity, version === 0);
+    }
+  }
+});
+
 test("ConfiguredPsk takes the key of SPDK's documentation", () => {
   const psk = parsed("NVMeTLSkey-1:01:MDAxMTIyMzM0NDU1NjY3Nzg4OTlhYWJiY2NkZGVlZmZwJEiQ:");
   const key = Buffer.from("00112233445566778899aabbccddeeff");

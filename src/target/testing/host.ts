@@ -8,6 +8,7 @@ import {
   type Completion,
   cc,
   command,
+  commands,
   connectData,
   type DataPointer,
   type Digests,
@@ -17,6 +18,7 @@ import {
   encodeCommand,
   encodeIcReq,
   encodeProperty,
+  fabricsOpcode,
   initialFraming,
   type Pdu,
   PduStream,
@@ -100,6 +102,7 @@ export class TestQueue {
     local: string,
     tls?: Transport["tlsParties"],
     isDiscoveryOnly = false,
+    tlsPolicy: Transport["tlsPolicy"] = tls ? "required" : "off",
   ) {
     const queue = this;
     const connection = target.accept({
@@ -107,6 +110,7 @@ export class TestQueue {
       remote: { address: "192.0.2.9", port: 50000, family: "ipv4" },
       ...(tls ? { tlsParties: tls } : {}),
       isDiscoveryOnly,
+      tlsPolicy,
       get bufferedBytes() {
         return queue.bufferedBytes;
       },
@@ -140,11 +144,22 @@ export class TestQueue {
   /** Sends bytes as they are, in pieces of `pieceBytes`. */
   push(bytes: Uint8Array, pieceBytes = Number.POSITIVE_INFINITY): void {
     for (let at = 0; at < bytes.length; at += pieceBytes) {
-      // As a driver does, which reads all pieces to one place: they are gone after the call.
-      const piece = Uint8Array.from(bytes.subarray(at, Math.min(at + pieceBytes, bytes.length)));
-      this.connection.receive(piece);
-      piece.fill(0xdd);
+      this.#receive(Uint8Array.from(bytes.subarray(at, Math.min(at + pieceBytes, bytes.length))));
     }
+  }
+
+  /** As a driver does: data lands where it belongs, all else is gone after the call. */
+  #receive(piece: Uint8Array): void {
+    const place = this.connection.landing();
+    const landed = Math.min(place?.length ?? 0, piece.length);
+    if (place && landed > 0) {
+      place.set(piece.subarray(0, landed));
+      this.connection.landed(landed);
+    }
+    const rest = piece.subarray(landed);
+    if (rest.length === 0) return;
+    this.connection.receive(rest);
+    rest.fill(0xdd);
   }
 
   /** Exchanges ICReq and ICResp. */
@@ -161,7 +176,7 @@ export class TestQueue {
     const { data = new Uint8Array(0), readBytes = 0, inCapsule = true, fused = 0 } = options;
     const cid = options.cid ?? this.#nextCid++;
     const { promise, resolve } = Promise.withResolvers<Reply>();
-    const isFabrics = ["connect", "disconnect"].includes(value.name);
+    const isFabrics = commands[value.name].set === "fabrics";
     const read = new Uint8Array(readBytes);
     this.waiting.set(cid, { isFabrics, data, read, done: resolve });
     const lengthBytes = options.sglBytes ?? data.length + readBytes;
@@ -170,6 +185,19 @@ export class TestQueue {
     const out: Uint8Array[] = [];
     const sqe = encodeCommand(value, cid, pointer, fused);
     appendCapsuleCmd(out, this.framing, sqe, isCapsule ? data : undefined);
+    this.push(Buffer.concat(out), this.pieceBytes);
+    return promise;
+  }
+
+  /** Sends the 64 bytes of a command without data as they are. */
+  sendRaw(sqe: Uint8Array): Promise<Reply> {
+    const { promise, resolve } = Promise.withResolvers<Reply>();
+    const nothing = new Uint8Array(0);
+    const cid = sqe[2]! + sqe[3]! * 256;
+    const isFabrics = sqe[0] === fabricsOpcode;
+    this.waiting.set(cid, { isFabrics, data: nothing, read: nothing, done: resolve });
+    const out: Uint8Array[] = [];
+    appendCapsuleCmd(out, this.framing, sqe);
     this.push(Buffer.concat(out), this.pieceBytes);
     return promise;
   }
@@ -235,6 +263,8 @@ export interface HostOptions {
   readonly tls?: Transport["tlsParties"];
   readonly withoutFlowControl?: boolean;
   readonly isDiscoveryOnly?: boolean;
+  /** Of the listener: "required" with `tls`, else "off", unless told. */
+  readonly tlsPolicy?: Transport["tlsPolicy"];
 }
 
 /** Name of the test host. */
@@ -279,8 +309,8 @@ export class TestHost {
 
   /** A new connection that is initialised. */
   queue(): TestQueue {
-    const { local = "192.0.2.1", dgst, hpda, tls, isDiscoveryOnly } = this.#options;
-    const queue = new TestQueue(this.#target, this.#clock, local, tls, isDiscoveryOnly);
+    const { local = "192.0.2.1", dgst, hpda, tls, isDiscoveryOnly, tlsPolicy } = this.#options;
+    const queue = new TestQueue(this.#target, this.#clock, local, tls, isDiscoveryOnly, tlsPolicy);
     queue.initialize(dgst, hpda);
     return queue;
   }

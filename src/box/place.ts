@@ -18,7 +18,7 @@ export interface Place {
 }
 
 /** Port of SSH. */
-export const sshPortDefault = 22;
+const sshPortDefault = 22;
 
 /** The place of a box that was announced. */
 export function placeOfSighting(sighting: Sighting): Place {

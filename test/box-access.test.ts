@@ -70,7 +70,7 @@ before(async () => {
   );
   for (const port of [4420, 4421, 8009]) ports.set(port, await box.forward(port));
   shell = await openShell(box, key);
-  control = owned.use(Control.open(shell));
+  control = owned.use(await Control.ready(shell));
   rpc = control.client;
 });
 
@@ -232,7 +232,7 @@ scenario("a grant taken back under load ends its host at once, and no other", as
 });
 
 scenario("a grant ends by itself when its time is up", async () => {
-  const access = await grant({ seconds: 15 });
+  const access = await grant({ seconds: 30 });
   await using controller = await connect(access);
   await using disk = await controller.openNamespace(1);
   await writeAndRead(disk, 0);
@@ -272,7 +272,7 @@ scenario("grants and connections outlive the daemon", async () => {
   await shell.succeed("systemctl restart diskomator");
   await writeAndRead(disk, 4 * mebibyte);
   await control[Symbol.asyncDispose]();
-  control = owned.use(Control.open(shell));
+  control = owned.use(await Control.ready(shell));
   rpc = control.client;
   const { grants } = await rpc.call("disks", {});
   assert.ok(grants.some((one) => one.grant === access.grant));

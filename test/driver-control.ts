@@ -2,8 +2,12 @@
 
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
 import { RpcClient, sshSubsystem } from "../src/rpc/index.ts";
 import type { Ssh } from "./driver-ssh.ts";
+
+/** Twice a second. */
+const attemptsMax = 120;
 
 /** A session; it ends when it is disposed. */
 export class Control implements AsyncDisposable {
@@ -13,6 +17,21 @@ export class Control implements AsyncDisposable {
 
   static open(shell: Ssh): Control {
     return new Control(shell.subsystem(sshSubsystem));
+  }
+
+  /** A session with a daemon that may still be starting. */
+  static async ready(shell: Ssh): Promise<Control> {
+    for (let attempt = 1; ; attempt++) {
+      const control = Control.open(shell);
+      try {
+        await control.client.call("describe", {});
+        return control;
+      } catch (error) {
+        await control[Symbol.asyncDispose]();
+        if (attempt === attemptsMax) throw error;
+        await sleep(500);
+      }
+    }
   }
 
   private constructor(child: ChildProcess) {

@@ -12,7 +12,6 @@ import {
   writeKnownBoxes,
 } from "../box/index.ts";
 import { type BoxLook, type Looked, lookAround, Sessions } from "./box-look.ts";
-import { formatLooked } from "./box-table.ts";
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine, progressLine, tell } from "./console.ts";
 import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
@@ -62,22 +61,26 @@ export const ls: Command = {
     }
     const timeoutMs = Number(values.timeout) * 1000;
     return await withOutcome({ isJson, signal }, async () => {
+      progressLine.show("Looking for boxes ...");
       const home = await readHome(homePaths());
       if (forget) return await forgetBoxes(home, positionals);
       const request = { home, places: positionals.map(placeOfAddress), timeoutMs };
       if (watch) return await watchBoxes(request, isJson, signal);
-      progressLine.show("Looking for boxes ...");
       await using sessions = new Sessions();
-      const looked = await lookAround(sessions, { ...request, listenMs, signal });
+      const looking = lookAround(sessions, { ...request, listenMs, signal });
+      const [looked] = await Promise.all([looking, table()]);
       progressLine.clear();
       if (remember) await rememberBoxes(home, request.places, looked);
-      show(looked, isJson);
+      await show(looked, isJson);
       return exitCodes.ok;
     });
   },
 };
 
-function show(looked: Looked, isJson: boolean): void {
+/** What makes tables is loaded while boxes are waited for. */
+const table = () => import("./box-table.ts");
+
+async function show(looked: Looked, isJson: boolean): Promise<void> {
   if (isJson) {
     const boxes = looked.boxes.map(jsonOf);
     const others = looked.foreign.map(({ text, ...rest }) => ({
@@ -87,6 +90,7 @@ function show(looked: Looked, isJson: boolean): void {
     printJson({ event: "result", outcome: "ok", exitCode: exitCodes.ok, boxes, others });
     return;
   }
+  const { formatLooked } = await table();
   for (const line of formatLooked(looked)) printLine(line);
   if (looked.boxes.length > 0) return;
   tell(
@@ -139,6 +143,8 @@ async function watchBoxes(
   let bell = new AbortController();
   await using sessions = new Sessions(() => bell.abort());
   const update = process.stdout.isTTY && !isJson ? createLogUpdate(process.stdout) : null;
+  const { formatLooked } = await table();
+  progressLine.clear();
   let shown = "";
   try {
     while (!signal.aborted) {

@@ -3,7 +3,11 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { findBox, type Home, type HomeOptions, type Place, readHome } from "../box/index.ts";
-import { configDirectory } from "./own-keys.ts";
+
+/** The user's configuration of diskomator: `$XDG_CONFIG_HOME/diskomator`. */
+export function configDirectory(): string {
+  return join(process.env.XDG_CONFIG_HOME || join(homedir(), ".config"), "diskomator");
+}
 
 /** Where they are. */
 export function homePaths(): HomeOptions {

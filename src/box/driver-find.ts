@@ -19,6 +19,8 @@ export interface FindOptions {
 }
 
 const listenDefaultMs = 3000;
+/** A network on which nothing announces itself is listened to for longer: the answer may be slow. */
+const silenceMsMax = 4000;
 /** Whoever has the same name answers within this time after the first. */
 const twinMs = 150;
 
@@ -60,7 +62,10 @@ export async function findBox(name: string, options: FindOptions): Promise<Place
   );
 }
 
-/** Every place where a box is: announced and known, a box that is both once. */
+/**
+ * Every place where a box is: announced and known, a box that is both once. Listens for `listenMs`;
+ * where nothing was heard by then, until something is, at most `silenceMsMax`.
+ */
 export async function findAll(
   options: FindOptions & { readonly onPlace: (place: Place) => void },
 ): Promise<{ readonly places: readonly Place[]; readonly foreign: readonly Sighting[] }> {
@@ -76,9 +81,19 @@ export async function findAll(
     onPlace(place);
   };
   for (const box of knownBoxes) add(placeOfKnown(box));
-  const heard = await listen(options, undefined, (sightings) => {
+  const enough = new AbortController();
+  const listenMs = options.listenMs ?? listenDefaultMs;
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    if (places.size > 0) enough.abort();
+  }, listenMs);
+  const longer = { ...options, listenMs: Math.max(listenMs, silenceMsMax) };
+  const heard = await listen(longer, enough.signal, (sightings) => {
     for (const sighting of sightings.filter(isBox)) add(placeOfSighting(sighting));
+    if (isLate && places.size > 0) setTimeout(() => enough.abort(), twinMs);
   });
+  clearTimeout(timer);
   const addresses = new Set(heard.filter(isBox).flatMap((box) => box.addresses));
   const foreign = heard.filter(
     (one) => one.kind === "discovery" && !one.addresses.some((address) => addresses.has(address)),

@@ -15,6 +15,7 @@ import {
   LastingChannel,
   openSession,
 } from "../box/index.ts";
+import { InitiatorError } from "../initiator/index.ts";
 import { nqnOfUuid } from "../nvme/index.ts";
 import type { DiskView, GrantView } from "../rpc/index.ts";
 import { tell } from "./console.ts";
@@ -75,7 +76,8 @@ export async function openBoxTarget(
     throw new BoxError("unsupported", `The box ${place.name} granted no disk for ${disk.name}.`);
   }
   const where = grantedConnection(held.access, granted, place, session.address, { isEncrypted });
-  const target = stack.use(await openNamespaceTarget(name, where, granted.nsid, signal));
+  const open = () => openNamespaceTarget(name, where, granted.nsid, signal);
+  const target = stack.use(await withPatience(open, signal));
   const writer = grants.find((grant) => grant.mode === "rw" && grant.disks.includes(disk.name));
   const all = stack.move();
   return {
@@ -84,6 +86,26 @@ export async function openBoxTarget(
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
+
+/**
+ * The box starts its daemon for TLS handshakes with the first key that it gives away, and its kernel
+ * hangs up until that listens.
+ */
+async function withPatience<T>(open: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await open();
+    } catch (error) {
+      const cause = error instanceof InitiatorError ? error.cause : undefined;
+      const hasHungUp = cause instanceof Error && "code" in cause && cause.code === "ECONNRESET";
+      if (!hasHungUp || attempt === handshakeAttemptsMax) throw error;
+      await clock.sleep(handshakePauseMs, { signal });
+    }
+  }
+}
+
+const handshakeAttemptsMax = 20;
+const handshakePauseMs = 500;
 
 /** The disk that is meant, and the grants that there are. Labels are looked at only if needed. */
 export async function pickDisk(

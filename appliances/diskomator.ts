@@ -35,6 +35,12 @@ export default defineAppliance({
     "grep",
     "sed",
     "less",
+    // What joins SSH to the daemon's socket; what does TLS handshakes for the kernel, and its keys
+    "netcat-openbsd",
+    "ktls-utils",
+    "keyutils",
+    // What disks say of their own health
+    "smartmontools",
     // What Node.js links against
     "libstdc++6",
   ],
@@ -56,6 +62,9 @@ export default defineAppliance({
   excludeFiles: [
     // All that would open libdb.
     "usr/sbin/arpd",
+    // Disks are asked when somebody wants to know, and what is known of models is not updated.
+    "usr/sbin/{smartd,update-smart-drivedb}",
+    "usr/share/smartmontools/**",
     "usr/lib/*/security/pam_userdb.so",
     // Tables of character sets: everything here speaks UTF-8, which is built in.
     "usr/lib/*/gconv/**",

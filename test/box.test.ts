@@ -101,7 +101,7 @@ test("a disk that grows is seen at its new size", async () => {
   assert.equal(disk.sizeBytes, 2 * diskBytes);
 });
 
-test("the box listens for NVMe/TCP and SSH, and for nothing else", async () => {
+test("the box listens for NVMe/TCP, SSH and multicast DNS, and for nothing else", async () => {
   const sockets = await shell.succeed("ss -Hlntu");
   const doors = sockets
     .trim()
@@ -114,7 +114,7 @@ test("the box listens for NVMe/TCP and SSH, and for nothing else", async () => {
   // Ports 68 and 546 are the DHCP clients'.
   const clients = new Set(["udp 68", "udp 546"]);
   const servers = new Set(doors.filter((door) => !clients.has(door)));
-  assert.deepEqual([...servers].sort(), ["tcp 22", "tcp 4420"], sockets);
+  assert.deepEqual([...servers].sort(), ["tcp 22", "tcp 4420", "tcp 8009", "udp 5353"], sockets);
 });
 
 test("the daemon stays under 80 MiB and does nothing while nothing happens", async (t) => {

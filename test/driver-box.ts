@@ -18,7 +18,7 @@ const loginAttemptsMax = 60;
 export function build(
   name: string,
   outDirectory: string,
-  options: Pick<BuildOptions, "authorizedKeys"> = {},
+  options: Pick<BuildOptions, "authorizedKeys" | "sshHostKey"> = {},
 ): Promise<BuildReport> {
   return buildAppliance({
     ...options,
@@ -59,8 +59,12 @@ export class Exports {
   readonly #port: number;
 
   /** @param box has a card on a `user` network. */
-  static async of(box: Vm, options: Parameters<Vm["forward"]>[1] = {}): Promise<Exports> {
-    return new Exports(await box.forward(4420, options));
+  static async of(
+    box: Vm,
+    options: Parameters<Vm["forward"]>[1] & { readonly servicePort?: number } = {},
+  ): Promise<Exports> {
+    const { servicePort = 4420, ...more } = options;
+    return new Exports(await box.forward(servicePort, more));
   }
 
   private constructor(port: number) {

@@ -1,6 +1,6 @@
 /** The way into a box: SSH with a key that was built into its image. */
 
-import { execFile } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -60,21 +60,30 @@ export class Ssh {
    * @param options for ssh, such as `-oControlPath=none`: a connection of its own.
    */
   async run(command: string, options: readonly string[] = []): Promise<SshOutcome> {
-    const args = [
-      ...["-F", "none", "-i", this.#key.privatePath, "-p", String(this.#port)],
-      ...options,
-      ...["-oBatchMode=yes", "-oIdentitiesOnly=yes", "-oIdentityAgent=none", "-oLogLevel=ERROR"],
-      ...["-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null"],
-      ...["-oControlMaster=auto", "-oControlPersist=yes"],
-      ...[`-oControlPath=${this.#key.privatePath}-%p`],
-      ...["root@127.0.0.1", command],
-    ];
+    const args = [...this.#arguments(options), "root@127.0.0.1", command];
     try {
       return { code: 0, ...(await runFile("ssh", args, { timeout: commandTimeoutMs })) };
     } catch (error) {
       if (isOutcome(error)) return error;
       throw error;
     }
+  }
+
+  /** Starts a subsystem, whose channel is the process's standard input and output. */
+  subsystem(name: string): ChildProcess {
+    const args = [...this.#arguments([]), "-s", "root@127.0.0.1", name];
+    return spawn("ssh", args, { stdio: ["pipe", "pipe", "inherit"] });
+  }
+
+  #arguments(options: readonly string[]): string[] {
+    return [
+      ...["-F", "none", "-i", this.#key.privatePath, "-p", String(this.#port)],
+      ...options,
+      ...["-oBatchMode=yes", "-oIdentitiesOnly=yes", "-oIdentityAgent=none", "-oLogLevel=ERROR"],
+      ...["-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null"],
+      ...["-oControlMaster=auto", "-oControlPersist=yes"],
+      ...[`-oControlPath=${this.#key.privatePath}-%p`],
+    ];
   }
 
   /** Runs a command that must succeed; returns its standard output. */

@@ -15,9 +15,23 @@ test("parseConfig lets the command line win over the file", () => {
       export: "listed",
       devices: ["sda", "/dev/disk/by-id/x"],
       nqnBase: "nqn.2026-11.org.example",
+      access: "open",
+      readOnly: false,
     },
     problems: [],
   });
+});
+
+test("parseConfig takes who may come, and whether anything may be written", () => {
+  const ask = (json: string | null, line: string) => {
+    const { config, problems } = parseConfig(json, line);
+    assert.deepEqual(problems, []);
+    return [config.access, config.readOnly];
+  };
+  assert.deepEqual(ask(`{"access":"paired","read-only":true}`, ""), ["paired", true]);
+  assert.deepEqual(ask(`{"access":"paired"}`, "diskomator.access=local"), ["local", false]);
+  assert.deepEqual(ask(null, "diskomator.read-only diskomator.access=open"), ["open", true]);
+  assert.deepEqual(ask(`{"read-only":true}`, "diskomator.read-only=no"), ["open", false]);
 });
 
 const wrong: [name: string, json: string | null, line: string, problem: RegExp][] = [
@@ -27,9 +41,11 @@ const wrong: [name: string, json: string | null, line: string, problem: RegExp][
   ["unknown word", null, "diskomator.frobnicate", /Unknown setting "frobnicate"/],
   ["wrong choice", `{"export":"some"}`, "", /"export" is "some"; wanted: "all" or/],
   ["wrong list", `{"devices":"sda"}`, "", /"devices" is "sda"; wanted: a list/],
+  ["an unknown mode", null, "diskomator.access=closed", /"access" is "closed"; wanted: "paired"/],
+  ["neither yes nor no", `{"read-only":1}`, "", /"read-only" is 1; wanted: "yes" or "no"/],
   ["wrong NQN", null, "diskomator.nqnBase=foo", /"nqnBase" is "foo"/],
   ["a choice without its list", `{"export":"listed"}`, "", /no disk is exported/],
-  ["a long NQN", null, `diskomator.nqnBase=nqn.2026-11.${"a".repeat(200)}`, /120 bytes/],
+  ["a long NQN", null, `diskomator.nqnBase=nqn.2026-11.${"a".repeat(200)}`, /80 bytes/],
 ];
 
 for (const [name, json, line, problem] of wrong) {

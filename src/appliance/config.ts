@@ -4,6 +4,8 @@
  * that cannot be reached because of a typing error would help nobody.
  */
 
+import type { AccessMode } from "../rpc/index.ts";
+
 /** Which disks to export. */
 type ExportChoice = "all" | "listed" | "all-and-boot-medium";
 
@@ -15,6 +17,10 @@ export interface Config {
   readonly devices: readonly string[];
   /** What every NQN begins with: `nqn.2026-11.io.diskomator`. */
   readonly nqnBase: string;
+  /** Who may come: see SECURITY.md. */
+  readonly access: AccessMode;
+  /** No disk is opened for writing, whoever asks. */
+  readonly readOnly: boolean;
 }
 
 /** A configuration together with what was wrong in its sources. */
@@ -29,11 +35,22 @@ export const defaultConfig: Config = {
   export: "all",
   devices: [],
   nqnBase: "nqn.2026-11.io.diskomator",
+  access: "open",
+  readOnly: false,
 };
 
 const choices: readonly ExportChoice[] = ["all", "listed", "all-and-boot-medium"];
-/** Room for `:BOX:DISK` within the 223 bytes of an NQN. */
-const nqnBaseLengthMax = 120;
+const modes: readonly AccessMode[] = ["paired", "open", "local"];
+const flags: ReadonlyMap<unknown, boolean> = new Map<unknown, boolean>([
+  [true, true],
+  [false, false],
+  // As on a kernel command line: the bare word means yes.
+  ["", true],
+  ["yes", true],
+  ["no", false],
+]);
+/** Room for `:BOX:DISK:h-HOST` within an NQN that fits in an identity of TLS. */
+const nqnBaseLengthMax = 80;
 const nqnBasePattern = /^nqn\.\d{4}-(?:0[1-9]|1[0-2])\.[A-Za-z0-9.-]+(?::[A-Za-z0-9._:-]+)?$/;
 const commandLinePrefix = "diskomator.";
 
@@ -105,8 +122,18 @@ function readEntry(key: string, value: unknown): Partial<Config> | string {
         nqnBasePattern.test(value)
         ? { nqnBase: value }
         : wrong(key, value, `nqn.YYYY-MM.REVERSED.DOMAIN, ${nqnBaseLengthMax} bytes at most`);
-    default:
-      return `Unknown setting ${JSON.stringify(key)}: known are export, devices, nqnBase.`;
+    case "access": {
+      const mode = modes.find((known) => known === value);
+      return mode === undefined ? wrong(key, value, oneOf(modes)) : { access: mode };
+    }
+    case "read-only": {
+      const flag = flags.get(value);
+      return flag === undefined ? wrong(key, value, `"yes" or "no"`) : { readOnly: flag };
+    }
+    default: {
+      const known = "export, devices, nqnBase, access, read-only";
+      return `Unknown setting ${JSON.stringify(key)}: known are ${known}.`;
+    }
   }
 }
 

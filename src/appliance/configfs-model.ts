@@ -28,12 +28,14 @@ const stringLengthMax: ReadonlyMap<string, number> = new Map([
   ["attr_model", 40],
   ["attr_firmware", 8],
 ]);
+const hostAttributes = ["dhchap_key", "dhchap_ctrl_key", "dhchap_hash", "dhchap_dhgroup"];
 const portAttributes = ["addr_trtype", "addr_adrfam", "addr_traddr", "addr_trsvcid"];
 
 /** The model; its fields may be set to make any starting point. */
 export class ConfigfsModel implements ConfigfsCalls {
   readonly subsystems = new Map<string, ModelSubsystem>();
   readonly ports = new Map<number, ModelPort>();
+  readonly hosts = new Map<string, Map<string, string>>();
   /** Device paths that open; null lets all open. */
   openable: ReadonlySet<string> | null = null;
   /** Ports that cannot listen. */
@@ -51,8 +53,19 @@ export class ConfigfsModel implements ConfigfsCalls {
           addr_adrfam: attributes.get("addr_adrfam") ?? "",
           addr_traddr: attributes.get("addr_traddr") ?? "",
           addr_trsvcid: attributes.get("addr_trsvcid") ?? "",
+          addr_tsas: attributes.get("addr_tsas") ?? "none",
+          addr_treq: attributes.get("addr_treq") ?? "not specified",
         },
         links: [...links],
+      })),
+      hosts: [...this.hosts].map(([nqn, attributes]) => ({
+        nqn,
+        attributes: {
+          dhchap_key: attributes.get("dhchap_key") ?? "",
+          dhchap_ctrl_key: attributes.get("dhchap_ctrl_key") ?? "",
+          dhchap_hash: attributes.get("dhchap_hash") ?? "hmac(sha256)",
+          dhchap_dhgroup: attributes.get("dhchap_dhgroup") ?? "null",
+        },
       })),
       subsystems: [...this.subsystems].map(([nqn, { attributes, hosts, namespaces }]) => ({
         nqn,
@@ -82,6 +95,9 @@ export class ConfigfsModel implements ConfigfsCalls {
     if (kind === "ports" && inner === undefined) {
       refuse(this.ports.has(Number(name)), "EEXIST");
       this.ports.set(Number(name), { attributes: new Map(), links: new Set() });
+    } else if (kind === "hosts") {
+      refuse(this.hosts.has(name!), "EEXIST");
+      this.hosts.set(name!, new Map());
     } else if (kind === "subsystems" && inner === undefined) {
       refuse(this.subsystems.has(name!), "EEXIST");
       this.subsystems.set(name!, {
@@ -103,6 +119,10 @@ export class ConfigfsModel implements ConfigfsCalls {
     if (kind === "ports") {
       refuse(this.#port(name).links.size > 0, "ENOTEMPTY");
       this.ports.delete(Number(name));
+    } else if (kind === "hosts") {
+      const isLinked = [...this.subsystems.values()].some(({ hosts }) => hosts.has(name!));
+      refuse(isLinked, "EBUSY");
+      refuse(!this.hosts.delete(name!), "ENOENT");
     } else if (inner === undefined) {
       const subsystem = this.#subsystem(name);
       refuse(subsystem.namespaces.size + subsystem.hosts.size > 0, "ENOTEMPTY");
@@ -122,7 +142,15 @@ export class ConfigfsModel implements ConfigfsCalls {
     if (kind === "ports") {
       const port = this.#port(name);
       refuse(port.links.size > 0, "EACCES");
+      const isSecure = port.attributes.get("addr_tsas") === "tls1.3";
+      refuse(attribute === "addr_treq" && !isSecure && value !== "not specified", "EINVAL");
       port.attributes.set(attribute!, value);
+    } else if (kind === "hosts") {
+      const host = this.hosts.get(name!);
+      refuse(host === undefined, "ENOENT");
+      refuse(!hostAttributes.includes(attribute!), "ENOENT");
+      refuse(attribute!.endsWith("key") && !value.startsWith("DHHC-1:"), "EINVAL");
+      host!.set(attribute!, value);
     } else if (attribute === "namespaces") {
       const namespace = this.#subsystem(name).namespaces.get(Number(nsid));
       refuse(namespace === undefined, "ENOENT");
@@ -140,8 +168,16 @@ export class ConfigfsModel implements ConfigfsCalls {
 
   async link(path: string, target: string): Promise<void> {
     this.#count();
-    const port = this.#port(path.split("/")[1]);
     const nqn = target.split("/")[1]!;
+    if (path.startsWith("subsystems/")) {
+      const { attributes, hosts } = this.#subsystem(path.split("/")[1]);
+      refuse(!this.hosts.has(nqn), "ENOENT");
+      refuse(attributes.get("attr_allow_any_host") === "1", "EINVAL");
+      refuse(hosts.has(nqn), "EEXIST");
+      hosts.add(nqn);
+      return;
+    }
+    const port = this.#port(path.split("/")[1]);
     this.#subsystem(nqn);
     refuse(port.links.has(nqn), "EEXIST");
     const complete = portAttributes.every((name) => port.attributes.has(name));

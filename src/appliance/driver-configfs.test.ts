@@ -24,6 +24,12 @@ async function withTree(scenario: (directory: string) => Promise<void>): Promise
     "ports/1/addr_adrfam": "ipv4\n",
     "ports/1/addr_traddr": "0.0.0.0\n",
     "ports/1/addr_trsvcid": "4420\n",
+    "ports/1/addr_tsas": "tls1.3\n",
+    "ports/1/addr_treq": "not required\n",
+    "hosts/nqn.2026-11.org.example:host/dhchap_key": "DHHC-1:01:x:\n",
+    "hosts/nqn.2026-11.org.example:host/dhchap_ctrl_key": "(null)\n",
+    "hosts/nqn.2026-11.org.example:host/dhchap_hash": "hmac(sha256)\n",
+    "hosts/nqn.2026-11.org.example:host/dhchap_dhgroup": "ffdhe2048\n",
   };
   try {
     for (const [path, text] of Object.entries(files)) {
@@ -48,8 +54,21 @@ test("readFound gives what is there, without the kernel's padding", () =>
             addr_adrfam: "ipv4",
             addr_traddr: "0.0.0.0",
             addr_trsvcid: "4420",
+            addr_tsas: "tls1.3",
+            addr_treq: "not required",
           },
           links: [],
+        },
+      ],
+      hosts: [
+        {
+          nqn: "nqn.2026-11.org.example:host",
+          attributes: {
+            dhchap_key: "DHHC-1:01:x:",
+            dhchap_ctrl_key: "(null)",
+            dhchap_hash: "hmac(sha256)",
+            dhchap_dhgroup: "ffdhe2048",
+          },
         },
       ],
       subsystems: [
@@ -71,7 +90,7 @@ test("readFound gives what is there, without the kernel's padding", () =>
   }));
 
 test("readFound gives nothing where there is no target", () => {
-  assert.deepEqual(readFound("/nonexistent"), { ports: [], subsystems: [] });
+  assert.deepEqual(readFound("/nonexistent"), { ports: [], hosts: [], subsystems: [] });
 });
 
 test("configfsCalls link by an absolute path, and refreshFound sees it", () =>

@@ -7,7 +7,7 @@ import { constants, readdirSync, readFileSync } from "node:fs";
 import { mkdir, rmdir, symlink, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ConfigfsCalls } from "./apply.ts";
-import type { Found, FoundNamespace, FoundPort, FoundSubsystem } from "./nvmet.ts";
+import type { Found, FoundHost, FoundNamespace, FoundPort, FoundSubsystem } from "./nvmet.ts";
 
 /** Where nvmet's configfs lies below the root. */
 export function nvmetDirectory(root: string): string {
@@ -31,6 +31,7 @@ export function configfsCalls(directory: string): ConfigfsCalls {
 export function readFound(directory: string): Found {
   return {
     ports: readPorts(directory),
+    hosts: readHosts(directory),
     subsystems: names(join(directory, "subsystems")).map((nqn) => readSubsystem(directory, nqn)),
   };
 }
@@ -41,6 +42,7 @@ export function refreshFound(directory: string, found: Found, nqns: ReadonlySet<
   const known = new Map(found.subsystems.map((subsystem) => [subsystem.nqn, subsystem]));
   return {
     ports: readPorts(directory),
+    hosts: readHosts(directory),
     subsystems: present.map((nqn) => {
       const before = known.get(nqn);
       return before === undefined || nqns.has(nqn) ? readSubsystem(directory, nqn) : before;
@@ -53,6 +55,8 @@ function readPorts(directory: string): FoundPort[] {
     .filter((name) => /^\d+$/.test(name))
     .map((name) => {
       const path = join(directory, "ports", name);
+      const addr_tsas = text(join(path, "addr_tsas"));
+      const addr_treq = text(join(path, "addr_treq"));
       return {
         id: Number(name),
         attributes: {
@@ -60,10 +64,27 @@ function readPorts(directory: string): FoundPort[] {
           addr_adrfam: text(join(path, "addr_adrfam")),
           addr_traddr: text(join(path, "addr_traddr")),
           addr_trsvcid: text(join(path, "addr_trsvcid")),
+          ...(addr_tsas === "" ? {} : { addr_tsas }),
+          ...(addr_treq === "" ? {} : { addr_treq }),
         },
         links: names(join(path, "subsystems")),
       };
     });
+}
+
+function readHosts(directory: string): FoundHost[] {
+  return names(join(directory, "hosts")).map((nqn) => {
+    const path = join(directory, "hosts", nqn);
+    return {
+      nqn,
+      attributes: {
+        dhchap_key: text(join(path, "dhchap_key")),
+        dhchap_ctrl_key: text(join(path, "dhchap_ctrl_key")),
+        dhchap_hash: text(join(path, "dhchap_hash")),
+        dhchap_dhgroup: text(join(path, "dhchap_dhgroup")),
+      },
+    };
+  });
 }
 
 function readSubsystem(directory: string, nqn: string): FoundSubsystem {

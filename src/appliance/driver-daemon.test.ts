@@ -7,6 +7,9 @@ import { ConfigfsModel } from "./configfs-model.ts";
 import { Daemon } from "./driver-daemon.ts";
 import type { BlockFacts } from "./facts.ts";
 import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
+import { grantNqn } from "./grant-exports.ts";
+import { keyMaker } from "./grant-keys.ts";
+import { Grants } from "./grants.ts";
 import { boxPorts } from "./nvmet.ts";
 import type { State } from "./state.ts";
 import { rememberExports } from "./state.ts";
@@ -18,6 +21,8 @@ class Machine implements World {
   readonly states: State[] = [];
   readonly logged: string[] = [];
   locked: readonly string[] = [];
+  clockMs = 5000;
+  saved = 0;
   prepared: Error | null = null;
   readonly target;
 
@@ -44,6 +49,14 @@ class Machine implements World {
   readFacts(name: string): BlockFacts | null {
     return this.disks.get(name) ?? null;
   }
+  readonly softTarget = {
+    settle: async () => new Map<string, string>(),
+    served: new Set<string>(),
+  };
+  async setTlsKeys(): Promise<void> {}
+  saveGrants(): void {
+    this.saved += 1;
+  }
   publish(state: State): void {
     this.states.push(state);
   }
@@ -55,7 +68,7 @@ class Machine implements World {
     return ["nvmet: said something"];
   }
   monotonicMs(): number {
-    return 5000;
+    return this.clockMs;
   }
   now(): Date {
     return new Date("2026-11-23T09:00:00Z");
@@ -75,7 +88,11 @@ const setup: DaemonSetup = {
   version: "0",
   box: "1a2b3c4d",
   configuration: { config: defaultConfig, problems: [] },
-  ports: boxPorts({ ipv6: true }),
+  name: { short: "lunch-feta", full: "lunch-feta-olive" },
+  tls: false,
+  grants: new Grants(),
+  choices: { withdrawn: new Set(), offered: new Set() },
+  ports: boxPorts({ ipv6: true, tls: false }),
   bootClues: { partitionUuid: "5f0c1b4e-9d6f-4f51-8f7c-0a1b2c3d4e5f", firmwarePath: null },
   hasEfiVariables: true,
   bootMemory: emptyBootMemory,
@@ -140,7 +157,7 @@ test("Daemon removes a disk that is pulled out and leaves the others alone", asy
     await announce(daemon, virtioFacts, "remove");
     assert.deepEqual(machine.shown, { nvme0n1: "exported" });
     assert.equal(machine.model.subsystems.size, 1);
-    assert.equal(machine.model.calls - calls, 5, "disable, two rmdir, two unlink");
+    assert.equal(machine.model.calls - calls, 7, "disable, two rmdir, four unlink");
     assert.deepEqual(machine.locked, ["nvme0n1"]);
   });
 });
@@ -234,13 +251,50 @@ test("Daemon tries a port again that could not listen", async (t) => {
   });
 });
 
+test("Daemon lets a granted host in, and ends it alone when its time is up", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const machine = new Machine([nvmeFacts]);
+  const grants = new Grants();
+  const keys = keyMaker((length) => new Uint8Array(length));
+  const config = { ...defaultConfig, access: "paired" } as const;
+  const change = { grants, configuration: { config, problems: [] } };
+  const scenario = async (daemon: Daemon): Promise<void> => {
+    const [row] = machine.states.at(-1)!.disks;
+    assert.ok(row?.state.kind === "exported");
+    const { nqn } = row.state;
+    const date = machine.now();
+    const wish = { mode: "rw", purpose: "", overlayBytes: null, nqns: [nqn] } as const;
+    for (const [hostnqn, seconds] of [["nqn.a", 60] as const, ["nqn.b", null] as const]) {
+      const now = { monotonicMs: machine.monotonicMs(), date };
+      grants.add({ ...wish, hostnqn, seconds }, now, keys);
+    }
+    await daemon.settle();
+    const served = ["nqn.a", "nqn.b"].map((host) => grantNqn(nqn, host));
+    assert.deepEqual([...daemon.reach.served], [nqn, ...served]);
+    assert.deepEqual(
+      machine.states.at(-1)?.grants.map(({ id, disks }) => [id, disks]),
+      [
+        ["g1", ["nvme0n1"]],
+        ["g2", ["nvme0n1"]],
+      ],
+    );
+    machine.clockMs += 60_000;
+    t.mock.timers.tick(60_000);
+    await daemon.idle();
+    assert.deepEqual([...daemon.reach.served], [nqn, served[1]]);
+    assert.ok(machine.logged.includes("expired"));
+    assert.equal(machine.saved, 2, "after granting, and after the end");
+  };
+  await withDaemon(machine, scenario, change);
+});
+
 test("Daemon takes everything down when it is stopped for good", async () => {
   const machine = new Machine([nvmeFacts, virtioFacts]);
   const daemon = new Daemon(setup, machine);
   daemon.rescan();
   await daemon.idle();
   await daemon.stop(true);
-  assert.deepEqual(machine.model.read(), { ports: [], subsystems: [] });
+  assert.deepEqual(machine.model.read(), { ports: [], hosts: [], subsystems: [] });
   assert.deepEqual(machine.locked, []);
 });
 

@@ -5,7 +5,9 @@
  */
 import { applyPlan, type GroupResult } from "./apply.ts";
 import type { BootMemory } from "./boot-medium.ts";
+import { GrantClock } from "./driver-grant-clock.ts";
 import type { BlockFacts } from "./facts.ts";
+import { type WantedAccess, wantedAccess } from "./grant-exports.ts";
 import { nqnPrefix } from "./identity.ts";
 import type { Address } from "./network.ts";
 import { type Found, servicePort, type Wanted } from "./nvmet.ts";
@@ -15,6 +17,7 @@ import {
   describeFailure,
   heldNames,
   reportDisks,
+  reportGrants,
   servedNqns,
 } from "./report.ts";
 import { Retries } from "./retries.ts";
@@ -31,6 +34,8 @@ const bootMediumWaitMs = 60_000;
 const targetRetryMs = 5000;
 /** A change of configfs that takes longer is told on the screen. */
 const slowChangeMs = 5000;
+
+const nothingWanted = { exports: [], hosts: [] };
 
 /** Exports disks until it is stopped. */
 export class Daemon {
@@ -62,10 +67,14 @@ export class Daemon {
   #running: Promise<void> | null = null;
   #stopped = false;
   #isTryingAgain = false;
+  #softFailures: ReadonlyMap<string, string> = new Map();
+  #notice: string | null = null;
+  readonly #grantClock: GrantClock;
 
   constructor(setup: DaemonSetup, world: World) {
     this.#setup = setup;
     this.#world = world;
+    this.#grantClock = new GrantClock(setup.grants, world, () => this.#wake());
     this.#bootMemory = setup.bootMemory;
     this.#exports = new Map(setup.exports);
     const now = world.now().getTime();
@@ -92,6 +101,29 @@ export class Daemon {
     }
   }
 
+  /** Makes what has been granted, revoked or chosen hold; resolves once it does. */
+  async settle(): Promise<void> {
+    this.#wake();
+    await this.idle();
+  }
+
+  /** The newest state; null before the first. */
+  get state(): State | null {
+    return this.#rows === null ? null : this.#describe(this.#rows);
+  }
+
+  /** NQNs that hosts can reach now, and why others that are wanted cannot be. */
+  get reach(): { readonly served: ReadonlySet<string>; readonly failures: readonly string[] } {
+    return {
+      served: this.#served(),
+      failures: [
+        ...this.#remarks,
+        ...this.#softFailures.values(),
+        ...this.#retries.errors().values(),
+      ],
+    };
+  }
+
   setAddresses(addresses: readonly Address[]): void {
     this.#addresses = addresses;
     this.#report();
@@ -110,6 +142,12 @@ export class Daemon {
     this.#report();
   }
 
+  /** Shows a sentence before all else, or takes it away. */
+  setNotice(text: string | null): void {
+    this.#notice = text;
+    this.#report();
+  }
+
   /** Resolves when nothing is under way. */
   async idle(): Promise<void> {
     while (this.#running !== null) {
@@ -120,6 +158,7 @@ export class Daemon {
   /** Ends the work; with `teardown` nothing of ours stays in the kernel. */
   async stop(teardown: boolean): Promise<void> {
     this.#stopped = true;
+    this.#grantClock.stop();
     for (const timer of [...this.#timers, ...this.#partitionTimers.values()]) {
       clearTimeout(timer);
     }
@@ -128,7 +167,8 @@ export class Daemon {
       return;
     }
     const { target } = this.#world;
-    const plan = planTeardown(target.read(), this.#wanted([]));
+    await this.#world.softTarget.settle([]);
+    const plan = planTeardown(target.read(), this.#wanted(nothingWanted));
     for (const result of await applyPlan(target.calls, plan)) {
       this.#logResult(result);
     }
@@ -148,6 +188,7 @@ export class Daemon {
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#roundWanted && !this.#stopped) {
       this.#roundWanted = false;
+      this.#grantClock.tick();
       this.#look();
       this.#judge();
       if (await this.#prepare()) {
@@ -210,6 +251,7 @@ export class Daemon {
       held: this.#found === null ? new Map() : heldNames(this.#found),
       exports: this.#exports,
       blocked: this.#retries.blocked(),
+      choices: this.#setup.choices,
     });
     if (JSON.stringify(this.#stock.bootMemory) !== JSON.stringify(this.#bootMemory)) {
       this.#bootMemory = this.#stock.bootMemory;
@@ -246,7 +288,10 @@ export class Daemon {
 
   async #reconcile(): Promise<void> {
     const { target } = this.#world;
-    const plan = planExports(this.#wanted(this.#stock!.wanted), this.#found!);
+    const { access } = this.#setup.configuration.config;
+    const wanted = wantedAccess(this.#stock!.offers, this.#setup.grants, access, this.#exports);
+    await this.#setTlsKeys(wanted);
+    const plan = planExports(this.#wanted(wanted), this.#found!);
     this.#remarks = plan.remarks;
     if (plan.groups.length > 0) {
       const slow = setTimeout(() => {
@@ -256,11 +301,12 @@ export class Daemon {
       clearTimeout(slow);
       this.setProblem("slow", null);
       this.#found = target.refresh(this.#found!, new Set(plan.groups.map((one) => one.subject)));
-      this.#learn(results);
+      this.#learn(results, wanted);
       const partial = results.filter(({ intent, failure }) => intent !== "export" && failure);
       this.#remarks = [...this.#remarks, ...partial.map(describeFailure)];
       if (partial.length > 0) this.#tryAgain();
     }
+    this.#softFailures = await this.#world.softTarget.settle(wanted.soft);
     this.#adopt();
     const locked = this.#stock!.disks.filter(({ verdict }) => verdict.kind === "export");
     const pairs = locked.map(({ disk }) => [disk.name, disk.diskSequence] as const);
@@ -268,17 +314,25 @@ export class Daemon {
     this.#world.lockDisks(new Map(pairs.filter(([name]) => !blocked.has(name))));
   }
 
+  async #setTlsKeys({ tlsKeys }: WantedAccess): Promise<void> {
+    if (!this.#setup.tls) return;
+    try {
+      await this.#world.setTlsKeys(tlsKeys);
+      this.setProblem("tls", null);
+    } catch (error) {
+      this.setProblem("tls", error instanceof Error ? error.message : String(error));
+    }
+  }
+
   /** Notes which exports failed, and which namespaces were opened or measured anew. */
-  #learn(results: readonly GroupResult[]): void {
+  #learn(results: readonly GroupResult[], { exports }: WantedAccess): void {
     for (const result of results) {
-      const judged = this.#stock!.disks.find(
-        ({ verdict }) => verdict.kind === "export" && verdict.names.nqn === result.subject,
-      );
-      if (judged === undefined || result.intent === "remove") {
+      const wanted = exports.find(({ nqn }) => nqn === result.subject);
+      const judged = this.#stock!.disks.find(({ disk }) => disk.name === wanted?.disk);
+      if (wanted === undefined || judged === undefined || result.intent === "remove") {
         this.#exports.delete(result.subject);
       } else if (result.intent === "export") {
-        const wanted = this.#stock!.wanted.find(({ nqn }) => nqn === result.subject);
-        const resized = wanted?.resize === true && !wanted.reopen;
+        const resized = wanted.resize && !wanted.reopen;
         const known = this.#exports.get(result.subject);
         this.#exports.delete(result.subject);
         const { name, diskSequence, sizeBytes } = judged.disk;
@@ -298,13 +352,16 @@ export class Daemon {
 
   /** What an earlier run left in the kernel and needed no step is ours from now on. */
   #adopt(): void {
-    const served = servedNqns(this.#found!);
+    const served = this.#served();
     for (const { disk, verdict } of this.#stock!.disks) {
       if (verdict.kind === "export" && served.has(verdict.names.nqn)) {
         this.#retries.clear(disk.name);
         if (!this.#exports.has(verdict.names.nqn)) {
+          const { nqn } = verdict.names;
           const { name, diskSequence, sizeBytes } = disk;
-          this.#remember(verdict.names.nqn, name, diskSequence, sizeBytes, null);
+          // The project's own target begins anew with each daemon: there is nothing to adopt.
+          const tookMs = this.#world.softTarget.served.has(nqn) ? this.#took(name) : null;
+          this.#remember(nqn, name, diskSequence, sizeBytes, tookMs);
         }
       }
     }
@@ -319,7 +376,14 @@ export class Daemon {
   ): void {
     const since = this.#world.now().toISOString();
     this.#exports.set(nqn, { name, diskSequence, sizeBytes, since, tookMs });
-    this.#world.log(tookMs === null ? "adopted" : "exported", { disk: name, nqn, tookMs });
+    const readOnly = this.#world.softTarget.served.has(nqn) ? "yes" : "no";
+    const event = tookMs === null ? "adopted" : "exported";
+    this.#world.log(event, { disk: name, nqn, tookMs, readOnly });
+  }
+
+  #served(): ReadonlySet<string> {
+    const kernel = this.#found === null ? [] : servedNqns(this.#found);
+    return new Set([...kernel, ...this.#world.softTarget.served]);
   }
 
   #took(name: string): number {
@@ -365,14 +429,18 @@ export class Daemon {
     }
   }
 
-  #wanted(exports: Wanted["exports"]): Wanted {
+  #wanted({ exports, hosts }: Pick<WantedAccess, "exports" | "hosts">): Wanted {
     const { configuration, box, ports } = this.#setup;
-    return { ports, exports, nqnPrefix: nqnPrefix(configuration.config.nqnBase, box) };
+    return { ports, exports, hosts, nqnPrefix: nqnPrefix(configuration.config.nqnBase, box) };
   }
 
   #listRows(): readonly DiskRow[] {
-    const served = this.#found === null ? new Set<string>() : servedNqns(this.#found);
-    return reportDisks(this.#stock!.disks, served, this.#exports, this.#retries.errors());
+    const errors = new Map(this.#retries.errors());
+    for (const { disk, verdict } of this.#stock!.disks) {
+      const failure = verdict.kind === "export" && this.#softFailures.get(verdict.names.nqn);
+      if (failure) errors.set(disk.name, failure);
+    }
+    return reportDisks(this.#stock!.disks, this.#served(), this.#exports, errors);
   }
 
   /** Publishes the state if it says anything new. */
@@ -381,13 +449,28 @@ export class Daemon {
     if (disks === null || this.#stopped) {
       return;
     }
-    const { version, box, bootClues, hasEfiVariables, configuration } = this.#setup;
+    const state = this.#describe(disks);
+    const text = JSON.stringify(state);
+    if (text !== this.#published) {
+      this.#published = text;
+      this.#world.publish(state);
+    }
+  }
+
+  #describe(disks: readonly DiskRow[]): State {
+    const { version, box, name, bootClues, hasEfiVariables, configuration, grants } = this.#setup;
+    const { access, readOnly } = configuration.config;
     const failing = disks.some(({ state }) => state.kind === "failing");
-    const state: State = {
+    return {
       format: 1,
       box,
+      name: name.short,
+      fullName: name.full,
       version,
-      access: "open",
+      access,
+      readOnly,
+      notice: this.#notice,
+      grants: reportGrants(grants.list, disks),
       servicePort,
       addresses: this.#addresses,
       disks,
@@ -397,10 +480,5 @@ export class Daemon {
       startedAt: this.#startedAt,
       bootedAt: this.#bootedAt,
     };
-    const text = JSON.stringify(state);
-    if (text !== this.#published) {
-      this.#published = text;
-      this.#world.publish(state);
-    }
   }
 }

@@ -67,18 +67,18 @@ export class JsonDirectory {
    * Writes after all earlier writes have ended.
    * @throws ApplianceError `state` when the directory takes no file
    */
-  write(name: string, value: unknown): Promise<void> {
+  write(name: string, value: unknown, mode = 0o644): Promise<void> {
     const text = `${JSON.stringify(value, null, 1)}\n`;
-    const done = this.#last.then(() => this.#replace(name, text));
+    const done = this.#last.then(() => this.#replace(name, text, mode));
     this.#last = done.catch(() => {});
     return done;
   }
 
-  async #replace(name: string, text: string): Promise<void> {
+  async #replace(name: string, text: string, mode: number): Promise<void> {
     const path = join(this.#path, name);
     try {
       await mkdir(this.#path, { recursive: true });
-      await writeFile(`${path}.new`, text);
+      await writeFile(`${path}.new`, text, { mode });
       await rename(`${path}.new`, path);
     } catch (error) {
       const message = `Cannot write ${path}; the next start will not know what this one did.`;

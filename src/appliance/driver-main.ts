@@ -2,10 +2,12 @@
  * The program of the box: joins the daemon to the machine. `--list-devices` prints what would be
  * exported and ends; `--root DIRECTORY` takes /sys, /run, /dev, /proc and /etc from elsewhere.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { parseBootMemory } from "./boot-medium.ts";
 import { type ParsedConfig, parseConfig } from "./config.ts";
+import { Announcer } from "./driver-announce.ts";
 import { configfsCalls, nvmetDirectory, readFound, refreshFound } from "./driver-configfs.ts";
 import { Daemon } from "./driver-daemon.ts";
 import {
@@ -15,17 +17,23 @@ import {
   readBootClues,
   readOptional,
 } from "./driver-files.ts";
-import { KernelLog } from "./driver-kernel-log.ts";
+import { KernelLog, watchRefusals } from "./driver-kernel-log.ts";
+import type { Keyboard } from "./driver-keyboard.ts";
+import { TlsKeyring } from "./driver-keyring.ts";
 import { DiskLocks } from "./driver-lock.ts";
 import { watchAddresses } from "./driver-network.ts";
+import type { OwnerSetup } from "./driver-owner.ts";
+import { SoftTarget } from "./driver-soft-target.ts";
 import { listBlockDevices, readBlockFacts } from "./driver-sysfs.ts";
 import { askStopReason, Notifier } from "./driver-systemd.ts";
 import { mountEfiVariables, prepareTarget } from "./driver-target.ts";
 import { Terminals } from "./driver-terminal.ts";
 import { watchBlockDevices } from "./driver-udev.ts";
-import { boxId, isLasting } from "./identity.ts";
+import { EventList } from "./events.ts";
+import { type GrantMemory, Grants } from "./grants.ts";
+import { boxId, boxName, isLasting } from "./identity.ts";
 import { formatLogLine, type Log } from "./log.ts";
-import { boxPorts } from "./nvmet.ts";
+import { boxPorts, readOnlyPort } from "./nvmet.ts";
 import { formatSize } from "./screen.ts";
 import { rememberExports, type State } from "./state.ts";
 import { takeStock } from "./stock.ts";
@@ -33,27 +41,45 @@ import type { DaemonSetup, World } from "./world.ts";
 
 const bootMemoryFile = "boot-medium.json";
 const stateFile = "state.json";
+const grantsFile = "grants.json";
 const runDirectory = "run/diskomator";
+
+const events = new EventList();
 
 const log: Log = (event, fields) => {
   process.stdout.write(`${formatLogLine(event, fields)}\n`);
+  events.add(event, fields, new Date());
 };
 
-function readSetup(root: string): DaemonSetup {
+async function readSetup(root: string): Promise<OwnerSetup> {
   const release = readOptional(root, "etc/os-release") ?? "";
   const machineId = readOptional(root, "etc/machine-id")?.trim() ?? "";
   const bootId = readOptional(root, "proc/sys/kernel/random/boot_id") ?? "";
   const configuration = readConfiguration(root, machineId);
+  // An open box takes everybody as they come; tlshd is what does the kernel's handshakes.
+  const tls = configuration.config.access !== "open" && existsSync(join(root, "usr/sbin/tlshd"));
   return {
     version: /^IMAGE_VERSION="?([^"\n]*)/m.exec(release)?.[1] ?? "development",
     box: boxId(machineId || bootId),
+    name: boxName(machineId || bootId),
     configuration,
-    ports: boxPorts({ ipv6: hasIpv6(root) }),
+    tls,
+    grants: new Grants(await readGrants(root)),
+    choices: { withdrawn: new Set(), offered: new Set() },
+    ports: boxPorts({ ipv6: hasIpv6(root), tls }),
     bootClues: readBootClues(root),
     hasEfiVariables: hasEfiVariables(root),
     bootMemory: parseBootMemory(readOptional(root, join(runDirectory, bootMemoryFile)) ?? ""),
     exports: rememberExports(readOptional(root, join(runDirectory, stateFile)) ?? ""),
   };
+}
+
+/** What an earlier daemon granted since this machine booted. */
+async function readGrants(root: string): Promise<GrantMemory | undefined> {
+  const text = readOptional(root, join(runDirectory, grantsFile));
+  if (text === null) return undefined;
+  const { parseGrantMemory } = await import("./grant-memory.ts");
+  return parseGrantMemory(text);
 }
 
 function readConfiguration(root: string, machineId: string): ParsedConfig {
@@ -81,6 +107,7 @@ function listDevices(root: string, setup: DaemonSetup): void {
     held: new Map(),
     exports: new Map(),
     blocked: new Set(),
+    choices: setup.choices,
   });
   for (const { disk, verdict } of disks) {
     const what = verdict.kind === "export" ? verdict.names.nqn : `- ${verdict.reason.text}`;
@@ -90,8 +117,12 @@ function listDevices(root: string, setup: DaemonSetup): void {
 }
 
 /** Everything that shows or keeps a state. */
-function createPublisher(root: string, notifier: Notifier, files: JsonDirectory) {
-  const terminals = new Terminals(root);
+function createPublisher(
+  notifier: Notifier,
+  files: JsonDirectory,
+  announcer: Announcer,
+  terminals: Terminals,
+) {
   let ready = false;
   return (state: State): void => {
     terminals.show(state);
@@ -102,18 +133,26 @@ function createPublisher(root: string, notifier: Notifier, files: JsonDirectory)
     const status = `--status=${exported} of ${state.disks.length} disks exported`;
     notifier.send(...(ready ? [] : ["--ready"]), status);
     ready = true;
+    events.add("state", {}, new Date());
+    const { box, version, access } = state;
+    const name = { short: state.name, full: state.fullName };
+    announcer.announce({ name, box, version, access, disks: exported });
   };
 }
 
 function createWorld(
   root: string,
   notifier: Notifier,
+  softTarget: SoftTarget,
+  announcer: Announcer,
+  terminals: Terminals,
   lockTold: (name: string, locked: boolean) => void,
 ): World {
   const directory = nvmetDirectory(root);
   const files = new JsonDirectory(join(root, runDirectory));
   const locks = new DiskLocks(root);
   const kernelLog = new KernelLog(root);
+  const keyring = new TlsKeyring();
   let locking = Promise.resolve();
   return {
     listDisks: () => listBlockDevices(root),
@@ -124,7 +163,14 @@ function createWorld(
       refresh: (found, nqns) => refreshFound(directory, found, nqns),
       calls: configfsCalls(directory),
     },
-    publish: createPublisher(root, notifier, files),
+    softTarget,
+    setTlsKeys: (keys) => keyring.settle(keys),
+    saveGrants: (memory) => {
+      files.write(grantsFile, memory, 0o600).catch((error: unknown) => {
+        log("problem", { topic: "state", text: String(error) });
+      });
+    },
+    publish: createPublisher(notifier, files, announcer, terminals),
     saveBootMemory: (memory) => {
       files.write(bootMemoryFile, memory).catch((error: unknown) => {
         log("problem", { topic: "state", text: String(error) });
@@ -140,16 +186,53 @@ function createWorld(
   };
 }
 
-function run(root: string, setup: DaemonSetup): void {
+/** Nobody can come by SSH this early, and what it takes would hold the first disks up. */
+const ownerDelayMs = 500;
+const ownerDelayMsMax = 10_000;
+
+/** Calls `act` some time after the first disk is exported, or when none is for a while. */
+function whenDisksAreOut(daemon: Daemon, act: () => void, signal: AbortSignal): void {
+  let timer: NodeJS.Timeout | undefined;
+  const stop = events.watch(() => {
+    if (daemon.state?.disks.some(({ state }) => state.kind === "exported")) wait(ownerDelayMs);
+  });
+  const end = (): void => {
+    stop();
+    clearTimeout(timer);
+  };
+  const wait = (delayMs: number): void => {
+    clearTimeout(timer);
+    if (delayMs === ownerDelayMs) stop();
+    timer = setTimeout(() => {
+      end();
+      act();
+    }, delayMs);
+  };
+  signal.addEventListener("abort", end, { once: true });
+  wait(ownerDelayMsMax);
+}
+
+function run(root: string, setup: OwnerSetup): void {
   const notifier = new Notifier(process.env.NOTIFY_SOCKET !== undefined);
   const companions = new AbortController();
-  const world = createWorld(root, notifier, (name, locked) => {
+  const softTarget = new SoftTarget({ root, ipv6: hasIpv6(root), log, port: readOnlyPort });
+  const announcer = new Announcer(root, log);
+  announcer.setHostName(setup.name.short);
+  let keyboard: Keyboard | null = null;
+  const terminals = new Terminals(root, (text) => keyboard?.press(text));
+  const world = createWorld(root, notifier, softTarget, announcer, terminals, (name, locked) => {
     const problem = `${name} is exported while another program on this box uses it.`;
     daemon.setProblem(`lock ${name}`, locked ? null : problem);
   });
   const daemon = new Daemon(setup, world);
-  log("started", { version: setup.version, box: setup.box });
+  log("started", { version: setup.version, box: setup.box, name: setup.name.short });
   daemon.rescan();
+  const serve = async (): Promise<void> => {
+    const { serveOwner } = await import("./driver-owner.ts");
+    const owner = { root, setup, daemon, softTarget, terminals, events, log };
+    keyboard = serveOwner(owner, companions.signal);
+  };
+  whenDisksAreOut(daemon, () => void serve(), companions.signal);
   watchBlockDevices(
     {
       event: (event) => daemon.handle(event),
@@ -161,6 +244,7 @@ function run(root: string, setup: DaemonSetup): void {
     },
     companions.signal,
   );
+  watchRefusals(root, (text) => log("kernel", { text }), companions.signal);
   watchAddresses(
     (addresses) => daemon.setAddresses(addresses),
     (message) => daemon.setProblem("network", message),
@@ -191,7 +275,7 @@ const { values } = parseArgs({
   },
 });
 await mountEfiVariables(values.root);
-const setup = readSetup(values.root);
+const setup = await readSetup(values.root);
 if (values["list-devices"]) {
   listDevices(values.root, setup);
 } else {

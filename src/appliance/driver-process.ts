@@ -69,6 +69,17 @@ export function runTool(
   });
 }
 
+/** Runs a program and returns its standard output, however it ended; nothing after `timeoutMs`. */
+export function readTool(
+  command: string,
+  parameters: readonly string[],
+  timeoutMs: number,
+): Promise<string> {
+  return new Promise((resolve) => {
+    execFile(command, parameters, { timeout: timeoutMs }, (_error, stdout) => resolve(stdout));
+  });
+}
+
 /** Runs a program with descriptors of ours and returns its exit status, null if it has none. */
 export function runWithDescriptors(
   command: string,

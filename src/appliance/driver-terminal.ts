@@ -1,10 +1,11 @@
 /**
  * The terminals that show the state: the first virtual terminal, cleared at each change, and
- * the consoles on serial lines, where a changed state follows below the last one.
+ * the consoles on serial lines, where a changed state follows below the last one. Keys count, and
+ * secrets are shown, on the first one only: a serial line may be recorded anywhere.
  */
 import { closeSync, constants, openSync, readFileSync, write } from "node:fs";
 import { basename, join } from "node:path";
-import { isatty, WriteStream } from "node:tty";
+import { isatty, ReadStream, WriteStream } from "node:tty";
 import { renderScreen } from "./screen.ts";
 import type { State } from "./state.ts";
 
@@ -18,25 +19,42 @@ const retriesMax = 50;
 const serialDelayMs = 1000;
 const serialColumns = 80;
 
+type Draw = (state: State, secret: readonly string[]) => void;
+
 /** Shows states on all terminals of the box. */
 export class Terminals {
-  readonly #draws: ((state: State) => void)[];
+  readonly #draws: Draw[];
+  #state: State | null = null;
+  #secret: readonly string[] = [];
 
-  /** @param root where /sys and /dev are; terminals that cannot be opened are left out */
-  constructor(root: string) {
+  /**
+   * @param root where /sys and /dev are; terminals that cannot be opened are left out
+   * @param pressed hears of keys of the keyboard, as they are typed
+   */
+  constructor(root: string, pressed: (text: string) => void) {
     this.#draws = terminalNames(root)
       .map((name) => {
         const path = join(root, "dev", name);
-        return name === "tty1" ? openVirtual(path) : openSerial(path);
+        return name === "tty1" ? openVirtual(path, pressed) : openSerial(path);
       })
       .filter((draw) => draw !== null);
   }
 
   /** Draws at once or soon; never throws. */
   show(state: State): void {
-    for (const draw of this.#draws) {
-      draw(state);
-    }
+    this.#state = state;
+    this.#draw();
+  }
+
+  /** Shows lines to whoever stands in front of the box, above all else; none to hide them. */
+  whisper(lines: readonly string[]): void {
+    this.#secret = lines;
+    this.#draw();
+  }
+
+  #draw(): void {
+    if (this.#state === null) return;
+    for (const draw of this.#draws) draw(this.#state, this.#secret);
   }
 }
 
@@ -64,7 +82,7 @@ function openTerminal(path: string): number | null {
   }
 }
 
-function openVirtual(path: string): ((state: State) => void) | null {
+function openVirtual(path: string, pressed: (text: string) => void): Draw | null {
   const fd = openTerminal(path);
   if (fd === null) {
     return null;
@@ -76,14 +94,19 @@ function openVirtual(path: string): ((state: State) => void) | null {
   const stream = new WriteStream(fd);
   stream.on("error", () => {});
   stream.write(prepare);
-  return (state) => {
+  const keyboard = new ReadStream(fd);
+  keyboard.on("error", () => {});
+  keyboard.setRawMode(true).setEncoding("utf8").on("data", pressed);
+  return (state, secret) => {
     const [columns, rows] = stream.getWindowSize();
-    const size = { columns: columns || 80, rows: rows || 25, colour: true };
-    stream.write(`${clear}${renderScreen(state, size)}`);
+    const secretRows = secret.reduce((sum, line) => sum + 1 + Math.floor(line.length / 80), 0);
+    const size = { columns: columns || 80, rows: (rows || 25) - secretRows, colour: true };
+    const whole = [...secret.map((line) => `${line}\n`), renderScreen(state, size)].join("");
+    stream.write(`${clear}${whole}`);
   };
 }
 
-function openSerial(path: string): ((state: State) => void) | null {
+function openSerial(path: string): Draw | null {
   const fd = openTerminal(path);
   if (fd === null) {
     return null;

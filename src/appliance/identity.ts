@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Disk } from "./inventory.ts";
+import { firstWords, secondWords } from "./words.ts";
 
 /** An NQN has at most 223 bytes (NVMe Base 2.1, 4.7). */
 export const nqnLengthMax = 223;
@@ -27,6 +28,22 @@ export interface ExportNames {
 /** Eight hex digits that name this machine; the same at every boot. */
 export function boxId(machineId: string): string {
   return sha256(`diskomator box${machineId.trim()}`).slice(0, 8);
+}
+
+/** What people call a box. */
+export interface BoxName {
+  /** Two words: `lunch-feta`; the host name too. */
+  readonly short: string;
+  /** Three words, for a network where two boxes have the same two. */
+  readonly full: string;
+}
+
+/** The name of the machine with this id; the same at every boot. */
+export function boxName(machineId: string): BoxName {
+  const [a = 0, b = 0, c = 0] = Buffer.from(sha256("diskomator name", machineId.trim()), "hex");
+  const short = `${firstWords[a]}-${secondWords[b]}`;
+  // No word twice: the next one where chance takes the same.
+  return { short, full: `${short}-${secondWords[c === b ? (c + 1) % 256 : c]}` };
 }
 
 /**

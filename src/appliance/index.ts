@@ -1,5 +1,7 @@
 export { type Config, type ParsedConfig, parseConfig } from "./config.ts";
+export { SoftTarget, type SoftTargetOptions } from "./driver-soft-target.ts";
 export { ApplianceError, type ApplianceErrorCode } from "./error.ts";
+export type { SoftExport } from "./grant-exports.ts";
 export { boxId } from "./identity.ts";
 export type { Disk, Identity } from "./inventory.ts";
 export type { Address } from "./network.ts";

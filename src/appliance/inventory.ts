@@ -26,6 +26,8 @@ export interface Disk {
   readonly blockSizeBytes: number;
   /** `nvme`, `ata`, `scsi`, `usb`, `virtio`, `mmc`, or the kernel's name of the driver. */
   readonly transport: string;
+  /** The disk itself takes no writes. */
+  readonly readOnly: boolean;
 }
 
 const sectorBytes = 512;
@@ -46,6 +48,7 @@ export function takeInventory(facts: BlockFacts): Disk {
     sizeBytes: isEmptyOptical(udev) ? 0 : facts.sectors512 * sectorBytes,
     blockSizeBytes: facts.blockSizeBytes,
     transport: transportOf(facts, udev),
+    readOnly: facts.readOnly,
   };
 }
 

@@ -10,10 +10,24 @@ export type LogEvent =
   | "failed"
   | "port-ready"
   | "problem"
+  | "granted"
+  | "revoked"
+  | "expired"
+  | "host-connected"
+  | "host-refused"
+  | "call"
+  | "session"
+  | "kernel"
+  | "withdrawn"
+  | "offered"
+  | "announced"
+  | "let-in"
+  | "blink"
+  | "going"
   | "stopping"
   | "torn-down";
 
-/** Values of a log line. */
+/** Values of a log line; never a secret. */
 export type LogFields = Readonly<Record<string, string | number | null>>;
 
 /** Where log lines go. */

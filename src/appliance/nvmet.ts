@@ -9,6 +9,10 @@ interface PortAttributes {
   readonly addr_adrfam: string;
   readonly addr_traddr: string;
   readonly addr_trsvcid: string;
+  /** `tls1.3`; absent where there is no TLS. The kernel takes it before `addr_treq`. */
+  readonly addr_tsas?: string;
+  /** `not required`: hosts come with TLS or without. */
+  readonly addr_treq?: string;
 }
 
 /** A port that should listen. */
@@ -31,9 +35,30 @@ interface NamespaceAttributes {
   readonly device_nguid: string;
 }
 
+/** A host that may connect where it is named, with its DH-HMAC-CHAP secrets. */
+export interface WantedHost {
+  readonly nqn: string;
+  readonly attributes: HostAttributes;
+}
+
+/** Attributes of a host; they are secret, and nothing prints them. */
+interface HostAttributes {
+  /** `DHHC-1:…`: the host's, and the controller's. */
+  readonly dhchap_key: string;
+  readonly dhchap_ctrl_key: string;
+  /** `hmac(sha256)`. */
+  readonly dhchap_hash: string;
+  /** `ffdhe2048`: without one given, the kernel's negotiation takes the wrong one. */
+  readonly dhchap_dhgroup: string;
+}
+
 /** A disk that should be exported. */
 export interface WantedExport {
   readonly nqn: string;
+  /** Kernel name of the disk. */
+  readonly disk: string;
+  /** Everybody, or the hosts of these names: nobody where there is none. */
+  readonly hosts: "any" | readonly string[];
   readonly strings: SubsystemStrings;
   readonly namespace: NamespaceAttributes;
   /** The device path means another disk than when the namespace was enabled: open it anew. */
@@ -46,6 +71,7 @@ export interface WantedExport {
 export interface Wanted {
   readonly ports: readonly WantedPort[];
   readonly exports: readonly WantedExport[];
+  readonly hosts: readonly WantedHost[];
   /** Subsystems whose NQN begins so are ours; others are never touched. */
   readonly nqnPrefix: string;
 }
@@ -74,9 +100,16 @@ export interface FoundSubsystem {
   readonly namespaces: readonly FoundNamespace[];
 }
 
+/** A host as it was found. */
+export interface FoundHost {
+  readonly nqn: string;
+  readonly attributes: HostAttributes;
+}
+
 /** Everything that is there. */
 export interface Found {
   readonly ports: readonly FoundPort[];
+  readonly hosts: readonly FoundHost[];
   readonly subsystems: readonly FoundSubsystem[];
 }
 
@@ -95,11 +128,11 @@ export type Step =
   | { readonly do: "link"; readonly path: string; readonly target: string }
   | { readonly do: "unlink"; readonly path: string };
 
-/** Steps that stand or fall together: those of one subsystem, of one port, or of one link. */
+/** Steps that stand or fall together: those of one subsystem, host, port, or link. */
 export interface StepGroup {
   /** The NQN, or `port N`. */
   readonly subject: string;
-  readonly intent: "port" | "export" | "link" | "remove";
+  readonly intent: "port" | "host" | "export" | "link" | "remove";
   readonly steps: readonly Step[];
 }
 
@@ -127,20 +160,36 @@ export function undoOf(step: Step): Step | null {
   }
 }
 
-/** The two ports of a box: one per address family, on all addresses, with fixed ids. */
-export function boxPorts(families: { readonly ipv6: boolean }): readonly WantedPort[] {
-  const port = (id: number, family: string, address: string): WantedPort => ({
+/**
+ * The ports of a box, on all addresses, with fixed ids: for each address family the one for data
+ * and the one for discovery. The kernel's discovery log names the port that it is asked on, so each
+ * serves every subsystem.
+ */
+export function boxPorts(options: {
+  readonly ipv6: boolean;
+  readonly tls: boolean;
+}): readonly WantedPort[] {
+  const port = (id: number, family: string, address: string, service: number): WantedPort => ({
     id,
     attributes: {
       addr_trtype: "tcp",
       addr_adrfam: family,
       addr_traddr: address,
-      addr_trsvcid: String(servicePort),
+      addr_trsvcid: String(service),
+      ...(options.tls ? { addr_tsas: "tls1.3", addr_treq: "not required" } : {}),
     },
   });
-  const ports = [port(1, "ipv4", "0.0.0.0")];
-  return families.ipv6 ? [...ports, port(2, "ipv6", "::")] : ports;
+  return [
+    port(1, "ipv4", "0.0.0.0", servicePort),
+    ...(options.ipv6 ? [port(2, "ipv6", "::", servicePort)] : []),
+    port(3, "ipv4", "0.0.0.0", discoveryPort),
+    ...(options.ipv6 ? [port(4, "ipv6", "::", discoveryPort)] : []),
+  ];
 }
 
 /** The TCP port that IANA gives to NVMe over Fabrics. */
 export const servicePort = 4420;
+/** The one that it gives to discovery. */
+export const discoveryPort = 8009;
+/** Where disks are served that the kernel's target cannot serve: read-only ones and overlays. */
+export const readOnlyPort = 4421;

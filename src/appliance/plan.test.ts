@@ -10,9 +10,13 @@ import { servedNqns } from "./report.ts";
 
 const prefix = "nqn.2026-11.org.example:box:";
 
+const ports = boxPorts({ ipv6: true, tls: false });
+
 function wish(disk: string, path: string, more: Partial<WantedExport> = {}): WantedExport {
   return {
     nqn: `${prefix}${disk}`,
+    disk,
+    hosts: "any",
     strings: { attr_serial: `S-${disk}`, attr_model: "Model", attr_firmware: "1" },
     namespace: { device_path: path, device_uuid: `u-${disk}`, device_nguid: `g-${disk}` },
     reopen: false,
@@ -22,7 +26,7 @@ function wish(disk: string, path: string, more: Partial<WantedExport> = {}): Wan
 }
 
 function want(...exports: WantedExport[]): Wanted {
-  return { ports: boxPorts({ ipv6: true }), exports, nqnPrefix: prefix };
+  return { ports, exports, hosts: [], nqnPrefix: prefix };
 }
 
 async function reach(model: ConfigfsModel, wanted: Wanted) {
@@ -41,7 +45,7 @@ test("planExports from nothing exports every disk on both ports, then rests", as
   assert.deepEqual([...servedNqns(model.read())], [`${prefix}a`, `${prefix}b`]);
   assert.deepEqual(
     [...model.ports.values()].map(({ links }) => links.size),
-    [2, 2],
+    [2, 2, 2, 2],
   );
   assert.deepEqual(planExports(two, model.read()).groups, []);
 });
@@ -126,7 +130,9 @@ test("planExports leaves a port alone that is foreign", async () => {
   const foreign = "nqn.2026-11.org.example:other";
   await model.mkdir(`subsystems/${foreign}`);
   await model.mkdir("ports/1");
-  for (const [name, value] of Object.entries(boxPorts({ ipv6: false })[0]!.attributes)) {
+  for (const [name, value] of Object.entries(
+    boxPorts({ ipv6: false, tls: false })[0]!.attributes,
+  )) {
     await model.write(`ports/1/${name}`, name === "addr_trsvcid" ? "9999" : value);
   }
   await model.link(`ports/1/subsystems/${foreign}`, `subsystems/${foreign}`);
@@ -142,7 +148,7 @@ test("planTeardown leaves nothing of ours", async () => {
   await reach(model, two);
   const results = await applyPlan(model, planTeardown(model.read(), two));
   assert.ok(results.every(({ failure }) => failure === null));
-  assert.deepEqual(model.read(), { ports: [], subsystems: [] });
+  assert.deepEqual(model.read(), { ports: [], hosts: [], subsystems: [] });
 });
 
 test("applyPlan takes a failed export back and goes on with the others", async () => {
@@ -245,7 +251,7 @@ test("planExports reaches what is wanted from whatever a crash left behind", asy
       assert.deepEqual(served, wanted.exports.map(({ nqn }) => nqn).sort());
       assert.deepEqual(planExports(wanted, model.read()).groups, []);
       await applyPlan(model, planTeardown(model.read(), wanted));
-      assert.deepEqual(model.read(), { ports: [], subsystems: [] });
+      assert.deepEqual(model.read(), { ports: [], hosts: [], subsystems: [] });
     },
   );
   await fc.assert(property, { seed: 20261123, numRuns: 400 });

@@ -40,6 +40,7 @@ export function planExports(wanted: Wanted, found: Found): Plan {
       ports.push({ subject: `port ${port.id}`, intent: "port", steps: planned.steps });
     }
   }
+  const { coming, leaving } = planHosts(wanted, found);
   const exports = wanted.exports.flatMap((one) => {
     const subsystem = found.subsystems.find(({ nqn }) => nqn === one.nqn);
     const remade = needsRemake(one, subsystem);
@@ -48,13 +49,14 @@ export function planExports(wanted: Wanted, found: Found): Plan {
     const links = missing.map((id): StepGroup => linking(id, one.nqn));
     return [{ subject: one.nqn, intent: "export", steps } satisfies StepGroup, ...links];
   });
-  const groups = [...removals, ...ports, ...exports].filter(({ steps }) => steps.length > 0);
+  const all = [...removals, ...ports, ...coming, ...exports, ...leaving];
+  const groups = all.filter(({ steps }) => steps.length > 0);
   return { groups, remarks };
 }
 
 /** Steps that take down everything that is ours, ports included. */
 export function planTeardown(found: Found, wanted: Pick<Wanted, "nqnPrefix" | "ports">): Plan {
-  const plan = planExports({ ...wanted, ports: [], exports: [] }, found);
+  const plan = planExports({ ...wanted, ports: [], exports: [], hosts: [] }, found);
   const ids = new Set(wanted.ports.map(({ id }) => id));
   const ports = found.ports
     .filter(({ id, links }) => ids.has(id) && links.every((nqn) => isOurs(nqn, wanted)))
@@ -63,6 +65,33 @@ export function planTeardown(found: Found, wanted: Pick<Wanted, "nqnPrefix" | "p
       return { subject: `port ${id}`, intent: "remove", steps };
     });
   return { groups: [...plan.groups, ...ports], remarks: plan.remarks };
+}
+
+/** Hosts that come before what they may connect to, and those that go after it. */
+function planHosts(
+  wanted: Wanted,
+  found: Found,
+): { readonly coming: readonly StepGroup[]; readonly leaving: readonly StepGroup[] } {
+  const coming = wanted.hosts.map(({ nqn, attributes }): StepGroup => {
+    const path = `hosts/${nqn}`;
+    const there = found.hosts.find((host) => host.nqn === nqn);
+    const before = new Map(Object.entries(there?.attributes ?? {}));
+    const wrong = Object.entries(attributes).filter(([name, value]) => before.get(name) !== value);
+    const writes = wrong.map(([name, value]) => write(`${path}/${name}`, value, null));
+    const steps: Step[] = there === undefined ? [{ do: "mkdir", path }, ...writes] : writes;
+    return { subject: nqn, intent: "host", steps };
+  });
+  const foreign = found.subsystems.filter(({ nqn }) => !isOurs(nqn, wanted));
+  const kept = new Set([
+    ...wanted.hosts.map(({ nqn }) => nqn),
+    ...foreign.flatMap(({ allowedHosts }) => allowedHosts),
+  ]);
+  const leaving = found.hosts
+    .filter(({ nqn }) => !kept.has(nqn))
+    .map(({ nqn }): StepGroup => {
+      return { subject: nqn, intent: "remove", steps: [{ do: "rmdir", path: `hosts/${nqn}` }] };
+    });
+  return { coming, leaving };
 }
 
 /** Port id → NQNs that it serves. */
@@ -108,14 +137,23 @@ function planPort(
   return { steps, links: [] };
 }
 
-/** Strings cannot be changed under a host that knows them: such a subsystem is made anew. */
+/**
+ * Strings cannot be changed under a host that knows them, and a host that may not be here any more
+ * keeps its controllers until the subsystem goes: such a subsystem is made anew.
+ */
 function needsRemake(one: WantedExport, found: FoundSubsystem | undefined): boolean {
   return (
     found !== undefined &&
-    (found.strings.attr_serial !== one.strings.attr_serial ||
+    (hasHostTooMany(one, found) ||
+      found.strings.attr_serial !== one.strings.attr_serial ||
       found.strings.attr_model !== one.strings.attr_model ||
       found.strings.attr_firmware !== one.strings.attr_firmware)
   );
+}
+
+function hasHostTooMany({ hosts }: WantedExport, found: FoundSubsystem): boolean {
+  if (hosts === "any") return false;
+  return found.allowAnyHost || found.allowedHosts.some((host) => !hosts.includes(host));
 }
 
 function planSubsystem(
@@ -128,8 +166,12 @@ function planSubsystem(
     return [...first, ...creation(one)];
   }
   const path = `subsystems/${one.nqn}`;
-  const steps: Step[] = found.allowedHosts.map((host) => dropHost(one.nqn, host));
-  if (!found.allowAnyHost) {
+  const steps: Step[] = [];
+  if (one.hosts !== "any") {
+    const missing = one.hosts.filter((host) => !found.allowedHosts.includes(host));
+    steps.push(...missing.map((host) => allowHost(one.nqn, host)));
+  } else if (!found.allowAnyHost) {
+    steps.push(...found.allowedHosts.map((host) => dropHost(one.nqn, host)));
     steps.push(write(`${path}/attr_allow_any_host`, "1", "0"));
   }
   for (const { nsid, enabled } of found.namespaces.filter((other) => other.nsid !== 1)) {
@@ -140,9 +182,16 @@ function planSubsystem(
 
 function creation(one: WantedExport): Step[] {
   const path = `subsystems/${one.nqn}`;
+  const access =
+    one.hosts === "any"
+      ? [write(`${path}/attr_allow_any_host`, "1", null)]
+      : [
+          write(`${path}/attr_allow_any_host`, "0", null),
+          ...one.hosts.map((host) => allowHost(one.nqn, host)),
+        ];
   return [
     { do: "mkdir", path },
-    write(`${path}/attr_allow_any_host`, "1", null),
+    ...access,
     ...Object.entries(one.strings).map(([name, value]) => write(`${path}/${name}`, value, null)),
     ...namespaceCreation(one),
   ];
@@ -209,6 +258,11 @@ function linking(port: number, nqn: string): StepGroup {
 
 function unlink(port: number, nqn: string): Step {
   return { do: "unlink", path: `ports/${port}/subsystems/${nqn}` };
+}
+
+function allowHost(nqn: string, host: string): Step {
+  const path = `subsystems/${nqn}/allowed_hosts/${host}`;
+  return { do: "link", path, target: `hosts/${host}` };
 }
 
 function dropHost(nqn: string, host: string): Step {

@@ -6,9 +6,17 @@ import type { BlockFacts } from "./facts.ts";
 import { nvmeFacts, sampleFacts, stickFacts } from "./facts-samples.ts";
 import { takeInventory } from "./inventory.ts";
 import { type BootVerdict, judge } from "./policy.ts";
+import type { DiskChoices } from "./world.ts";
 
-function codeOf(facts: BlockFacts, config: Config = defaultConfig, boot: BootVerdict = "other") {
-  return judge(facts, takeInventory(facts), config, boot)?.code ?? null;
+const noChoices: DiskChoices = { withdrawn: new Set(), offered: new Set() };
+
+function codeOf(
+  facts: BlockFacts,
+  config: Config = defaultConfig,
+  boot: BootVerdict = "other",
+  choices = noChoices,
+) {
+  return judge(facts, takeInventory(facts), config, boot, choices)?.code ?? null;
 }
 
 const kinds: [name: string, change: Partial<BlockFacts>, code: string | null][] = [
@@ -21,14 +29,14 @@ const kinds: [name: string, change: Partial<BlockFacts>, code: string | null][] 
   ["a RAID", { name: "md127" }, "composed"],
   ["a floppy drive", { name: "fd0" }, "floppy"],
   ["a CD drive without a disc", { name: "sr0", udev: { ID_CDROM: "1" } }, "empty"],
-  ["a CD", { readOnly: true, udev: { ID_CDROM: "1", ID_CDROM_MEDIA: "1" } }, "read-only"],
+  ["a CD", { readOnly: true, udev: { ID_CDROM: "1", ID_CDROM_MEDIA: "1" } }, "optical"],
   ["a writable DVD", { udev: { ID_CDROM: "1", ID_CDROM_MEDIA: "1" } }, "optical"],
   ["a network block device", { name: "nbd0" }, "network"],
   ["NVMe over TCP", { name: "nvme1n1", transports: ["tcp"] }, "nvme-of"],
   ["NVMe over both", { name: "nvme1n1", transports: ["pcie", "rdma"] }, "nvme-of"],
   ["a path of a multipath disk", { name: "nvme0c0n1", hidden: true }, "hidden"],
   ["an empty card reader", { sectors512: 0 }, "empty"],
-  ["a card with its switch on lock", { readOnly: true }, "read-only"],
+  ["a card with its switch on lock", { readOnly: true }, null],
   ["a disk that udev has not seen", { udev: null }, "waiting"],
 ];
 
@@ -62,4 +70,17 @@ test("judge takes listed disks by name, path, link, serial number or identity", 
     [],
   );
   assert.equal(codeOf(nvmeFacts, listed("sda", "", "nvme0n")), "not-listed");
+});
+
+test("judge keeps to what has been chosen for a disk, but never offers the boot medium", () => {
+  const facts = sampleFacts({});
+  const only = new Set([takeInventory(facts).identity.value]);
+  const listed: Config = { ...defaultConfig, export: "listed", devices: ["other"] };
+  assert.equal(
+    codeOf(facts, defaultConfig, "other", { ...noChoices, withdrawn: only }),
+    "withdrawn",
+  );
+  assert.equal(codeOf(facts, listed), "not-listed");
+  assert.equal(codeOf(facts, listed, "other", { ...noChoices, offered: only }), null);
+  assert.equal(codeOf(facts, listed, "boot", { ...noChoices, offered: only }), "boot-medium");
 });

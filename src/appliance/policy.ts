@@ -2,6 +2,7 @@
 import type { Config } from "./config.ts";
 import type { BlockFacts } from "./facts.ts";
 import type { Disk } from "./inventory.ts";
+import type { DiskChoices } from "./world.ts";
 
 /** Why a block device is not exported. */
 export type ReasonCode =
@@ -9,7 +10,6 @@ export type ReasonCode =
   | "empty"
   | "floppy"
   | "optical"
-  | "read-only"
   | "nvme-of"
   | "hidden"
   | "loop"
@@ -19,6 +19,7 @@ export type ReasonCode =
   | "network"
   | "flash"
   | "not-listed"
+  | "withdrawn"
   | "waiting";
 
 /** A reason, as a code for programs and a sentence for the screen. */
@@ -63,8 +64,9 @@ export function judge(
   disk: Disk,
   config: Config,
   boot: BootVerdict,
+  choices: DiskChoices,
 ): Reason | null {
-  return judgeKind(facts) ?? judgeBoot(config, boot) ?? judgeState(facts, disk, config);
+  return judgeKind(facts) ?? judgeBoot(config, boot) ?? judgeState(facts, disk, config, choices);
 }
 
 function judgeKind(facts: BlockFacts): Reason | null {
@@ -103,18 +105,27 @@ function judgeBoot(config: Config, boot: BootVerdict): Reason | null {
   }
 }
 
-function judgeState(facts: BlockFacts, disk: Disk, config: Config): Reason | null {
+function judgeState(
+  facts: BlockFacts,
+  disk: Disk,
+  config: Config,
+  choices: DiskChoices,
+): Reason | null {
   if (facts.udev === null) {
     return { code: "waiting", text: "waiting for the disk to be identified" };
   }
-  if (config.export === "listed" && !config.devices.some((name) => names(facts, disk, name))) {
+  if (choices.withdrawn.has(disk.identity.value)) {
+    return { code: "withdrawn", text: "withdrawn by its owner" };
+  }
+  const isAsked =
+    config.export !== "listed" ||
+    choices.offered.has(disk.identity.value) ||
+    config.devices.some((name) => names(facts, disk, name));
+  if (!isAsked) {
     return { code: "not-listed", text: "not among the disks that were asked for" };
   }
   if (disk.sizeBytes === 0) {
     return { code: "empty", text: "no medium in the drive" };
-  }
-  if (facts.readOnly) {
-    return { code: "read-only", text: "read-only" };
   }
   return facts.udev.ID_CDROM === "1" ? { code: "optical", text: "optical drive" } : null;
 }

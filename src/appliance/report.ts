@@ -2,8 +2,9 @@
 
 import type { GroupResult } from "./apply.ts";
 import type { BootClues, BootMemory } from "./boot-medium.ts";
+import type { Grant } from "./grants.ts";
 import type { Found, Step } from "./nvmet.ts";
-import type { DiskRow, DiskState, ExportMemory } from "./state.ts";
+import type { DiskRow, DiskState, ExportMemory, GrantRow } from "./state.ts";
 import type { Judged } from "./stock.ts";
 
 /** NQNs that a host can reach: enabled, and linked to a port at least. */
@@ -47,6 +48,22 @@ export function reportDisks(
     }
     return { disk, state: { kind: "failing", error: error ?? "no port could be opened for it" } };
   });
+}
+
+/** What the state says of grants. */
+export function reportGrants(
+  grants: readonly Grant[],
+  disks: readonly DiskRow[],
+): readonly GrantRow[] {
+  const names = new Map(
+    disks.flatMap(({ disk, state }) =>
+      state.kind === "exported" ? [[state.nqn, disk.name] as const] : [],
+    ),
+  );
+  return grants.map(({ id, hostnqn, nqns, mode, purpose, since, expiresAt }) => ({
+    ...{ id, hostnqn, mode, purpose, since, expiresAt },
+    disks: nqns.flatMap((nqn) => names.get(nqn) ?? []),
+  }));
 }
 
 /** What the state says of the boot medium. */
@@ -105,10 +122,12 @@ function describeStep(step: Step): string {
     case "rmdir":
       return `cannot remove ${step.path}`;
     case "link":
+      if (step.path.startsWith("subsystems/")) return `cannot let ${name} in`;
       return `cannot serve it on ${step.path.split("/").slice(0, 2).join(" ")}`;
     case "unlink":
       return `cannot take it off ${step.path.split("/").slice(0, 2).join(" ")}`;
     case "write":
+      if (name.startsWith("dhchap_")) return `cannot set ${name}`;
       return name === "enable" ? "cannot open the disk" : `cannot set ${name} to "${step.value}"`;
   }
 }

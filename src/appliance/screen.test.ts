@@ -17,8 +17,13 @@ function exported(facts: typeof nvmeFacts, disk: string): DiskRow {
 const state: State = {
   format: 1,
   box: "1a2b3c4d",
+  name: "lunch-feta",
+  fullName: "lunch-feta-olive",
   version: "0.1.0",
   access: "open",
+  readOnly: false,
+  notice: null,
+  grants: [],
   servicePort: 4420,
   addresses: [
     { interface: "eth0", address: "192.0.2.7", family: "IPv4", linkLocal: false },
@@ -49,7 +54,7 @@ const state: State = {
   bootedAt: since,
 };
 
-const expected = `Diskomator 0.1.0   box 1a2b3c4d
+const expected = `Diskomator 0.1.0   lunch-feta   box 1a2b3c4d
 OPEN: everyone on this network can read and write the exported disks.
 Addresses: 192.0.2.7 (eth0)  fe80::1 (eth1)
 Boot medium: sdb

@@ -2,6 +2,7 @@
  * What stands on the box's screen: pure text from the state. A screen with little room gets less
  * per disk, never fewer disks: everything, then a line per disk, then a grid of names.
  */
+import { readOnlyPort } from "./nvmet.ts";
 import { isBackstageReason } from "./policy.ts";
 import type { DiskRow, State } from "./state.ts";
 
@@ -18,6 +19,7 @@ const ansiReset = "\x1b[0m";
 /** More problems than this are only counted. */
 const problemsMax = 4;
 const kernelMessagesMax = 3;
+const grantsShownMax = 4;
 
 type Colour = keyof typeof ansi;
 interface Line {
@@ -28,7 +30,12 @@ interface Line {
 /** Renders the state; lines end in "\n", the last one too. */
 export function renderScreen(whole: State, size: ScreenSize): string {
   const state = { ...whole, disks: whole.disks.filter(isOnStage) };
-  const head = [...renderHead(state), ...renderProblems(state), { text: "" }];
+  const head = [
+    ...renderHead(state),
+    ...renderGrants(state),
+    ...renderProblems(state),
+    { text: "" },
+  ];
   const forms = [renderFull, renderShort, renderGrid];
   let lines: readonly Line[] = [];
   for (const form of forms) {
@@ -57,15 +64,42 @@ function renderHead(state: State): Line[] {
   const exported = state.disks.filter(({ state: { kind } }) => kind === "exported").length;
   const addresses = state.addresses.map((one) => `${one.address} (${one.interface})`);
   return [
-    { text: `Diskomator ${state.version}   box ${state.box}`, colour: "bold" },
-    {
-      text: "OPEN: everyone on this network can read and write the exported disks.",
-      colour: "red",
-    },
+    ...(state.notice === null ? [] : [{ text: `*** ${state.notice} ***`, colour: "red" } as const]),
+    { text: `Diskomator ${state.version}   ${state.name}   box ${state.box}`, colour: "bold" },
+    accessLine(state),
+    ...(state.access === "paired" ? [{ text: "Press C for a connect line of nvme-cli." }] : []),
     { text: `Addresses: ${addresses.join("  ") || "none yet: waiting for the network"}` },
     { text: `Boot medium: ${state.bootMedium}` },
     { text: `Disks: ${state.disks.length}, exported: ${exported}`, colour: "bold" },
   ];
+}
+
+/** Who may do what here, in one line. */
+function accessLine({ access, readOnly, name }: State): Line {
+  const owner = "whoever has the SSH key that its image was built with";
+  switch (access) {
+    case "open": {
+      const what = readOnly ? "read" : "read and write";
+      return {
+        text: `OPEN: everyone on this network can ${what} the exported disks.`,
+        colour: "red",
+      };
+    }
+    case "paired": {
+      const what = readOnly ? "Paired, read-only" : "Paired";
+      return { text: `${what}: for ${owner}: diskomator ls ${name}`, colour: "green" };
+    }
+    case "local":
+      return { text: "Local: nobody is let in until somebody presses L here.", colour: "green" };
+  }
+}
+
+function renderGrants({ grants }: State): Line[] {
+  return grants.slice(-grantsShownMax).map(({ disks, mode, hostnqn, purpose, expiresAt }) => {
+    const until = expiresAt === null ? "until revoked" : `until ${expiresAt.slice(11, 19)} UTC`;
+    const who = purpose || hostnqn;
+    return { text: `Granted: ${disks.join(", ") || "no disk"} (${mode}) to ${who}, ${until}` };
+  });
 }
 
 function renderProblems(state: State): Line[] {
@@ -89,10 +123,16 @@ function renderFull(state: State): Line[] {
       ...(serial === "" ? [] : [`serial ${serial}`]),
     ];
     const first: Line = { text: `${what.join("  ")}  ${stateText(row)}`, colour: colourOf(row) };
-    return row.state.kind === "exported"
-      ? [first, { text: `  ${connectLine(state, row.state.nqn)}` }]
+    return row.state.kind === "exported" && state.access === "open"
+      ? [first, { text: `  ${connectLine(at(state, row), row.state.nqn)}` }]
       : [first];
   });
+}
+
+/** The state with the port that a disk is served on. */
+function at(state: State, { disk }: DiskRow): Pick<State, "addresses" | "servicePort"> {
+  const isReadOnly = disk.readOnly || state.readOnly;
+  return isReadOnly ? { ...state, servicePort: readOnlyPort } : state;
 }
 
 function renderShort(state: State): Line[] {
@@ -103,7 +143,8 @@ function renderShort(state: State): Line[] {
     const what = `${name.padEnd(8)} ${formatSize(sizeBytes).padStart(8)}`;
     return { text: `${what}  ${model.slice(0, 20).padEnd(20)}  ${nqn}`, colour: colourOf(row) };
   });
-  const how = prefix === "" ? [] : [{ text: connectLine(state, `${prefix}DISK`) }];
+  const how =
+    prefix === "" || state.access !== "open" ? [] : [{ text: connectLine(state, `${prefix}DISK`) }];
   return [...how, ...lines];
 }
 
@@ -114,8 +155,11 @@ function renderGrid(state: State, size: ScreenSize): Line[] {
   });
   const cellWidth = Math.max(0, ...cells.map(({ length }) => length)) + 2;
   const perLine = Math.max(1, Math.floor(size.columns / cellWidth));
-  const lines: Line[] = [
+  const connect: Line[] = [
     { text: `nvme connect-all -t tcp -a ${bestAddress(state)} -s ${state.servicePort}` },
+  ];
+  const lines: Line[] = [
+    ...(state.access === "open" ? connect : []),
     { text: "- not exported, ! failing; all about them: diskomator ls, or the journal" },
   ];
   for (let at = 0; at < cells.length; at += perLine) {
@@ -125,10 +169,10 @@ function renderGrid(state: State, size: ScreenSize): Line[] {
   return lines;
 }
 
-function stateText({ state }: DiskRow): string {
+function stateText({ disk, state }: DiskRow): string {
   switch (state.kind) {
     case "exported":
-      return "exported";
+      return disk.readOnly ? "exported, read-only" : "exported";
     case "not exported":
       return `not exported: ${state.reason.text}`;
     case "failing":

@@ -1,7 +1,7 @@
 /** The small parsers of what other programs and the kernel write. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseKernelRecord } from "./kernel-log.ts";
+import { parseKernelRecord, parseRefusal } from "./kernel-log.ts";
 import { formatLogLine } from "./log.ts";
 import { listAddresses } from "./network.ts";
 import { rememberExports } from "./state.ts";
@@ -91,6 +91,19 @@ test("rememberExports takes what it understands of an earlier state", () => {
   );
   for (const text of ["", "{", "null", "[]", `{"disks":{}}`]) {
     assert.equal(rememberExports(text).size, 0);
+  }
+});
+
+test("parseRefusal finds hosts that the target refused, whatever else it says", () => {
+  const allowed = "nvmet: creating nvm controller 1 for subsystem a for NQN b.";
+  const refused = [
+    "nvmet: connect by host nqn.b for subsystem nqn.a not allowed",
+    "nvmet: ctrl 1 qid 0 host response mismatch",
+    "nvmet: ctrl 1 qid 0: authentication failed (1)",
+  ];
+  for (const text of refused) assert.equal(parseRefusal(`6,339,5140900,-;${text}\n X=y`), text);
+  for (const text of [allowed, "usb: not allowed", ""]) {
+    assert.equal(parseRefusal(`6,339,5140900,-;${text}`), null);
   }
 });
 

@@ -1,4 +1,5 @@
 /** The one state that the screen shows and `/run/diskomator/state.json` holds. */
+import type { AccessMode, GrantMode } from "../rpc/index.ts";
 import type { Disk } from "./inventory.ts";
 import type { Address } from "./network.ts";
 import type { Reason } from "./policy.ts";
@@ -23,14 +24,34 @@ export interface DiskRow {
   readonly state: DiskState;
 }
 
+/** A grant as people see it; never a secret. */
+export interface GrantRow {
+  readonly id: string;
+  readonly hostnqn: string;
+  /** Kernel names of its disks, as far as they are there. */
+  readonly disks: readonly string[];
+  readonly mode: GrantMode;
+  readonly purpose: string;
+  readonly since: string;
+  readonly expiresAt: string | null;
+}
+
 /** Everything that there is to say about a box. */
 export interface State {
   readonly format: 1;
   /** Eight hex digits that name the machine. */
   readonly box: string;
+  /** Two words, and three. */
+  readonly name: string;
+  readonly fullName: string;
   readonly version: string;
   /** Who may connect; `open` is everyone on the network, reading and writing. */
-  readonly access: "open";
+  readonly access: AccessMode;
+  /** No disk is opened for writing. */
+  readonly readOnly: boolean;
+  readonly grants: readonly GrantRow[];
+  /** What somebody in front of the box should see first. */
+  readonly notice: string | null;
   readonly servicePort: number;
   readonly addresses: readonly Address[];
   readonly disks: readonly DiskRow[];

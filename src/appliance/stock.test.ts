@@ -19,6 +19,7 @@ const input: StockInput = {
   held: new Map(),
   exports: new Map(),
   blocked: new Set(),
+  choices: { withdrawn: new Set(), offered: new Set() },
 };
 
 test("takeStock lists every device with its verdict, numbers in their order", () => {
@@ -30,25 +31,37 @@ test("takeStock lists every device with its verdict, numbers in their order", ()
   );
 });
 
-test("takeStock wants what is chosen and not blocked", () => {
-  const { wanted } = takeStock({ ...input, blocked: new Set(["vda"]) });
+test("takeStock offers what is chosen and not blocked", () => {
+  const { offers } = takeStock({ ...input, blocked: new Set(["vda"]) });
   assert.deepEqual(
-    wanted.map(({ namespace }) => namespace.device_path),
+    offers.map(({ base }) => base.namespace.device_path),
     ["/dev/nvme0n1", "/dev/sdb"],
   );
 });
 
 test("takeStock sees another disk under the name, and another size", () => {
-  const [first] = takeStock(input).wanted;
+  const [first] = takeStock(input).offers;
   const memory = (diskSequence: number, sizeBytes: number) =>
-    new Map([[first!.nqn, { name: "nvme0n1", diskSequence, sizeBytes, since: "", tookMs: null }]]);
+    new Map([
+      [first!.base.nqn, { name: "nvme0n1", diskSequence, sizeBytes, since: "", tookMs: null }],
+    ]);
   const ask = (diskSequence: number, sizeBytes: number) => {
-    const { wanted } = takeStock({ ...input, exports: memory(diskSequence, sizeBytes) });
-    return [wanted[0]?.reopen, wanted[0]?.resize];
+    const { offers } = takeStock({ ...input, exports: memory(diskSequence, sizeBytes) });
+    return [offers[0]?.base.reopen, offers[0]?.base.resize];
   };
   assert.deepEqual(ask(10, 1_073_741_824), [false, false]);
   assert.deepEqual(ask(9, 1_073_741_824), [true, false]);
   assert.deepEqual(ask(10, 512), [false, true]);
+});
+
+test("takeStock says which disks take no writes: their own doing, or the box's", () => {
+  const facts = [sampleFacts({ readOnly: true }), virtioFacts];
+  const ask = (readOnly: boolean) => {
+    const { offers } = takeStock({ ...input, facts, config: { ...defaultConfig, readOnly } });
+    return offers.map((offer) => offer.readOnly);
+  };
+  assert.deepEqual(ask(false), [true, false]);
+  assert.deepEqual(ask(true), [true, true]);
 });
 
 test("takeStock waits for partitions of disks that udev knows, and not twice", () => {
@@ -62,6 +75,7 @@ test("takeStock waits for partitions of disks that udev knows, and not twice", (
 });
 
 const found: Found = {
+  hosts: [],
   ports: [
     {
       id: 1,

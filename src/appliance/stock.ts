@@ -5,11 +5,12 @@
 import { type BootClues, type BootMemory, isKnown, judgeBootMedium } from "./boot-medium.ts";
 import type { Config } from "./config.ts";
 import type { BlockFacts } from "./facts.ts";
+import type { Offer } from "./grant-exports.ts";
 import { assignNames, type ExportNames } from "./identity.ts";
 import { type Disk, takeInventory } from "./inventory.ts";
-import type { WantedExport } from "./nvmet.ts";
 import { isBackstage, judge, type Reason } from "./policy.ts";
 import type { ExportMemory } from "./state.ts";
+import type { DiskChoices } from "./world.ts";
 
 /** All that a judgement depends on. */
 export interface StockInput {
@@ -28,6 +29,7 @@ export interface StockInput {
   readonly exports: ReadonlyMap<string, ExportMemory>;
   /** Kernel names of disks whose export failed and is not due again. */
   readonly blocked: ReadonlySet<string>;
+  readonly choices: DiskChoices;
 }
 
 /** A disk with its verdict: how it is exported, or why not. */
@@ -42,7 +44,8 @@ export interface Judged {
 export interface Stock {
   /** By kernel name, numbers in their order. */
   readonly disks: readonly Judged[];
-  readonly wanted: readonly WantedExport[];
+  /** Disks that hosts may be let in to. */
+  readonly offers: readonly Offer[];
   readonly bootMemory: BootMemory;
   /** Kernel names of disks that udev knows, but not yet all partitions of; they get some time. */
   readonly waiting: readonly string[];
@@ -67,7 +70,7 @@ export function takeStock(input: StockInput): Stock {
   );
   const judged = seen.map(({ facts, disk }) => {
     const verdict = boot.verdicts.get(facts.name) ?? "waiting";
-    return { facts, disk, reason: judge(facts, disk, input.config, verdict) };
+    return { facts, disk, reason: judge(facts, disk, input.config, verdict, input.choices) };
   });
   const chosen = judged.filter(({ reason }) => reason === null).map(({ disk }) => disk);
   const names = assignNames(chosen, input.config.nqnBase, input.box, input.held);
@@ -79,9 +82,9 @@ export function takeStock(input: StockInput): Stock {
           ? { kind: "export", names: names.get(disk.name)! }
           : { kind: "not exported", reason },
     })),
-    wanted: chosen
+    offers: chosen
       .filter(({ name }) => !input.blocked.has(name))
-      .map((disk) => wantedExport(disk, names.get(disk.name)!, input.exports)),
+      .map((disk) => offer(disk, names.get(disk.name)!, input)),
     bootMemory: boot.memory,
     waiting: onStage(seen)
       .filter(({ facts }) => facts.udev !== null && !isKnown(facts))
@@ -94,25 +97,28 @@ function onStage<T extends { readonly facts: BlockFacts }>(seen: readonly T[]): 
   return seen.filter(({ facts }) => !isBackstage(facts));
 }
 
-function wantedExport(
-  disk: Disk,
-  names: ExportNames,
-  exports: ReadonlyMap<string, ExportMemory>,
-): WantedExport {
+function offer(disk: Disk, names: ExportNames, { exports, config }: StockInput): Offer {
   const known = exports.get(names.nqn);
   return {
-    nqn: names.nqn,
-    strings: {
-      attr_serial: names.serial,
-      attr_model: names.model,
-      attr_firmware: names.firmware,
+    base: {
+      nqn: names.nqn,
+      disk: disk.name,
+      hosts: [],
+      strings: {
+        attr_serial: names.serial,
+        attr_model: names.model,
+        attr_firmware: names.firmware,
+      },
+      namespace: {
+        device_path: `/dev/${disk.name}`,
+        device_uuid: names.uuid,
+        device_nguid: names.nguid,
+      },
+      reopen: known !== undefined && known.diskSequence !== disk.diskSequence,
+      resize: known !== undefined && known.sizeBytes !== disk.sizeBytes,
     },
-    namespace: {
-      device_path: `/dev/${disk.name}`,
-      device_uuid: names.uuid,
-      device_nguid: names.nguid,
-    },
-    reopen: known !== undefined && known.diskSequence !== disk.diskSequence,
-    resize: known !== undefined && known.sizeBytes !== disk.sizeBytes,
+    diskSequence: disk.diskSequence,
+    sizeBytes: disk.sizeBytes,
+    readOnly: disk.readOnly || config.readOnly,
   };
 }

@@ -1,6 +1,5 @@
 /** `diskomator build`: makes the EFI file and what goes with it. */
 
-import { readdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import {
@@ -14,6 +13,7 @@ import {
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine, progressLine, tell } from "./console.ts";
 import { exitCodes, UsageError } from "./exit.ts";
+import { ownHostKey, readSshKeys } from "./own-keys.ts";
 
 const help = `Usage: diskomator build [APPLIANCE] [OPTIONS]
 
@@ -29,8 +29,10 @@ APPLIANCE.efi, .raw, .manifest.json, .spdx.json and .SHA256SUMS.
   --ignore-valid-until   accept an index whose Valid-Until has passed
   --compression fast|small   (default: fast)
   --ssh-key FILE         public key that may log in as root; may be repeated
-                         (default: every ~/.ssh/*.pub)
+                         (default: every ~/.ssh/*.pub, or a key made for this)
   --no-ssh-keys          nobody can log in
+  --access paired|open|local   who may use the disks (default: as the definition says)
+  --read-only            the box opens no disk for writing
   --debug-shell          a root shell on the ninth console (Alt-F9)
   --cache DIR            where downloads and segments are kept
   --threads N            how many threads work
@@ -45,6 +47,8 @@ export interface BuildRequest {
   readonly update: UpdateRule;
   readonly compression: Compression;
   readonly sshKeys: readonly string[];
+  readonly sshHostKey?: string;
+  readonly kernelParameters?: readonly string[];
   readonly cache?: string;
   readonly mirror?: string;
   readonly securityMirror?: string;
@@ -70,6 +74,8 @@ export const build: Command = {
         compression: { type: "string", default: "fast" },
         "ssh-key": { type: "string", multiple: true },
         "no-ssh-keys": { type: "boolean", default: false },
+        access: { type: "string" },
+        "read-only": { type: "boolean", default: false },
         "debug-shell": { type: "boolean", default: false },
         cache: { type: "string" },
         threads: { type: "string" },
@@ -77,13 +83,18 @@ export const build: Command = {
       },
       1,
     );
-    const sshKeys = values["no-ssh-keys"] ? [] : await readSshKeys(values["ssh-key"]);
+    const noKeys = values["no-ssh-keys"];
+    const access = values.access && oneOf("--access", values.access, ["paired", "open", "local"]);
     const report = await runBuild({
       appliance: positionals[0] ?? "diskomator",
       out: values.out,
       update: oneOf("--update", values.update, ["never", "always", "if-gone"]),
       compression: oneOf("--compression", values.compression, ["fast", "small"]),
-      sshKeys,
+      ...(noKeys ? { sshKeys: [] } : await ownKeys(values["ssh-key"])),
+      kernelParameters: [
+        ...(access ? [`diskomator.access=${access}`] : []),
+        ...(values["read-only"] ? ["diskomator.read-only"] : []),
+      ],
       ignoreValidUntil: values["ignore-valid-until"],
       debugShell: values["debug-shell"],
       ...(values.cache ? { cache: values.cache } : {}),
@@ -100,9 +111,16 @@ export const build: Command = {
   },
 };
 
+/** Who may log in, and what the box is known by: the keys of this user. */
+export async function ownKeys(
+  files?: readonly string[],
+): Promise<Pick<BuildRequest, "sshKeys" | "sshHostKey">> {
+  return { sshKeys: await readSshKeys(files), sshHostKey: await ownHostKey() };
+}
+
 /** Builds with the paths and clocks of this process. */
 export async function runBuild(request: BuildRequest): Promise<BuildReport> {
-  const { mirror, securityMirror, threads } = request;
+  const { mirror, securityMirror, threads, sshHostKey } = request;
   return await buildAppliance({
     definitionPath: definitionPathOf(request.appliance),
     outDirectory: resolve(request.out),
@@ -113,6 +131,8 @@ export async function runBuild(request: BuildRequest): Promise<BuildReport> {
     ignoreValidUntil: request.ignoreValidUntil ?? false,
     debugShell: request.debugShell ?? false,
     authorizedKeys: request.sshKeys,
+    ...(sshHostKey ? { sshHostKey } : {}),
+    kernelParameters: request.kernelParameters ?? [],
     ...(threads ? { threads } : {}),
     now: new Date(),
     clock: () => performance.now(),
@@ -140,28 +160,6 @@ export function showEvent(event: BuildEvent): void {
       if (process.env.DISKOMATOR_DEBUG) tell(`note (${event.code}): ${event.message}`);
       break;
   }
-}
-
-/** The user's public keys, one line each: the files given, else all of `~/.ssh`. */
-export async function readSshKeys(files: readonly string[] | undefined): Promise<string[]> {
-  const folder = join(homedir(), ".ssh");
-  const found = async () => {
-    const names = await readdir(folder).catch(() => []);
-    return names.filter((name) => name.endsWith(".pub")).map((name) => join(folder, name));
-  };
-  const paths = files ?? (await found());
-  const texts = await Promise.all(
-    paths.toSorted().map(async (path) => {
-      try {
-        return await readFile(path, "utf8");
-      } catch {
-        throw new UsageError(`Cannot read the public key ${path}.`);
-      }
-    }),
-  );
-  return texts
-    .flatMap((text) => text.split("\n"))
-    .filter((line) => /^(ssh-|ecdsa-|sk-)/.test(line));
 }
 
 /** A definition by its name or its path. */

@@ -8,7 +8,7 @@ import {
   type ProgressEvent,
 } from "../flash/index.ts";
 import { printJson } from "./console.ts";
-import type { ConnectionState } from "./disk-target.ts";
+import type { ConnectionState } from "./namespace-target.ts";
 
 /** Takes progress events, and clears the screen for what comes after. */
 export interface ProgressView {

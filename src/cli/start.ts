@@ -9,7 +9,7 @@ import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { addressOf, connectController, discover } from "../initiator/index.ts";
 import { makeScratchDisk, type Vm } from "../vm/index.ts";
-import { definitionPathOf, readSshKeys, runBuild, showEvent } from "./build.ts";
+import { definitionPathOf, ownKeys, runBuild, showEvent } from "./build.ts";
 import { type Command, readOptions } from "./command.ts";
 import { printLine, progressLine, tell } from "./console.ts";
 import { exitCodes } from "./exit.ts";
@@ -38,7 +38,7 @@ export const start: Command = {
       out: values.out,
       update: "if-gone",
       compression: "fast",
-      sshKeys: await readSshKeys(undefined),
+      ...(await ownKeys()),
       signal,
       onEvent: showEvent,
     });

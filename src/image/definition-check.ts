@@ -2,6 +2,7 @@
 
 import type { ApplianceDefinition } from "./definition.ts";
 import { ImageError } from "./error.ts";
+import { readPublicKey } from "./ssh-key.ts";
 
 type Rule = (definition: ApplianceDefinition) => string | undefined;
 
@@ -36,6 +37,10 @@ const rules: Readonly<Record<string, Rule>> = {
     const bad = authorizedKeys.find((key) => !/^(ssh-|ecdsa-|sk-)[^\n]+$/.test(key));
     return bad ? `public keys, one line each, and found "${bad.slice(0, 40)}"` : undefined;
   },
+  sshHostKey: ({ sshHostKey = "" }) =>
+    sshHostKey === "" || readPublicKey(sshHostKey) !== null
+      ? undefined
+      : "a private key as OpenSSH writes it, without a passphrase",
   enable: ({ enable }) =>
     Array.isArray(enable) && enable.every((unit) => /^[\w@.\\:-]+\.\w+$/.test(unit))
       ? undefined
@@ -43,6 +48,8 @@ const rules: Readonly<Record<string, Rule>> = {
   defaultTarget: ({ defaultTarget }) =>
     /\.target$/.test(defaultTarget) ? undefined : "the name of a .target unit",
 };
+
+const optional: ReadonlySet<string> = new Set(["files", "authorizedKeys", "sshHostKey"]);
 
 /**
  * Checks a definition, which may come from JavaScript that no compiler saw.
@@ -60,13 +67,13 @@ export function checkDefinition(value: unknown, source: string): ApplianceDefini
   const definition = value as ApplianceDefinition;
   for (const [field, rule] of Object.entries(rules)) {
     const found = definition[field as keyof ApplianceDefinition];
-    const isOptional = field === "files" || field === "authorizedKeys";
+    const isOptional = optional.has(field);
     const wanted = found === undefined && !isOptional ? "to be there" : rule(definition);
     if (wanted === undefined) continue;
     throw new ImageError(
       "definition",
       `Cannot use the definition ${source}: its field ${field} should be ${wanted}; found ` +
-        `${JSON.stringify(found)?.slice(0, 120)}.`,
+        `${field === "sshHostKey" ? "another text" : JSON.stringify(found)?.slice(0, 120)}.`,
       { source, field },
     );
   }

@@ -103,6 +103,11 @@ export interface ApplianceDefinition {
   readonly rootShell?: "none" | "debug";
   /** Public keys that may log in as root by SSH, one line each. */
   readonly authorizedKeys?: readonly string[];
+  /**
+   * The SSH server's private key, as OpenSSH writes it; one is made at every boot unless told.
+   * Whoever has the image has this key.
+   */
+  readonly sshHostKey?: string;
   /** Kernel command line, one parameter each. */
   readonly kernelCommandLine: readonly string[];
 }

@@ -20,3 +20,4 @@ export {
 } from "./definition.ts";
 export type { Entry } from "./entry.ts";
 export { ImageError, type ImageErrorCode } from "./error.ts";
+export { makeSshKey, type SshKeyPair } from "./ssh-key.ts";

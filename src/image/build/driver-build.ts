@@ -146,6 +146,8 @@ function withOptions(definition: ApplianceDefinition, options: BuildOptions): Ap
   return {
     ...definition,
     authorizedKeys: [...new Set(keys)],
+    ...(options.sshHostKey === undefined ? {} : { sshHostKey: options.sshHostKey }),
+    kernelCommandLine: [...definition.kernelCommandLine, ...(options.kernelParameters ?? [])],
     enable: options.debugShell ? [...definition.enable, "debug-shell.service"] : definition.enable,
     ...(options.debugShell ? { rootShell: "debug" as const } : {}),
   };

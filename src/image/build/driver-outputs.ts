@@ -8,6 +8,7 @@ import type { Finished } from "../finish/index.ts";
 import type { Lock } from "../lock.ts";
 import { type PlannedFile, plannedFile, writePlanned } from "../raw/index.ts";
 import { type Component, licencesOf, makeSbom } from "../report/index.ts";
+import { readPublicKey } from "../ssh-key.ts";
 import type { AssembledImage } from "./driver-assemble.ts";
 import type { ImageSegments } from "./driver-segments.ts";
 import type { BuildOptions } from "./options.ts";
@@ -96,6 +97,7 @@ function makeManifest(request: OutputRequest, outputs: readonly Output[]): Manif
     authorizedKeys: (definition.authorizedKeys ?? []).map(
       (key) => key.split(/\s+/).slice(2).join(" ") || "a key without a comment",
     ),
+    sshHostKey: definition.sshHostKey === undefined ? null : readPublicKey(definition.sshHostKey),
     outputs,
   };
 }

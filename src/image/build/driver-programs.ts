@@ -1,6 +1,9 @@
-/** Programs of ours that run in the image: TypeScript bundled into one file each. */
+/**
+ * Programs of ours that run in the image: TypeScript bundled into one file each, and one for each
+ * part that the program imports when it comes to need it.
+ */
 
-import { dirname, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { build } from "esbuild";
 import type { ApplianceDefinition } from "../definition.ts";
 import { ImageError } from "../error.ts";
@@ -18,11 +21,18 @@ export async function bundlePrograms(
   const bundled = await Promise.all(
     Object.entries(definition.programs ?? {}).map(async ([path, { entry }]) => {
       const entryPath = resolve(directory, entry);
+      // Nothing is written there.
+      const outdir = resolve(directory, "bundled");
       try {
         const result = await build({
-          entryPoints: [entryPath],
+          entryPoints: [{ in: entryPath, out: basename(path, ".mjs") }],
           absWorkingDir: directory,
           bundle: true,
+          // Names of files stand in what is made: those by which they were asked for.
+          preserveSymlinks: true,
+          splitting: true,
+          outdir,
+          outExtension: { ".js": ".mjs" },
           write: false,
           platform: "node",
           format: "esm",
@@ -31,8 +41,10 @@ export async function bundlePrograms(
           legalComments: "none",
           logLevel: "silent",
         });
-        const content = result.outputFiles[0]!.contents;
-        return [path, { content, mode: 0o644 }] as const;
+        return result.outputFiles.map((file) => {
+          const name = join(dirname(path), relative(outdir, file.path));
+          return [name, { content: file.contents, mode: 0o644 }] as const;
+        });
       } catch (cause) {
         const reason = cause instanceof Error ? cause.message : String(cause);
         throw new ImageError(
@@ -44,5 +56,5 @@ export async function bundlePrograms(
       }
     }),
   );
-  return new Map(bundled);
+  return new Map(bundled.flat());
 }

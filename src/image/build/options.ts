@@ -59,6 +59,10 @@ export interface BuildOptions {
   readonly debugShell?: boolean;
   /** Public keys, one line each, that may log in as root beside those of the definition. */
   readonly authorizedKeys?: readonly string[];
+  /** In place of the definition's; see there. */
+  readonly sshHostKey?: string;
+  /** Further kernel parameters, after those of the definition: `diskomator.access=open`. */
+  readonly kernelParameters?: readonly string[];
   /** How many threads work; as many as there are cores unless told. */
   readonly threads?: number;
   readonly now: Date;

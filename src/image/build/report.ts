@@ -36,6 +36,8 @@ export interface Manifest {
   readonly firmwareMissing: readonly { readonly module: string; readonly name: string }[];
   /** Comments of the public keys that may log in. */
   readonly authorizedKeys: readonly string[];
+  /** The SSH server's public key; null for one that is made at every boot. */
+  readonly sshHostKey: string | null;
   readonly outputs: readonly Output[];
 }
 

@@ -40,7 +40,7 @@ export function finishTree(input: FinishInput): Finished {
   const texts = withOwnFiles(input);
   const accounts = withUsableShell(makeAccounts(input, texts), input);
   const modes = resolveModes(listing, accounts);
-  const ssh = sshFiles(listing, definition.authorizedKeys ?? []);
+  const ssh = sshFiles(listing, definition.authorizedKeys ?? [], definition.sshHostKey);
   const units = linkUnits(input, texts, ssh);
   const udev = udevFiles(input.contents);
   const osRelease = osReleaseText(input.contents.get(osReleasePath) ?? "", definition);
@@ -169,6 +169,7 @@ function linkUnits(
   texts: ReadonlyMap<string, string>,
   ssh: readonly Piece[],
 ): { pieces: Piece[]; notes: Note[] } {
+  const makesHostKey = hasSshServer(listing) && definition.sshHostKey === undefined;
   const all = new Map(texts);
   for (const piece of ssh) {
     if (piece.type === "file" && unitFolders.some((folder) => piece.path.startsWith(folder))) {
@@ -176,7 +177,7 @@ function linkUnits(
     }
   }
   return unitLinks(findUnits(listing, all), {
-    enable: [...definition.enable, ...(hasSshServer(listing) ? [hostKeyUnit] : [])],
+    enable: [...definition.enable, ...(makesHostKey ? [hostKeyUnit] : [])],
     mask: definition.mask ?? [],
     defaultTarget: definition.defaultTarget,
     defaultMasks,

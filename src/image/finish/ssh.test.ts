@@ -7,10 +7,16 @@ const node: ListedNode = { type: "file", mode: 0o644, uid: 0, gid: 0 };
 const server = ["usr/sbin/sshd", "etc/pam.d/sshd"];
 const pamModule = "usr/lib/x86_64-linux-gnu/security/pam_unix.so";
 
-function run(paths: readonly string[], keys: readonly string[] = []): Map<string, string> {
+function run(
+  paths: readonly string[],
+  keys: readonly string[] = [],
+  hostKey?: string,
+): Map<string, string> {
   const listing = new Map(paths.map((path) => [path, node]));
   return new Map(
-    sshFiles(listing, keys).map((piece) => [piece.path, piece.type === "file" ? piece.text : ""]),
+    sshFiles(listing, keys, hostKey).map((piece) => {
+      return [piece.path, piece.type === "file" ? piece.text : ""];
+    }),
   );
 }
 
@@ -68,4 +74,11 @@ test("sshFiles makes the configured host key at boot, before the server starts",
 
 test("sshFiles writes nothing without a server", () => {
   assert.equal(run(["usr/bin/ssh"]).size, 0);
+});
+
+test("sshFiles takes the owner's host key in place of one made at boot", () => {
+  const files = run(server, [], "PRIVATE");
+  const path = firstValues(files.get("etc/ssh/sshd_config")!).get("HostKey")!;
+  assert.equal(files.get(path.slice(1)), "PRIVATE\n");
+  assert(!files.has(`usr/lib/systemd/system/${hostKeyUnit}`));
 });

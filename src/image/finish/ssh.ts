@@ -1,12 +1,14 @@
-/** The SSH server: root by key only, a host key made at every boot. */
+/** The SSH server: root by key only; a host key of the image's owner, or one made at every boot. */
 
+import { readPublicKey } from "../ssh-key.ts";
 import type { Listing } from "./input.ts";
 import { directory, file, type Piece } from "./piece.ts";
 
-/** Unit that makes the host key; enabled wherever sshd is in the image. */
+/** Unit that makes the host key; enabled wherever sshd is in the image and brings none. */
 export const hostKeyUnit = "diskomator-hostkeys.service";
 
 const hostKey = "/run/ssh/ssh_host_ed25519_key";
+const builtInHostKey = "/etc/ssh/ssh_host_ed25519_key";
 
 /** Whether the image has an SSH server. */
 export function hasSshServer(listing: Listing): boolean {
@@ -19,17 +21,26 @@ export function hasSshServer(listing: Listing): boolean {
  * Debian's ssh.service makes /run/sshd itself (RuntimeDirectory=); its key generator waits for a
  * first boot, which an image with a machine-id never has.
  */
-export function sshFiles(listing: Listing, authorizedKeys: readonly string[]): Piece[] {
+export function sshFiles(
+  listing: Listing,
+  authorizedKeys: readonly string[],
+  ownHostKey?: string,
+): Piece[] {
   if (!hasSshServer(listing)) {
     return [];
   }
   const keys = authorizedKeys.map((key) => `${key.trim()}\n`).join("");
   return [
-    file("etc/ssh/sshd_config", serverConfiguration(hasPam(listing))),
+    file("etc/ssh/sshd_config", serverConfiguration(hasPam(listing), ownHostKey !== undefined)),
     directory("etc/ssh/sshd_config.d"),
     directory("etc/ssh/authorized_keys.d"),
     file("etc/ssh/authorized_keys.d/root", keys, { mode: 0o600 }),
-    file(`usr/lib/systemd/system/${hostKeyUnit}`, hostKeyUnitText),
+    ...(ownHostKey === undefined
+      ? [file(`usr/lib/systemd/system/${hostKeyUnit}`, hostKeyUnitText)]
+      : [
+          file(builtInHostKey.slice(1), `${ownHostKey.trim()}\n`, { mode: 0o600 }),
+          file(`${builtInHostKey.slice(1)}.pub`, `${readPublicKey(ownHostKey) ?? ""}\n`),
+        ]),
   ];
 }
 
@@ -40,7 +51,7 @@ function hasPam(listing: Listing): boolean {
 }
 
 /** sshd takes the first value of each keyword, so what is included cannot weaken this. */
-function serverConfiguration(pam: boolean): string {
+function serverConfiguration(pam: boolean, hasOwnKey: boolean): string {
   return `# Root by key only; no password, no way around it.
 PermitRootLogin prohibit-password
 AuthenticationMethods publickey
@@ -52,7 +63,7 @@ GSSAPIAuthentication no
 PermitEmptyPasswords no
 AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u
 AuthorizedKeysCommand none
-HostKey ${hostKey}
+HostKey ${hasOwnKey ? builtInHostKey : hostKey}
 UsePAM ${pam ? "yes" : "no"}
 UseDNS no
 X11Forwarding no

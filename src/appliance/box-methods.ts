@@ -1,0 +1,372 @@
+/**
+ * What the box does for each method of the control channel. Whoever gets here is root on the box by
+ * SSH; what is checked is that a call makes sense, not who calls.
+ */
+import type { BlockDevice } from "../block/index.ts";
+import {
+  type AccessMode,
+  type Call,
+  type DiskView,
+  type GrantedAccess,
+  type Handlers,
+  type Params,
+  type PeerView,
+  RpcError,
+  rpcVersion,
+} from "../rpc/index.ts";
+import type { EventList } from "./events.ts";
+import { grantNqn } from "./grant-exports.ts";
+import { type Grant, type GrantFault, type Grants, isGrant, type KeyMaker } from "./grants.ts";
+import { hashRanges } from "./hashing.ts";
+import type { Log } from "./log.ts";
+import { discoveryPort, readOnlyPort, servicePort } from "./nvmet.ts";
+import { isBackstageReason } from "./policy.ts";
+import type { DiskRow, State } from "./state.ts";
+
+/** What the daemon is asked. */
+export interface BoxState {
+  /** Null while the box takes stock for the first time. */
+  readonly state: State | null;
+  settle(): Promise<void>;
+  readonly reach: { readonly served: ReadonlySet<string>; readonly failures: readonly string[] };
+}
+
+/** What the machine is asked beside the daemon; each may take time, and says null when it cannot. */
+export interface BoxTools {
+  /** For reading only, and past what the kernel remembers of it. */
+  openDisk(name: string): Promise<BlockDevice>;
+  contents(name: string): Promise<DiskView["contents"]>;
+  health(name: string, transport: string): Promise<DiskView["health"]>;
+  traffic(name: string): DiskView["traffic"];
+  peers(): readonly PeerView[];
+  overlayUse(nqn: string): { readonly usedBytes: number; readonly maxBytes: number } | null;
+  /** Bytes of memory that overlays may take in all. */
+  readonly overlayBytesMax: number;
+  now(): Date;
+  monotonicMs(): number;
+  /** Begins to end the machine; it lives on for an answer. */
+  end(how: "reboot" | "poweroff"): void;
+  blink(disk: string | null, seconds: number): void;
+}
+
+/** What the methods are made from. */
+export interface BoxMethodsSetup {
+  readonly box: BoxState;
+  readonly tools: BoxTools;
+  readonly grants: Grants;
+  readonly keys: KeyMaker;
+  /** By identity; `settle` makes a change hold. */
+  readonly choices: { readonly withdrawn: Set<string>; readonly offered: Set<string> };
+  readonly events: EventList;
+  readonly tls: boolean;
+  /** In `local` mode: whether somebody at the box has let hosts in. */
+  readonly isLetIn: () => boolean;
+  readonly log: Log;
+}
+
+/** The handlers of a box. */
+export function boxMethods(setup: BoxMethodsSetup): Handlers {
+  const { box, tools, events, log } = setup;
+  const done = {};
+  return {
+    describe: async () => describe(stateOf(box), setup),
+    disks: (params) => listDisks(setup, params),
+    grant: (params, call) => grant(setup, params, call),
+    revoke: async ({ grant: id }) => {
+      const grant = setup.grants.revoke(id);
+      if (grant === null) {
+        const grants = setup.grants.list.map((one) => one.id);
+        const message = `There is no grant ${id}: it was revoked, has expired, or never was.`;
+        throw new RpcError("no-such-grant", message, { grant: id, grants });
+      }
+      log("revoked", { grant: id, host: grant.hostnqn });
+      await box.settle();
+      return done;
+    },
+    export: async ({ disk }) => {
+      const { identity, name } = findDisk(stateOf(box), disk).disk;
+      setup.choices.withdrawn.delete(identity.value);
+      setup.choices.offered.add(identity.value);
+      log("offered", { disk: name });
+      await box.settle();
+      mustBeExported(findDisk(stateOf(box), name));
+      return done;
+    },
+    unexport: async ({ disk }) => {
+      const row = findDisk(stateOf(box), disk);
+      setup.choices.offered.delete(row.disk.identity.value);
+      setup.choices.withdrawn.add(row.disk.identity.value);
+      for (const { id, nqns } of setup.grants.list) {
+        if (row.state.kind === "exported" && nqns.includes(row.state.nqn)) setup.grants.revoke(id);
+      }
+      log("withdrawn", { disk: row.disk.name });
+      await box.settle();
+      return done;
+    },
+    hash: async (params, { send, signal }) => {
+      const { disk } = findDisk(stateOf(box), params.disk);
+      try {
+        await using device = await tools.openDisk(disk.name);
+        return await hashRanges(device, params, send, signal);
+      } catch (error) {
+        if (error instanceof RpcError || signal.aborted) throw error;
+        const why = error instanceof Error ? error.message : String(error);
+        throw new RpcError("failed", `Cannot read ${disk.name}: ${why}`, { disk: disk.name });
+      }
+    },
+    watch: (_params, { send, signal }) => watch(events, send, signal),
+    log: async ({ after }) => ({ events: [...events.after(after)] }),
+    reboot: async () => {
+      log("going", { how: "reboot" });
+      tools.end("reboot");
+      return done;
+    },
+    powerOff: async () => {
+      log("going", { how: "poweroff" });
+      tools.end("poweroff");
+      return done;
+    },
+    blink: async ({ disk, seconds }) => {
+      const name = disk === undefined ? null : findDisk(stateOf(box), disk).disk.name;
+      log("blink", { disk: name, seconds });
+      tools.blink(name, seconds);
+      return done;
+    },
+  };
+}
+
+function stateOf({ state }: BoxState): State {
+  if (state !== null) return state;
+  throw new RpcError("failed", "The box has not looked at its disks yet. Ask again in a second.");
+}
+
+function describe(state: State, { tls, tools }: BoxMethodsSetup) {
+  const { name, fullName, box, version, access, readOnly, bootMedium } = state;
+  const { addresses, problems, startedAt, bootedAt } = state;
+  return {
+    rpc: rpcVersion,
+    ...{ name, fullName, box, version, access, readOnly, bootMedium, startedAt, bootedAt },
+    addresses: [...addresses],
+    problems: [...problems],
+    ports: { nvme: servicePort, discovery: discoveryPort, readOnly: readOnlyPort },
+    tls,
+    now: tools.now().toISOString(),
+  };
+}
+
+/**
+ * The one disk of a name.
+ * @throws RpcError `no-such-disk` where there is none or several
+ */
+function findDisk(state: State, wanted: string): DiskRow {
+  const bare = wanted.startsWith("/dev/") ? wanted.slice("/dev/".length) : wanted;
+  const rows = state.disks.filter(isOnStage);
+  const byName = rows.filter(({ disk }) => disk.name === bare);
+  const others = rows.filter(
+    ({ disk, state: { kind, ...more } }) =>
+      disk.serial === wanted ||
+      disk.identity.value === wanted ||
+      (kind === "exported" && "nqn" in more && more.nqn === wanted),
+  );
+  const found = byName.length > 0 ? byName : others;
+  const [row] = found;
+  if (row !== undefined && found.length === 1) return row;
+  const list = (from: readonly DiskRow[]) => from.map(({ disk }) => disk.name);
+  const message =
+    found.length > 1
+      ? `${found.length} disks are called ${wanted}: ${list(found).join(", ")}. Use one of these names.`
+      : `No disk is called ${wanted}; there are: ${list(rows).join(", ") || "none"}.`;
+  throw new RpcError("no-such-disk", message, { wanted, disks: list(rows) });
+}
+
+function isOnStage({ state }: DiskRow): boolean {
+  return state.kind !== "not exported" || !isBackstageReason(state.reason.code);
+}
+
+type ExportedRow = DiskRow & { readonly state: { readonly kind: "exported" } };
+
+function mustBeExported(row: DiskRow): ExportedRow {
+  const { disk, state } = row;
+  if (state.kind === "exported") return { disk, state };
+  const why = state.kind === "failing" ? state.error : state.reason.text;
+  throw new RpcError("not-exported", `Disk ${disk.name} is not exported: ${why}.`, {
+    disk: disk.name,
+    ...(state.kind === "failing" ? {} : { reason: state.reason.code }),
+  });
+}
+
+async function grant(
+  setup: BoxMethodsSetup,
+  params: Params<"grant">,
+  call: Call<"grant">,
+): Promise<GrantedAccess> {
+  const { box, tools, grants, log } = setup;
+  const state = stateOf(box);
+  refuseByMode(state.access, setup.isLetIn());
+  const rows = params.disks.map((name) => mustBeExported(findDisk(state, name)));
+  for (const { disk } of rows) {
+    if (params.mode !== "rw" || !(state.readOnly || disk.readOnly)) continue;
+    const who = state.readOnly ? "this box opens no disk for writing" : "the disk takes no writes";
+    const message = `Cannot grant writing to ${disk.name}: ${who}. Ask for "ro" or "overlay".`;
+    throw new RpcError("read-only", message, { disk: disk.name });
+  }
+  const overlayBytes = params.mode === "overlay" ? overlayRoom(setup, params) : null;
+  const nqns = [...new Set(rows.map((row) => row.state.nqn))];
+  const now = { monotonicMs: tools.monotonicMs(), date: tools.now() };
+  const given = grants.add({ ...params, nqns, overlayBytes }, now, setup.keys);
+  if (!isGrant(given)) throw refusal(given, rows);
+  const { id, hostnqn } = given;
+  const disks = rows.map(({ disk }) => disk.name).join(",");
+  const { mode, purpose } = params;
+  log("granted", { grant: id, host: hostnqn, disks, mode, purpose, until: given.expiresAt });
+  const takeBack = async (): Promise<void> => {
+    if (grants.revoke(id) !== null) log("revoked", { grant: id, host: hostnqn });
+    await box.settle();
+  };
+  await box.settle();
+  const missing = nqns.filter((nqn) => !box.reach.served.has(grantNqn(nqn, hostnqn)));
+  if (missing.length > 0) {
+    await takeBack();
+    const why = box.reach.failures.join("; ") || "the kernel does not serve it";
+    throw new RpcError("failed", `Cannot serve ${disks} to ${hostnqn}: ${why}.`, { missing });
+  }
+  if (params.untilSessionEnds) {
+    if (call.session.aborted) await takeBack();
+    else call.session.addEventListener("abort", () => void takeBack(), { once: true });
+  }
+  return accessOf(setup, state, given, rows);
+}
+
+function refuseByMode(access: AccessMode, isLetIn: boolean): void {
+  if (access !== "local" || isLetIn) return;
+  const message =
+    "The box lets nobody in until somebody presses L on its keyboard (access mode local).";
+  throw new RpcError("refused", message, { access });
+}
+
+/** How much an overlay may hold, all overlays taken together. */
+function overlayRoom(
+  { tools, grants }: BoxMethodsSetup,
+  { overlayBytes, disks }: Params<"grant">,
+): number {
+  const taken = grants.list.reduce(
+    (sum, one) => sum + (one.overlayBytes ?? 0) * one.nqns.length,
+    0,
+  );
+  const free = tools.overlayBytesMax - taken;
+  const each = overlayBytes ?? Math.floor(tools.overlayBytesMax / 2);
+  if (each * disks.length <= free) return each;
+  const message =
+    `Cannot hold ${each * disks.length} bytes of writes in memory: the box has ${Math.max(0, free)} ` +
+    "left for that. Ask for less, or revoke a grant.";
+  throw new RpcError("limit", message, { free, wanted: each * disks.length });
+}
+
+function refusal(fault: GrantFault, rows: readonly ExportedRow[]): RpcError {
+  if (fault.fault === "limit") {
+    return new RpcError("limit", "The box has as many grants as it takes. Revoke one first.");
+  }
+  const { grant, nqn } = fault;
+  const disk = rows.find(({ state }) => state.nqn === nqn)?.disk.name;
+  const facts = { disk, grant: grant.id, mode: grant.mode };
+  const message =
+    fault.fault === "other-mode"
+      ? `This host has ${disk} already, as "${grant.mode}" (grant ${grant.id}). Revoke that first.`
+      : `Another host has ${disk} as "${grant.mode}" (grant ${grant.id}, ${grant.purpose || "no purpose given"}): ` +
+        "who reads a disk while another host writes to it sees neither state of it.";
+  return new RpcError("refused", message, facts);
+}
+
+function accessOf(
+  { grants, tls }: BoxMethodsSetup,
+  state: State,
+  given: Grant,
+  rows: readonly ExportedRow[],
+): GrantedAccess {
+  const { id, hostnqn, mode, expiresAt } = given;
+  const secrets = grants.secretsOf(hostnqn);
+  if (secrets === undefined) throw new RpcError("no-such-grant", `Grant ${id} is gone already.`);
+  const hasTls = mode !== "rw" || tls;
+  const port = mode === "rw" ? servicePort : readOnlyPort;
+  return {
+    grant: id,
+    ...{ hostnqn, mode, expiresAt },
+    secrets: { host: secrets.host, controller: secrets.controller },
+    tlsPsk: hasTls ? secrets.tlsPsk : null,
+    addresses: [...state.addresses],
+    disks: rows.map(({ disk, state: { nqn: diskNqn, uuid } }) => {
+      const nqn = grantNqn(diskNqn, hostnqn);
+      return {
+        ...{ name: disk.name, serial: disk.serial, nqn, nsid: 1, uuid, port },
+        sizeBytes: disk.sizeBytes,
+        blockSizeBytes: disk.blockSizeBytes,
+        readOnly: mode === "ro",
+        tlsIdentity: (hasTls && given.keys.find((one) => one.nqn === diskNqn)?.identity) || null,
+      };
+    }),
+  };
+}
+
+async function listDisks({ box, tools, grants }: BoxMethodsSetup, wants: Params<"disks">) {
+  const state = stateOf(box);
+  const disks: DiskView[] = [];
+  for (const row of state.disks.filter(isOnStage)) {
+    const { name, sizeBytes } = row.disk;
+    const isThere = sizeBytes > 0;
+    const { devicePath: _path, diskSequence: _sequence, ...disk } = row.disk;
+    disks.push({
+      ...disk,
+      readOnly: disk.readOnly || state.readOnly,
+      state: row.state,
+      contents: wants.contents && isThere ? await tools.contents(name) : null,
+      traffic: tools.traffic(name),
+      health: wants.health && isThere ? await tools.health(name, disk.transport) : null,
+    });
+  }
+  const rows = new Map(state.grants.map((one) => [one.id, one]));
+  return {
+    disks,
+    peers: [...tools.peers()],
+    grants: grants.list.map(({ id, hostnqn, mode, purpose, since, expiresAt, nqns }) => ({
+      grant: id,
+      ...{ hostnqn, mode, purpose, since, expiresAt },
+      disks: [...(rows.get(id)?.disks ?? [])],
+      overlay: nqns.map((nqn) => tools.overlayUse(grantNqn(nqn, hostnqn))).find(Boolean) ?? null,
+    })),
+  };
+}
+
+/** Events that wait for a slow reader; more of them end the stream. */
+const waitingEventsMax = 1000;
+
+async function watch(
+  events: EventList,
+  send: Call<"watch">["send"],
+  signal: AbortSignal,
+): Promise<Record<string, never>> {
+  const waiting: Parameters<typeof send>[0][] = [];
+  let wake = (): void => {};
+  const stop = events.watch((event) => {
+    waiting.push(event);
+    wake();
+  });
+  const aborted = (): void => wake();
+  signal.addEventListener("abort", aborted, { once: true });
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      if (waiting.length > waitingEventsMax) {
+        throw new RpcError("limit", "Events came faster than they were read. Watch again.");
+      }
+      const event = waiting.shift();
+      if (event !== undefined) await send(event);
+      else
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    }
+  } finally {
+    stop();
+    signal.removeEventListener("abort", aborted);
+  }
+}

@@ -1,0 +1,147 @@
+/** What the control channel asks of the machine beside the daemon. */
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { BlockDevice } from "../block/index.ts";
+import type { BoxTools } from "./box-methods.ts";
+import { readOptional } from "./driver-files.ts";
+import { readTool, runTool } from "./driver-process.ts";
+import type { SoftTarget } from "./driver-soft-target.ts";
+import { parseHealth, smartType } from "./health.ts";
+import { discoveryPort, readOnlyPort, servicePort } from "./nvmet.ts";
+import { parsePeers } from "./peers.ts";
+
+/** A disk that takes longer to show what is on it has something else to do, or is ill. */
+const lookTimeoutMs = 5000;
+const flushTimeoutMs = 30_000;
+/** So that an answer gets out before the network goes. */
+const endDelayMs = 500;
+/** Reads per second that make a disk's light flicker. */
+const blinkPauseMs = 100;
+const blinkBytes = 4096;
+
+/** The tools of the machine below `root`. */
+export function boxTools(
+  root: string,
+  softTarget: SoftTarget,
+  showNotice: (text: string | null) => void,
+): BoxTools {
+  const openDisk = (name: string) => openPastCache(join(root, "dev", name));
+  return {
+    openDisk,
+    contents: (name) => within(lookTimeoutMs, (signal) => readContents(openDisk, name, signal)),
+    health: (name, transport) => readHealth(join(root, "dev", name), transport),
+    traffic: (name) => readTraffic(root, name),
+    peers: () => {
+      const tables = ["proc/net/tcp", "proc/net/tcp6"].map((path) => readOptional(root, path));
+      const ports = new Set([servicePort, discoveryPort, readOnlyPort]);
+      return parsePeers(
+        tables.filter((table) => table !== null),
+        ports,
+      );
+    },
+    overlayUse: (nqn) => softTarget.overlayUse(nqn),
+    overlayBytesMax: overlayBytesMax(root),
+    now: () => new Date(),
+    monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
+    end: (how) => {
+      setTimeout(() => {
+        spawn("systemctl", ["--no-block", how], { stdio: "ignore" }).on("error", () => {});
+      }, endDelayMs);
+    },
+    blink: (disk, seconds) => {
+      showNotice(disk === null ? "THIS BOX IS MEANT" : `THIS BOX IS MEANT: disk ${disk}`);
+      const end = AbortSignal.timeout(seconds * 1000);
+      end.addEventListener("abort", () => showNotice(null), { once: true });
+      if (disk !== null) void flicker(openDisk, disk, end);
+    },
+  };
+}
+
+/** Half of the memory: what the box itself takes is less than a fifth of the smallest. */
+function overlayBytesMax(root: string): number {
+  const total = /^MemTotal:\s+(\d+) kB$/m.exec(readOptional(root, "proc/meminfo") ?? "");
+  return Math.floor((Number(total?.[1] ?? 0) * 1024) / 2);
+}
+
+/** The kernel's target writes past the page cache, so what that holds may be old. */
+async function openPastCache(path: string): Promise<BlockDevice> {
+  const { FileDisk } = await import("../block/index.ts");
+  await runTool("blockdev", ["--flushbufs", path], flushTimeoutMs);
+  return FileDisk.open(path, { readOnly: true });
+}
+
+async function readContents(openDisk: BoxTools["openDisk"], name: string, signal: AbortSignal) {
+  const { describeDisk } = await import("../disk/index.ts");
+  await using device = await openDisk(name);
+  const found = await describeDisk(device, { signal });
+  return {
+    line: found.contents,
+    isBlank: found.isBlank,
+    partitions: found.partitions.map((one) => ({
+      ...{ number: one.number, startBytes: one.startBytes, sizeBytes: one.sizeBytes },
+      ...{ typeName: one.typeName, name: one.name, contents: one.contents },
+      label: one.signatures[0]?.label ?? "",
+      partUuid: one.partUuid,
+    })),
+  };
+}
+
+/** smartctl ends with bits set for all that is not well, and prints its report all the same. */
+async function readHealth(path: string, transport: string) {
+  const type = smartType(transport);
+  if (type === null) return null;
+  return parseHealth(
+    await readTool("smartctl", ["-j", "-H", "-A", "-d", type, path], lookTimeoutMs),
+  );
+}
+
+/** What `look` gives, or null when it fails or takes too long. */
+async function within<T>(
+  timeoutMs: number,
+  look: (signal: AbortSignal) => Promise<T>,
+): Promise<T | null> {
+  const late = Promise.withResolvers<null>();
+  const end = new AbortController();
+  const timer = setTimeout(() => {
+    end.abort();
+    late.resolve(null);
+  }, timeoutMs);
+  try {
+    return await Promise.race([look(end.signal).catch(() => null), late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Documentation/block/stat.rst: sectors of 512 bytes are fields 3 and 7, calls under way field 9. */
+function readTraffic(root: string, name: string) {
+  try {
+    const path = join(root, "sys/class/block", name.replaceAll("/", "!"), "stat");
+    const fields = readFileSync(path, "utf8").trim().split(/\s+/).map(Number);
+    const [read = 0, written = 0, inFlight = 0] = [fields[2], fields[6], fields[8]];
+    const at = new Date().toISOString();
+    return { readBytes: read * 512, writtenBytes: written * 512, inFlight, at };
+  } catch {
+    return null;
+  }
+}
+
+/** Reads here and there, for the light. */
+async function flicker(
+  openDisk: BoxTools["openDisk"],
+  name: string,
+  end: AbortSignal,
+): Promise<void> {
+  try {
+    await using device = await openDisk(name);
+    const buffer = new Uint8Array(Math.max(blinkBytes, device.blockSizeBytes));
+    const places = Math.floor(device.sizeBytes / buffer.length);
+    while (!end.aborted && places > 0) {
+      await device.read(Math.floor(Math.random() * places) * buffer.length, buffer);
+      await new Promise((resolve) => setTimeout(resolve, blinkPauseMs));
+    }
+  } catch {
+    // The disk went, or does not answer: there is no light to see.
+  }
+}

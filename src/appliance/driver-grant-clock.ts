@@ -1,0 +1,45 @@
+/** Takes grants back when their time is up, and keeps what must outlive the daemon. */
+import type { Grants } from "./grants.ts";
+import type { World } from "./world.ts";
+
+/** The longest that a timer of Node waits. */
+const timerMsMax = 2 ** 31 - 1;
+
+/** The time of the grants. */
+export class GrantClock {
+  readonly #grants: Grants;
+  readonly #world: World;
+  readonly #wake: () => void;
+  #saved: string;
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param wake is called when the next grant is over */
+  constructor(grants: Grants, world: World, wake: () => void) {
+    this.#grants = grants;
+    this.#world = world;
+    this.#wake = wake;
+    this.#saved = JSON.stringify(grants.memory);
+  }
+
+  /** Takes back what is over, saves what has changed, and waits for the next. */
+  tick(): void {
+    const now = this.#world.monotonicMs();
+    for (const { id, hostnqn } of this.#grants.expire(now)) {
+      this.#world.log("expired", { grant: id, host: hostnqn });
+    }
+    const { memory, nextExpiryMs } = this.#grants;
+    const text = JSON.stringify(memory);
+    if (text !== this.#saved) {
+      this.#saved = text;
+      this.#world.saveGrants(memory);
+    }
+    this.stop();
+    if (nextExpiryMs === null) return;
+    this.#timer = setTimeout(this.#wake, Math.min(timerMsMax, Math.max(0, nextExpiryMs - now)));
+  }
+
+  /** Waits no longer. */
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}

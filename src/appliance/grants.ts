@@ -1,0 +1,180 @@
+/**
+ * Who may use which disks, for how long, and with which keys. Pure: time and keys come from outside.
+ * A host has one set of secrets as long as it has any grant; they are made anew after that and at
+ * every boot.
+ */
+import type { GrantMode } from "../rpc/index.ts";
+
+/** What a host proves itself by, as text. */
+export interface HostSecrets {
+  /** `DHHC-1:…`, the host's and the controller's. */
+  readonly host: string;
+  readonly controller: string;
+  /** `NVMeTLSkey-1:…`. */
+  readonly tlsPsk: string;
+}
+
+/** A key of TLS for one host and one subsystem. */
+export interface GrantKey {
+  /** NQN of the disk, as `Grant.nqns` has it. */
+  readonly nqn: string;
+  readonly identity: string;
+  /** In Base64. */
+  readonly key: string;
+}
+
+/** Makes keys. It is loaded when the first grant is asked for: making them takes much program. */
+export interface KeyMaker {
+  makeSecrets(): HostSecrets;
+  makeKey(secrets: HostSecrets, hostnqn: string, diskNqn: string): GrantKey;
+  /** Grants that there may be at once. */
+  readonly grantsMax: number;
+}
+
+/** One grant. */
+export interface Grant {
+  readonly id: string;
+  readonly hostnqn: string;
+  /** NQNs of the disks, as they are exported to everybody in an open box. */
+  readonly nqns: readonly string[];
+  readonly mode: GrantMode;
+  readonly purpose: string;
+  /** ISO 8601. */
+  readonly since: string;
+  /** On the monotonic clock and in words; null for one that does not end by itself. */
+  readonly expiresMs: number | null;
+  readonly expiresAt: string | null;
+  readonly overlayBytes: number | null;
+  /** For each disk; they are secret. */
+  readonly keys: readonly GrantKey[];
+}
+
+/** What is asked for. */
+export interface GrantRequest {
+  readonly hostnqn: string;
+  readonly nqns: readonly string[];
+  readonly mode: GrantMode;
+  readonly seconds: number | null;
+  readonly purpose: string;
+  readonly overlayBytes: number | null;
+}
+
+/** Both clocks at one moment. */
+export interface Moment {
+  readonly monotonicMs: number;
+  readonly date: Date;
+}
+
+/** Why there is no grant. */
+export type GrantFault =
+  | { readonly fault: "limit" }
+  /** The host has the disk already, in another mode. */
+  | { readonly fault: "other-mode"; readonly nqn: string; readonly grant: Grant }
+  /**
+   * Another host has the disk to write and this one wants it as it is, or the other way round: the
+   * two targets of a box do not see each other's writes.
+   */
+  | { readonly fault: "in-use"; readonly nqn: string; readonly grant: Grant };
+
+/** All that is needed to go on after a restart of the daemon. It holds secrets. */
+export interface GrantMemory {
+  readonly lastId: number;
+  readonly grants: readonly Grant[];
+  readonly secrets: readonly (readonly [hostnqn: string, secrets: HostSecrets])[];
+}
+
+/** A memory of nothing. */
+export const noGrants: GrantMemory = { lastId: 0, grants: [], secrets: [] };
+
+/** The grants of a box. */
+export class Grants {
+  readonly #grants: Map<string, Grant>;
+  readonly #secrets: Map<string, HostSecrets>;
+  #lastId: number;
+
+  constructor(memory: GrantMemory = noGrants) {
+    this.#lastId = memory.lastId;
+    this.#grants = new Map(memory.grants.map((grant) => [grant.id, grant]));
+    this.#secrets = new Map(memory.secrets);
+  }
+
+  /** By id, oldest first. */
+  get list(): readonly Grant[] {
+    return [...this.#grants.values()];
+  }
+
+  /** What must be remembered. */
+  get memory(): GrantMemory {
+    return { lastId: this.#lastId, grants: this.list, secrets: [...this.#secrets] };
+  }
+
+  /** The keys of a host that has a grant. */
+  secretsOf(hostnqn: string): HostSecrets | undefined {
+    return this.#secrets.get(hostnqn);
+  }
+
+  /** Makes a grant, or prolongs the one that has the same host, disks and mode. */
+  add(request: GrantRequest, now: Moment, maker: KeyMaker): Grant | GrantFault {
+    for (const grant of this.list) {
+      const nqn = grant.nqns.find((one) => request.nqns.includes(one));
+      if (nqn === undefined) continue;
+      const isOwn = grant.hostnqn === request.hostnqn;
+      if (isOwn && grant.mode !== request.mode) return { fault: "other-mode", nqn, grant };
+      const clash = (grant.mode === "rw") !== (request.mode === "rw");
+      if (!isOwn && clash) return { fault: "in-use", nqn, grant };
+    }
+    const own = this.list.filter(({ hostnqn }) => hostnqn === request.hostnqn);
+    const same = own.find(({ mode, nqns }) => mode === request.mode && sameSet(nqns, request.nqns));
+    if (same === undefined && this.#grants.size >= maker.grantsMax) return { fault: "limit" };
+    const secrets = this.#secrets.get(request.hostnqn) ?? maker.makeSecrets();
+    this.#secrets.set(request.hostnqn, secrets);
+    if (same === undefined) this.#lastId += 1;
+    const { hostnqn, nqns, mode, purpose, seconds, overlayBytes } = request;
+    const lastsMs = seconds === null ? null : seconds * 1000;
+    const grant: Grant = {
+      id: same?.id ?? `g${this.#lastId}`,
+      ...{ hostnqn, nqns, mode, purpose, overlayBytes },
+      keys: same?.keys ?? nqns.map((nqn) => maker.makeKey(secrets, hostnqn, nqn)),
+      since: same?.since ?? now.date.toISOString(),
+      expiresMs: lastsMs === null ? null : now.monotonicMs + lastsMs,
+      expiresAt: lastsMs === null ? null : new Date(now.date.getTime() + lastsMs).toISOString(),
+    };
+    this.#grants.set(grant.id, grant);
+    return grant;
+  }
+
+  /** Takes a grant back; null when there is none of that id. */
+  revoke(id: string): Grant | null {
+    const grant = this.#grants.get(id);
+    if (grant === undefined) return null;
+    this.#grants.delete(id);
+    if (!this.list.some(({ hostnqn }) => hostnqn === grant.hostnqn)) {
+      this.#secrets.delete(grant.hostnqn);
+    }
+    return grant;
+  }
+
+  /** Takes back what has expired. */
+  expire(monotonicMs: number): readonly Grant[] {
+    const over = this.list.filter(
+      ({ expiresMs }) => expiresMs !== null && expiresMs <= monotonicMs,
+    );
+    for (const { id } of over) this.revoke(id);
+    return over;
+  }
+
+  /** When the next grant expires, on the monotonic clock. */
+  get nextExpiryMs(): number | null {
+    const times = this.list.flatMap(({ expiresMs }) => expiresMs ?? []);
+    return times.length === 0 ? null : Math.min(...times);
+  }
+}
+
+/** Whether what `add` gave is a grant. */
+export function isGrant(given: Grant | GrantFault): given is Grant {
+  return "id" in given;
+}
+
+function sameSet(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((one) => b.includes(one));
+}

@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { GrantedAccess } from "../rpc/index.ts";
+import { connectLines, keyboardHost } from "./keyboard.ts";
+import type { State } from "./state.ts";
+
+const disk = (name: string) => ({
+  ...{ name, serial: `S-${name}`, nqn: `nqn.2026-11.org.example:${name}`, nsid: 1, uuid: "u" },
+  ...{ port: 4420, sizeBytes: 1, blockSizeBytes: 512, readOnly: false, tlsIdentity: null },
+});
+
+function lines(count: number): readonly string[] {
+  const access: GrantedAccess = {
+    ...{ grant: "g1", hostnqn: "nqn.2026-11.org.example:screen", mode: "rw", expiresAt: null },
+    ...{ secrets: { host: "DHHC-1:01:aG9zdA==:", controller: "DHHC-1:01:x:" }, tlsPsk: null },
+    addresses: [{ interface: "eth0", address: "192.0.2.7", family: "IPv4", linkLocal: false }],
+    disks: Array.from({ length: count }, (_, at) => disk(`sd${at}`)),
+  };
+  return connectLines(access, { disks: [] as State["disks"] } as State);
+}
+
+test("connectLines are what nvme-cli takes, and say how long they are worth something", () => {
+  assert.deepEqual(lines(1), [
+    "*** These lines open disks to whoever reads them, for 12 hours. They go in a minute. ***",
+    "# sd0  S-sd0",
+    "nvme connect -t tcp -a 192.0.2.7 -s 4420 -n nqn.2026-11.org.example:sd0 " +
+      "-q nqn.2026-11.org.example:screen -S DHHC-1:01:aG9zdA==:",
+    "",
+  ]);
+});
+
+test("connectLines leave room for the screen", () => {
+  assert.equal(lines(9).filter((line) => line.startsWith("nvme")).length, 4);
+  assert.ok(lines(9).some((line) => line.startsWith("# and 5 more")));
+});
+
+test("keyboardHost is another at every press and every boot", () => {
+  const names = [
+    keyboardHost("nqn.2026-11.org.example", 1, "aaaaaaaa-bb"),
+    keyboardHost("nqn.2026-11.org.example", 2, "aaaaaaaa-bb"),
+    keyboardHost("nqn.2026-11.org.example", 1, "cccccccc-bb"),
+  ];
+  assert.equal(new Set(names).size, 3);
+  assert.equal(names[0], "nqn.2026-11.org.example:screen-aaaaaaaa-1");
+});

@@ -1,0 +1,41 @@
+/** What somebody in front of the box gets by pressing a key. */
+import type { GrantedAccess } from "../rpc/index.ts";
+import { formatSize } from "./screen.ts";
+import type { State } from "./state.ts";
+
+/** How long a key stands on the screen, and how long it opens a disk after that. */
+export const shownMs = 60_000;
+/** How long what was granted at the keyboard lasts. */
+export const keyboardGrantSeconds = 12 * 3600;
+/** More lines than this push each other off the screen. */
+const disksShownMax = 4;
+
+/** The host that a connect line on the screen is for; each time another. */
+export function keyboardHost(nqnBase: string, count: number, boot: string): string {
+  return `${nqnBase}:screen-${boot.slice(0, 8)}-${count}`;
+}
+
+/**
+ * Lines by which the stock nvme-cli of Linux connects, the host's secret in them. It asks for the
+ * host's proof only: a line that is typed by hand is long enough.
+ */
+export function connectLines(access: GrantedAccess, state: State): readonly string[] {
+  const [first] = access.addresses;
+  const address = first === undefined ? "ADDRESS" : first.address;
+  const sizes = new Map(state.disks.map(({ disk }) => [disk.name, formatSize(disk.sizeBytes)]));
+  const lines = access.disks
+    .slice(0, disksShownMax)
+    .flatMap(({ name, serial, port, nqn }) => [
+      `# ${name} ${sizes.get(name) ?? ""} ${serial}`,
+      `nvme connect -t tcp -a ${address} -s ${port} -n ${nqn} -q ${access.hostnqn} ` +
+        `-S ${access.secrets.host}`,
+    ]);
+  const more = access.disks.length - disksShownMax;
+  const hours = keyboardGrantSeconds / 3600;
+  return [
+    `*** These lines open disks to whoever reads them, for ${hours} hours. They go in a minute. ***`,
+    ...lines,
+    ...(more > 0 ? [`# and ${more} more: use "diskomator connect"`] : []),
+    "",
+  ];
+}

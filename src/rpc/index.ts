@@ -1,0 +1,33 @@
+export { type ClientCallOptions, RpcClient } from "./client.ts";
+export { type BoxErrorCode, errorNumbers, RpcError, type RpcErrorCode } from "./error.ts";
+export {
+  grantSecondsMax,
+  grantsMax,
+  hashItemUnitsMax,
+  hashUnitBytesMax,
+  idleMs,
+  sessionsMax,
+} from "./limits.ts";
+export {
+  type CallParams,
+  type Item,
+  type MethodName,
+  methods,
+  type Params,
+  type Result,
+  type StreamingMethod,
+  sshSubsystem,
+} from "./methods.ts";
+export { type Call, type Handlers, RpcSession, type SessionEnd } from "./session.ts";
+export type {
+  AccessMode,
+  BoxDescription,
+  BoxEvent,
+  DiskView,
+  GrantedAccess,
+  GrantMode,
+  GrantView,
+  PeerView,
+  UnitDigest,
+} from "./values.ts";
+export { describeVersionGap, rpcVersion } from "./version.ts";

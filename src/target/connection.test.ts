@@ -393,3 +393,44 @@ for (const nlb of [8, 256, 2048]) {
     }
   });
 }
+
+/** A disk whose direct reads take as long as told, and whose promises are kept when told. */
+class SlowDisk extends MemoryDisk {
+  clock: { nowMs: number } | undefined;
+  tookMs = 0;
+  readonly held: (() => void)[] = [];
+
+  override readNow(...call: Parameters<MemoryDisk["readNow"]>): void {
+    if (this.clock) this.clock.nowMs += this.tookMs;
+    super.readNow(...call);
+  }
+
+  override async read(...call: Parameters<MemoryDisk["read"]>): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.held.push(resolve);
+    await promise;
+    await super.read(...call);
+  }
+}
+
+test("what waits for a connection's memory goes on, and leaves, without another command", async () => {
+  const disk = new SlowDisk({ sizeBytes: 8 * 2 ** 20 });
+  const limits = { connectionBytesInFlightMax: 2 ** 19 };
+  const { clock, open } = makeTarget(disk, {}, { limits });
+  const { io } = await open();
+  const queue = io[0]!;
+  Object.assign(disk, { clock, tookMs: 50 });
+  const small = command("read", { nsid, nlb: 8 });
+  for (let n = 0; n < 4; n++) await queue.send(small, { readBytes: 4096 });
+  disk.tookMs = 0;
+  const read = command("read", { nsid, nlb: 1024 });
+  const replies = [1, 2].map(() => queue.send(read, { readBytes: 2 ** 19 }));
+  const data = pattern(2 ** 19);
+  const write = command("write", { nsid, nlb: 1024 });
+  replies.push(queue.send(write, { data, inCapsule: false }));
+  assert.equal(disk.held.length, 1, "the second read waits for memory");
+  // The medium is quick again: the second read is direct.
+  clock.nowMs += 1000;
+  disk.held[0]!();
+  for (const reply of await Promise.all(replies)) assert.equal(reply.status, "success");
+});

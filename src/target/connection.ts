@@ -168,8 +168,6 @@ export class TargetConnection implements QueueLink, DataPathHost {
 
   /** The socket has taken what it was given. */
   writable(): void {
-    if (this.#phase === "ended") return;
-    this.data.pump();
     this.flush();
   }
 
@@ -251,9 +249,10 @@ export class TargetConnection implements QueueLink, DataPathHost {
     this.flush();
   }
 
-  /** Sends what was put together; goes on with what waited for memory. */
+  /** Goes on with what waited for the socket or for memory; sends what was put together. */
   flush(): void {
     if (this.#phase === "ended") return;
+    this.data.pump();
     this.#intake.startWaiting();
     this.outbox.flush();
     const mayReceive = !this.isCongested() && this.data.heldBytes <= this.bytesMax;

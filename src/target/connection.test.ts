@@ -413,24 +413,27 @@ class SlowDisk extends MemoryDisk {
   }
 }
 
-test("what waits for a connection's memory goes on, and leaves, without another command", async () => {
-  const disk = new SlowDisk({ sizeBytes: 8 * 2 ** 20 });
-  const limits = { connectionBytesInFlightMax: 2 ** 19 };
-  const { clock, open } = makeTarget(disk, {}, { limits });
-  const { io } = await open();
-  const queue = io[0]!;
-  Object.assign(disk, { clock, tookMs: 50 });
-  const small = command("read", { nsid, nlb: 8 });
-  for (let n = 0; n < 4; n++) await queue.send(small, { readBytes: 4096 });
-  disk.tookMs = 0;
-  const read = command("read", { nsid, nlb: 1024 });
-  const replies = [1, 2].map(() => queue.send(read, { readBytes: 2 ** 19 }));
-  const data = pattern(2 ** 19);
-  const write = command("write", { nsid, nlb: 1024 });
-  replies.push(queue.send(write, { data, inCapsule: false }));
-  assert.equal(disk.held.length, 1, "the second read waits for memory");
-  // The medium is quick again: the second read is direct.
-  clock.nowMs += 1000;
-  disk.held[0]!();
-  for (const reply of await Promise.all(replies)) assert.equal(reply.status, "success");
-});
+for (const kind of ["read", "write"]) {
+  test(`a ${kind} that waits for memory goes on, and leaves, without another command`, async () => {
+    const disk = new SlowDisk({ sizeBytes: 8 * 2 ** 20 });
+    const limits = { connectionBytesInFlightMax: 2 ** 19 };
+    const { clock, open } = makeTarget(disk, {}, { limits });
+    const { io } = await open();
+    const queue = io[0]!;
+    Object.assign(disk, { clock, tookMs: 50 });
+    const small = command("read", { nsid, nlb: 8 });
+    for (let n = 0; n < 4; n++) await queue.send(small, { readBytes: 4096 });
+    disk.tookMs = 0;
+    const read = command("read", { nsid, nlb: 1024 });
+    const replies = [queue.send(read, { readBytes: 2 ** 19 })];
+    const data = pattern(2 ** 19);
+    const write = command("write", { nsid, nlb: 1024 });
+    if (kind === "write") replies[1] = queue.send(write, { data, inCapsule: false });
+    else replies[1] = queue.send(read, { readBytes: 2 ** 19 });
+    assert.equal(disk.held.length, 1, "the second command waits for memory");
+    // The medium is quick again: a second read is direct.
+    clock.nowMs += 1000;
+    disk.held[0]!();
+    for (const reply of await Promise.all(replies)) assert.equal(reply.status, "success");
+  });
+}

@@ -169,8 +169,6 @@ export class TargetConnection implements QueueLink, DataPathHost {
 
   /** The socket has taken what it was given. */
   writable(): void {
-    if (this.#phase === "ended") return;
-    this.data.pump();
     this.flush();
   }
 
@@ -252,9 +250,10 @@ export class TargetConnection implements QueueLink, DataPathHost {
     this.flush();
   }
 
-  /** Sends what was put together; goes on with what waited for memory. */
+  /** Goes on with what waited for the socket or for memory; sends what was put together. */
   flush(): void {
     if (this.#phase === "ended") return;
+    this.data.pump();
     this.#intake.startWaiting();
     this.outbox.flush();
     const settledBytes = this.data.heldBytes - this.#intake.incomingBytes;

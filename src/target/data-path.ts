@@ -41,7 +41,7 @@ export interface DataPathHost {
   track(pending: Pending): void;
   /** Answers a command; of a read that ended by SUCCESS, only forgets it. */
   finish(cid: number, status: number, nsid: number, opc: number, isSaid: boolean): void;
-  /** Hands what is put together to the socket. */
+  /** Goes on with what waits, and hands what is put together to the socket. */
   flush(): void;
   /** A call on a device is under way until `work` settles. */
   watch(work: Promise<unknown>): void;
@@ -109,7 +109,7 @@ export class DataPath {
   #heldBytes = 0;
   #isEnded = false;
   #isPumping = false;
-  readonly #wake = () => this.pump();
+  readonly #wake = () => this.#host.flush();
 
   constructor(host: DataPathHost) {
     this.#host = host;
@@ -140,7 +140,7 @@ export class DataPath {
     if (this.#parked.length > 0 || !this.#advance(job)) this.#parked.push(job);
   }
 
-  /** Goes on with what waits for the socket or for memory. */
+  /** Goes on with what waits for the socket or for memory; `flush` of the host does it. */
   pump(): void {
     // Memory that is given back in here wakes who waits for it, this connection among them.
     if (this.#isPumping) return;
@@ -319,7 +319,6 @@ export class DataPath {
       if (this.#loaded.length > 0 || !this.#send(job, buffer)) this.#loaded.push(job);
     }
     this.#host.flush();
-    this.pump();
   }
 
   #send(job: ReadJob, buffer: Uint8Array): boolean {
@@ -383,7 +382,6 @@ export class DataPath {
     if (this.#isEnded) return;
     this.#finishWrite(job, status, this.#host.nowMs());
     this.#host.flush();
-    this.pump();
   }
 
   #finishWrite(job: WriteJob, status: number, nowMs: number): void {

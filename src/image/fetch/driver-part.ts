@@ -91,7 +91,6 @@ async function createPart(file: FileHandle, context: PartContext): Promise<PartF
     if (isOpen) {
       isOpen = false;
       await file.close();
-      activeParts.delete(partPath);
     }
   };
   return {
@@ -120,6 +119,8 @@ async function createPart(file: FileHandle, context: PartContext): Promise<PartF
       guard(async () => {
         await close();
         await rename(partPath, path);
+        // Not before: another call of this process would take it for one that was left behind.
+        activeParts.delete(partPath);
         await removeLeftovers(path);
       }, 0),
     async [Symbol.asyncDispose]() {
@@ -128,6 +129,7 @@ async function createPart(file: FileHandle, context: PartContext): Promise<PartF
       if (isAbandoned) {
         await unlink(partPath).catch(() => undefined);
       }
+      activeParts.delete(partPath);
     },
   };
 }

@@ -56,7 +56,7 @@ export interface FlashReport {
 }
 
 /** Buffers that the reading and all disks share: what bounds the memory. */
-const poolPieces = 32;
+const poolPieces = 24;
 
 /**
  * Writes an image to all targets. A target that fails does not stop the others: its error is in

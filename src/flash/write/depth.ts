@@ -1,6 +1,6 @@
 /** How much is under way to a disk at a time: less when it is slow to answer, more when it is not. */
 
-const depthMax = 32;
+const depthMax = 24;
 const depthMin = 2;
 /** A piece that takes longer than this means that more in flight only waits. */
 const slowMs = 500;

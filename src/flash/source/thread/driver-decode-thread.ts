@@ -11,6 +11,8 @@ import type { DecodeOptions } from "../driver-decode.ts";
 import type { DecodeAnswer, DecodeFailure, DecodeOrder, DecodeThreadData } from "./messages.ts";
 
 const inputBytes = 1024 * 1024;
+/** What it leaves behind is small and short-lived; without a limit it grows to some 30 MiB. */
+const youngMebibytes = 4;
 
 /**
  * The decoded bytes of `source`, which it owns from here on.
@@ -40,7 +42,10 @@ class DecodeThread implements ByteSource {
     this.#source = source;
     this.#call = signal ? { signal } : {};
     const workerData: DecodeThreadData = { format, name, zstdWindowLogMax, input: this.#input };
-    this.#worker = new Worker(new URL("./driver-worker.ts", import.meta.url), { workerData });
+    this.#worker = new Worker(new URL("./driver-worker.ts", import.meta.url), {
+      workerData,
+      resourceLimits: { maxYoungGenerationSizeMb: youngMebibytes },
+    });
     this.#worker.on("message", (answer: DecodeAnswer) => this.#take(answer));
     this.#worker.on("error", (error) => this.#fail(error));
     this.#worker.on("exit", () => this.#fail(new Error("The decoding thread ended.")));

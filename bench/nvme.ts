@@ -154,7 +154,7 @@ async function showMemory(path: string): Promise<void> {
   const outfile = join(scratch, "server.mjs");
   const options = { bundle: true, platform: "node", format: "esm" } as const;
   await build({ entryPoints: [serverProgram], outfile, ...options });
-  await using server = await serveOurs(path, outfile);
+  await using server = await serveOurs(path, { program: outfile });
   const idle = memoryOf(server.pid).nowBytes;
   const wide = { depth: 128, title: "" };
   for (const load of [

@@ -45,7 +45,7 @@ export const backup: Command = {
         const { sizeBytes } = target.disk;
         const format = path.endsWith(".zst") ? "zstd" : "raw";
         await using output = await openSaveFile(path, { format, sizeBytes, hasher });
-        const view = openProgressView({ isJson });
+        const view = await openProgressView({ isJson });
         const report = await runWithView(view, [target], () =>
           saveDisk({
             target,

@@ -231,7 +231,7 @@ export async function flashTo(
     return exitCodes.ok;
   }
   request.onBegin();
-  const view = openProgressView({ isJson });
+  const view = await openProgressView({ isJson });
   const report = await runWithView(view, targets, () =>
     flashImage({
       image,
@@ -339,20 +339,21 @@ function tellReport(
     const outcome = failed.length === 0 ? "ok" : "failed";
     printJson({ event: "result", outcome, exitCode, ...report, results: rows, shared });
   } else {
+    const width = Math.max(...report.results.map(({ target }) => target.length));
     for (const { target, outcome, counts, seconds, isVerified, notes } of report.results) {
       const amounts =
         `${formatSize(counts.written)} written, ${formatSize(counts.zeroed)} zeroed, ` +
         `${formatSize(counts.skipped)} there already`;
       const checked = isVerified ? "verified" : "not verified";
       const end = outcome === "ok" ? `ok, ${checked}` : "FAILED";
-      printLine(`${target}  ${end}  ${amounts}  ${formatSeconds(seconds)}`);
+      printLine(`${target.padEnd(width)}  ${end}  ${amounts}  ${formatSeconds(seconds)}`);
       for (const note of notes) printLine(`  ${note}`);
     }
   }
   if (shared.length > 0) tell(`Warning: ${formatShared(shared)}`);
-  for (const { target, error } of failed) {
+  for (const { target, error, hasBegun } of failed) {
     tell(`diskomator: ${messageOf(error)}`);
-    tell(`${target} does not boot now; the same command again goes on where it can.`);
+    tell(stateOf(target, hasBegun, "failed") ?? `Nothing was written to ${target}.`);
   }
   return exitCode;
 }

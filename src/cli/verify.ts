@@ -75,7 +75,7 @@ async function runVerify(read: VerifyArguments, signal: AbortSignal): Promise<Ex
     isEncrypted: read.isEncrypted,
     signal,
   });
-  const view = openProgressView(read);
+  const view = await openProgressView(read);
   const report = await runWithView(view, [target], () =>
     compareImage({
       image,

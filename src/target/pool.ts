@@ -1,35 +1,70 @@
 /** Memory for data on its way: buffers that are used again, and a budget for all of them. */
 
 const smallestBytes = 4096;
-/** Buffers of one size that are kept while nobody uses them. */
-const keptMax = 64;
-/** Bytes of one size that are kept. */
-const keptBytesMax = 8 * 1024 * 1024;
+/** Bytes that are kept while nobody uses them: a piece for sending for each of 64 connections. */
+const keptBytesMax = 24 * 1024 * 1024;
 /**
  * Each buffer has so much more than it counts for: a read of a socket to its end brings the header
  * that follows along.
  */
 export const slackBytes = 1024;
 
-/** Buffers of sizes that are powers of two, and some slack. The one given back last is taken first. */
+/** Buffers of one size. */
+interface Shelf {
+  readonly size: number;
+  readonly buffers: Uint8Array[];
+  /** When a buffer of the size was wanted last, in calls of `take`. */
+  wanted: number;
+}
+
+/**
+ * Buffers of sizes that are powers of two, and some slack. The one given back last is taken first;
+ * where too much is kept, the size goes that was not wanted for longest.
+ */
 export class BufferPool {
-  readonly #free = new Map<number, Uint8Array[]>();
+  readonly #shelves = new Map<number, Shelf>();
+  #keptBytes = 0;
+  #takes = 0;
+
+  /** Bytes of buffers that nobody uses. */
+  get keptBytes(): number {
+    return this.#keptBytes;
+  }
 
   /** A buffer of `bytes` and slack or more; what it holds is of no meaning. */
   take(bytes: number): Uint8Array {
-    const size = sizeFor(bytes);
-    return this.#free.get(size)?.pop() ?? Buffer.allocUnsafeSlow(size + slackBytes);
+    const shelf = this.#shelfOf(sizeFor(bytes));
+    shelf.wanted = ++this.#takes;
+    const buffer = shelf.buffers.pop();
+    if (!buffer) return Buffer.allocUnsafeSlow(shelf.size + slackBytes);
+    this.#keptBytes -= shelf.size;
+    return buffer;
   }
 
   /** Gives back what `take` gave. */
   give(buffer: Uint8Array): void {
-    const size = sizeOf(buffer);
-    let free = this.#free.get(size);
-    if (!free) {
-      free = [];
-      this.#free.set(size, free);
+    const shelf = this.#shelfOf(sizeOf(buffer));
+    shelf.buffers.push(buffer);
+    this.#keptBytes += shelf.size;
+    while (this.#keptBytes > keptBytesMax) this.#dropOne();
+  }
+
+  #shelfOf(size: number): Shelf {
+    let shelf = this.#shelves.get(size);
+    if (!shelf) {
+      shelf = { size, buffers: [], wanted: 0 };
+      this.#shelves.set(size, shelf);
     }
-    if (free.length < Math.min(keptMax, keptBytesMax / size)) free.push(buffer);
+    return shelf;
+  }
+
+  #dropOne(): void {
+    let least: Shelf | undefined;
+    for (const shelf of this.#shelves.values()) {
+      if (shelf.buffers.length > 0 && shelf.wanted < (least?.wanted ?? Infinity)) least = shelf;
+    }
+    least!.buffers.pop();
+    this.#keptBytes -= least!.size;
   }
 }
 

@@ -153,6 +153,21 @@ test("BufferPool gives sizes that are powers of two and some slack, and the same
   assert.equal(pool.take(8192), buffer);
 });
 
+test("BufferPool keeps so much and no more: what was wanted last", () => {
+  const pool = new BufferPool();
+  const many = (bytes: number) => Array.from({ length: 64 }, () => pool.take(bytes));
+  const old = many(2 ** 18);
+  for (const buffer of old) pool.give(buffer);
+  assert.equal(pool.keptBytes, 64 * 2 ** 18);
+  for (let turn = 0; turn < 3; turn++) {
+    const recent = many(2 ** 18 - 2 ** 17);
+    const large = many(2 ** 20);
+    for (const buffer of [...recent, ...large]) pool.give(buffer);
+    assert.ok(pool.keptBytes <= 24 * 2 ** 20, `${pool.keptBytes} bytes`);
+  }
+  assert.ok(!old.includes(pool.take(2 ** 18)), "the size that nobody wants is gone");
+});
+
 test("Statistics sorts operations by how long they took", () => {
   const statistics = new Statistics();
   for (const tookMs of [0.0005, 0.003, 1, 100_000_000]) statistics.read.add(512, tookMs);

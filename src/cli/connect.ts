@@ -105,7 +105,7 @@ async function attach(request: ConnectRequest, signal: AbortSignal): Promise<Exi
       const connection = { access: granted, disk: one, place, address, isEncrypted, found };
       await runSteps(planConnect(connection), { prefix, signal });
     }
-    await appear(device, signal);
+    await appear(device, () => findController(one.nqn, hostnqn), signal);
   } catch (error) {
     // A grant that nobody uses is taken back; one of a device that waits is what it waits for.
     if (found === undefined) await session.call("revoke", { grant: granted.grant }).catch(() => {});
@@ -143,19 +143,26 @@ async function findController(nqn: string, hostnqn: string): Promise<KernelContr
   return all.find((one) => one.subsystemNqn === nqn && one.hostnqn === hostnqn);
 }
 
-async function appear(device: string, signal: AbortSignal): Promise<void> {
+/** Waits until the controller is connected and udev has made the link. */
+async function appear(
+  device: string,
+  find: () => Promise<KernelController | undefined>,
+  signal: AbortSignal,
+): Promise<void> {
   const late = AbortSignal.timeout(appearMs);
-  const isThere = () =>
-    access(device).then(
+  const isThere = async () => {
+    const isLinked = await access(device).then(
       () => true,
       () => false,
     );
+    return isLinked && (await find())?.state === "live";
+  };
   while (!(await isThere())) {
     if (late.aborted) {
       throw new BoxError(
         "timeout",
-        `The kernel connected, and ${device} did not appear within ${appearMs / 1000} s. ` +
-          'See "dmesg", and whether udev runs.',
+        `The kernel was told to connect, and ${device} was not there within ${appearMs / 1000} s. ` +
+          'See "dmesg", and whether tlshd and udev run.',
       );
     }
     await sleep(lookAgainMs, undefined, { signal });

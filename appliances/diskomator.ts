@@ -68,6 +68,9 @@ export default defineAppliance({
     "usr/lib/*/security/pam_userdb.so",
     // Tables of character sets: everything here speaks UTF-8, which is built in.
     "usr/lib/*/gconv/**",
+    // Rules that udev would read at every boot, for devices whose drivers are not in the image.
+    "usr/lib/udev/rules.d/60-persistent-{alsa,v4l}.rules",
+    "usr/lib/udev/rules.d/{60-sensor,70-camera,70-joystick,78-sound-card}.rules",
   ],
 
   kernel: {

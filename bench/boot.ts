@@ -2,7 +2,8 @@
  * The box: from the firmware's hand-over to an exported disk, from a disk's uevent to its export,
  * and the daemon's memory. With `least`, also the least memory that boots to an exported disk.
  *
- * `npm run bench boot [RUNS] [least]` (3 unless told). In QEMU, under OVMF; without KVM under TCG.
+ * `npm run bench boot [RUNS] [cpus=N] [least]` (3 runs and all cores unless told). In QEMU, under
+ * OVMF; without KVM under TCG.
  */
 
 import { readFile } from "node:fs/promises";
@@ -23,6 +24,10 @@ const leastMemoryTimeoutMs = 120_000;
 const ticksPerSecond = 100;
 
 const runs = Number(process.argv.slice(2).find((word) => /^\d+$/.test(word)) ?? 3);
+// The peers' figures were taken with all of them.
+const cpus = Number(
+  process.argv.find((word) => word.startsWith("cpus="))?.slice(5) ?? availableParallelism(),
+);
 const wantsLeast = process.argv.includes("least");
 
 await using folder = await makeScratchFolder();
@@ -34,7 +39,7 @@ for (let run = 0; run < runs; run++) {
   await using disk = await makeScratchDisk(64 * mebibyte);
   await using box = await startBox(disk.path, 1024);
   handovers.push(await timeBoot(box));
-  if (run === 0) console.log(`${describeMachine()}, ${box.accelerator}`);
+  if (run === 0) console.log(`${describeMachine()}, ${box.accelerator}, ${cpus} in the machine`);
   if (run === runs - 1) await measureLive(box);
 }
 console.log(`firmware's hand-over to an exported NVMe disk: ${showRuns(handovers)}`);
@@ -44,8 +49,7 @@ function startBox(diskPath: string, memoryMiB: number): Promise<Vm> {
   return startVm({
     name: "bench",
     memoryMiB,
-    // The peers' figures were taken with all of them.
-    cpus: availableParallelism(),
+    cpus,
     disks: [
       stickOf(folder.path, "diskomator"),
       { id: "nvme", kind: "nvme", path: diskPath, serial: "BENCH" },

@@ -28,27 +28,29 @@ export async function versionOf({ name }: Peer): Promise<string | undefined> {
 }
 
 /** Starts nbdkit's file plugin. */
-export function serveNbdkit(path: string): Promise<Server> {
-  return servePeer("nbdkit", (port) => [
+export function serveNbdkit(path: string, core?: number | string): Promise<Server> {
+  const argsOf = (port: number) => [
     "--foreground",
     "--exit-with-parent",
     "--ipaddr=127.0.0.1",
     `--port=${port}`,
     "file",
     path,
-  ]);
+  ];
+  return servePeer("nbdkit", argsOf, core);
 }
 
 /** Starts qemu-nbd. */
-export function serveQemu(path: string): Promise<Server> {
-  return servePeer("qemu-nbd", (port) => [
+export function serveQemu(path: string, core?: number | string): Promise<Server> {
+  const argsOf = (port: number) => [
     "--persistent",
     "--shared=0",
     "--format=raw",
     "--bind=127.0.0.1",
     `--port=${port}`,
     path,
-  ]);
+  ];
+  return servePeer("qemu-nbd", argsOf, core);
 }
 
 interface FioSide {

@@ -60,13 +60,19 @@ export async function runOurs<T>(name: string, order: object): Promise<T> {
 /** Where our target is as a program. */
 export const serverProgram: string = join(import.meta.dirname, "nvme-server.ts");
 
-/** Starts our target over a file, with options for its Node; it prints its port. */
-export async function serveOurs(
-  path: string,
-  program = serverProgram,
-  options: readonly string[] = [],
-): Promise<Server> {
-  const child = start(process.execPath, [...options, program, path], "inherit");
+/** How a server of ours is started. */
+export interface OwnServer {
+  readonly program?: string;
+  /** Options for its Node. */
+  readonly nodeOptions?: readonly string[];
+  /** May be a list, as taskset takes it. */
+  readonly core?: number | string;
+}
+
+/** Starts our target over a file; it prints its port. */
+export async function serveOurs(path: string, options: OwnServer = {}): Promise<Server> {
+  const { program = serverProgram, nodeOptions = [], core = cores.server } = options;
+  const child = start(core, process.execPath, [...nodeOptions, program, path], "inherit");
   const lines = createInterface({ input: child.stdout! });
   const [line] = await Promise.race([
     once(lines, "line"),
@@ -81,10 +87,11 @@ export async function serveOurs(
 export async function servePeer(
   program: string,
   argsOf: (port: number) => readonly string[],
+  core: number | string = cores.server,
 ): Promise<Server> {
   const port = await freePort();
   // It complains of whoever looks whether it listens.
-  const child = start(program, argsOf(port), "ignore");
+  const child = start(core, program, argsOf(port), "ignore");
   const endMs = performance.now() + readyMs;
   while (!(await answers(port))) {
     if (child.exitCode !== null || performance.now() > endMs) {
@@ -97,12 +104,13 @@ export async function servePeer(
 }
 
 function start(
+  core: number | string,
   program: string,
   args: readonly string[],
   errors: "inherit" | "ignore",
 ): ChildProcess {
   // taskset becomes the program: the process is the server's.
-  return spawn("taskset", ["-c", `${cores.server}`, program, ...args], {
+  return spawn("taskset", ["-c", `${core}`, program, ...args], {
     stdio: ["ignore", "pipe", errors],
   });
 }

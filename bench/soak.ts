@@ -14,7 +14,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { FileDisk } from "../src/block/index.ts";
 import { type Controller, connectController, type RemoteDisk } from "../src/initiator/index.ts";
 import { benchNqn } from "./nvme-loads.ts";
-import { memoryOf, type Server, serveOurs, serverProgram } from "./nvme-process.ts";
+import { memoryOf, type Server, serveOurs } from "./nvme-process.ts";
 
 const minutes = Number(process.argv[2] ?? 10);
 if (!(minutes > 0)) throw new RangeError("usage: node bench/soak.ts [MINUTES]");
@@ -52,7 +52,7 @@ try {
 
 async function soak(): Promise<boolean> {
   await (await FileDisk.open(path, { createBytes: hosts * hostBytes }))[Symbol.asyncDispose]();
-  await using server = await serveOurs(path, serverProgram, heapOptions);
+  await using server = await serveOurs(path, { nodeOptions: heapOptions });
   const idle = await sample(server, 0);
   console.log(`${hosts} hosts for ${minutes} minutes; before them ${show(idle)}`);
   const startMs = performance.now();

@@ -8,22 +8,28 @@ export interface Run {
   readonly wallMs: number;
   /** User and system time of the process with all its threads, without programs that it starts. */
   readonly cpuMs: number | undefined;
+  /** Most memory that the process had, in bytes; of a program of ours only. */
+  readonly peakBytes?: number;
 }
 
 /** Writes the process's own account to the fourth descriptor as it ends. */
 const account =
   "data:text/javascript,import{writeSync}from'node:fs';" +
-  "process.on('exit',()=>writeSync(3,JSON.stringify(process.cpuUsage())));";
+  "process.on('exit',()=>writeSync(3,JSON.stringify(process.resourceUsage())));";
 
 /** Runs a program of ours with this Node. */
-export function runNode(args: readonly string[]): Promise<Run> {
-  return runProgram(process.execPath, ["--import", account, ...args]);
+export function runNode(args: readonly string[], env = process.env): Promise<Run> {
+  return runProgram(process.execPath, ["--import", account, ...args], env);
 }
 
 /** Runs a program; what it says is shown only when it fails. */
-export async function runProgram(program: string, args: readonly string[]): Promise<Run> {
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  env = process.env,
+): Promise<Run> {
   const startMs = performance.now();
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe", "pipe"] });
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe", "pipe"], env });
   const texts = child.stdio.slice(1).map((stream) => {
     const chunks: Buffer[] = [];
     (stream as NodeJS.ReadableStream).on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -35,8 +41,8 @@ export async function runProgram(program: string, args: readonly string[]): Prom
   if (code !== 0)
     throw new Error(`${program} ${args.join(" ")} ended with ${code}: ${out}${error}`);
   if (!used) return { wallMs, cpuMs: undefined };
-  const { user, system }: NodeJS.CpuUsage = JSON.parse(used);
-  return { wallMs, cpuMs: (user + system) / 1000 };
+  const { userCPUTime, systemCPUTime, maxRSS }: NodeJS.ResourceUsage = JSON.parse(used);
+  return { wallMs, cpuMs: (userCPUTime + systemCPUTime) / 1000, peakBytes: maxRSS * 1024 };
 }
 
 /** `9.1 s (8.7 to 10.2; processor 14.8 s)`: median, least and most of the walls. */

@@ -28,6 +28,7 @@ const commands = {
   format: [inRoot("node_modules/@biomejs/biome/bin/biome"), "check", "--write", root],
   diskomator: [inRoot("src/cli/main.ts")],
   fuzz: [inRoot("tools/fuzz.ts")],
+  picture: [inRoot("tools/picture.ts")],
 };
 
 /** A program of `bench/` by its name. */

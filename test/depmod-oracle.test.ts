@@ -20,6 +20,7 @@ import { readDeb, treeOfDeb } from "../src/image/unpack/index.ts";
 const epochSeconds = 1_760_000_000;
 const { kernel } = await loadDefinition(join(import.meta.dirname, "../appliances/diskomator.ts"));
 const { firmwarePackages = [], microcodePackages = [], excludeFirmware = [] } = kernel;
+const { unpackedModules = [] } = kernel;
 const kmodPackages = ["kmod", "libc6", "libkmod2", "liblzma5", "libssl3t64", "libzstd1", "zlib1g"];
 
 let scratch: string;
@@ -33,7 +34,11 @@ before(async () => {
   const image = [...packages.keys()].filter((name) => name.startsWith("linux-image-"));
   kernelFiles = entriesOf(image);
   output = kernelJob({
-    definition: { classes: Object.keys(moduleClasses) as ModuleClass[], excludeFirmware },
+    definition: {
+      classes: Object.keys(moduleClasses) as ModuleClass[],
+      excludeFirmware,
+      unpackedModules,
+    },
     kernelFiles,
     firmwareFiles: entriesOf(firmwarePackages),
     microcodeFiles: entriesOf(microcodePackages),

@@ -5,7 +5,7 @@
 
 import type { TlsPsk } from "../src/nvme/index.ts";
 import { makeScratchDisk, makeScratchFolder, startVm, type Vm } from "../src/vm/index.ts";
-import { boot, build, stickOf } from "./driver-box.ts";
+import { build, stickOf } from "./driver-box.ts";
 import { Probe } from "./driver-probe.ts";
 
 const nvmet = "/sys/kernel/config/nvmet";
@@ -205,9 +205,7 @@ export class KernelTarget implements AsyncDisposable {
 /** Waits for the shell, and makes the probe a target that is on QEMU's network. */
 async function prepare(vm: Vm, after = 0): Promise<Probe> {
   const probe = await Probe.of(vm, after);
-  // udev gives the card its name some time after the kernel has found it.
-  const card = await probe.until("ls /sys/class/net | grep ^en", boot);
-  await probe.succeed(`ip address add 10.0.2.15/24 dev ${card} && ip link set ${card} up`);
+  await probe.useForwardedAddress();
   await probe.succeed("modprobe -a nvmet nvmet-tcp loop && modprobe null_blk nr_devices=0");
   await probe.until(`test -d ${nvmet} && test -d ${nullb}`);
   return probe;

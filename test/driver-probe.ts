@@ -78,6 +78,19 @@ export class Probe {
     return outcome;
   }
 
+  /**
+   * Gives the card the address that QEMU's own network forwards ports to, which has no need of DHCP
+   * then. By networkd, which would take away an address that it does not know when it is late.
+   */
+  async useForwardedAddress(): Promise<void> {
+    const folder = "/run/systemd/network";
+    const network = ["[Network]", "Address=10.0.2.15/24", "LinkLocalAddressing=no"];
+    const lines = ["[Match]", "Type=ether", ...network].map((line) => `'${line}'`).join(" ");
+    await this.succeed(`mkdir -p ${folder}; printf '%s\\n' ${lines} >${folder}/70-user.network`);
+    await this.succeed("systemctl restart systemd-networkd");
+    await this.until("ip -br address | grep -E '^en.* UP .*10\\.0\\.2\\.15'", boot);
+  }
+
   /** Runs a command that must succeed; returns what it said. */
   async succeed(command: string, options: RunOptions = {}): Promise<string> {
     const { code, output } = await this.run(command, options);

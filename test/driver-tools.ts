@@ -27,3 +27,8 @@ export async function has(t: TestContext, ...tools: readonly string[]): Promise<
   }
   return true;
 }
+
+/** Why a test is skipped that needs root; false where it is not, and under CI, where it fails. */
+export function rootFault(what: string): string | false {
+  return process.getuid?.() === 0 || process.env.CI ? false : `${what} needs root`;
+}

@@ -10,8 +10,8 @@ import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { type Fault, faultyDisk, MemoryDisk } from "../src/block/index.ts";
-import { openTarget } from "../src/cli/disk-target.ts";
-import { FlashError, flashImage, openHasher, openImage } from "../src/flash/index.ts";
+import { FlashError, flashImage, openHasher, openImage, type Target } from "../src/flash/index.ts";
+import { connectController } from "../src/initiator/index.ts";
 import { RunningCommand, runCommand, ServedDisk, Workshop } from "./driver-flash.ts";
 
 const mebibyte = 1024 * 1024;
@@ -210,37 +210,61 @@ test("flash never writes to another disk that came in its place during a reconne
   await using shop = await Workshop.open();
   const whole = await shop.file("whole.raw", image);
   for (const identity of impostors) {
-    const disk = await usedDisk();
-    const other = await usedDisk();
-    const before = await startOf(other, diskBytes);
-    await using served = await ServedDisk.of(disk);
-    served.relay.cutAfter(12 * mebibyte, async () => {
-      await served.stop();
-      await served.start(other, identity);
-    });
-    const ended = await runCommand(["flash", whole, served.url, ...confirm]);
-    assert.equal(ended.exitCode, 4, ended.stderr);
-    assert.ok((await startOf(other, diskBytes)).equals(before), identity.serial);
-    await assertNotBootable(disk);
+    for (const [cutAfterBytes, hasBegun] of [
+      [64 * 1024, false],
+      [12 * mebibyte, true],
+    ] as const) {
+      const disk = await usedDisk();
+      const other = await usedDisk();
+      const before = [await startOf(disk, diskBytes), await startOf(other, diskBytes)] as const;
+      await using served = await ServedDisk.of(disk);
+      served.relay.cutAfter(cutAfterBytes, async () => {
+        await served.stop();
+        await served.start(other, identity);
+      });
+      const ended = await runCommand(["flash", whole, served.url, ...confirm]);
+      assert.equal(ended.exitCode, 4, ended.stderr);
+      assert.ok((await startOf(other, diskBytes)).equals(before[1]), identity.serial);
+      if (hasBegun) await assertNotBootable(disk);
+      else assert.ok((await startOf(disk, diskBytes)).equals(before[0]), identity.serial);
+    }
   }
 });
 
-test("flash never writes to another disk that took the name between plan and write", async () => {
+test("flashImage never writes to another disk that took the name between plan and write", async () => {
   await using shop = await Workshop.open();
   const whole = await shop.file("whole.raw", image);
-  const { signal } = new AbortController();
   for (const identity of impostors) {
     const disk = await usedDisk();
     const other = await usedDisk();
     const before = [await startOf(disk, diskBytes), await startOf(other, diskBytes)];
     await using served = await ServedDisk.of(disk);
-    await using target = await openTarget(served.url, { readOnly: false, signal });
+    await using controller = await connectController({
+      host: "127.0.0.1",
+      port: served.relay.port,
+      subsystemNqn: served.nqn,
+      reconnect: {},
+    });
+    const opened = await controller.openNamespace(1);
+    const identify = async () => {
+      const { sn, mn } = controller.identify;
+      const { uuid = "", sizeBytes, blockSizeBytes } = await controller.namespace(1);
+      return { serial: sn.trim(), model: mn.trim(), uuid, sizeBytes, blockSizeBytes };
+    };
+    const chosen = await identify();
+    const target: Target = {
+      name: "box",
+      disk: opened,
+      identity: chosen,
+      isRemote: true,
+      identify,
+    };
     await served.stop();
     await served.start(other, identity);
     await using hasher = openHasher();
-    await using opened = await openImage(whole, { hasher, clock });
+    await using source = await openImage(whole, { hasher, clock });
     const targets = [{ target, isComparing: false }];
-    const request = { image: opened, targets, hasher, clock, isVerified: true, isGrown: false };
+    const request = { image: source, targets, hasher, clock, isVerified: true, isGrown: false };
     const { results } = await flashImage(request);
     const error = results[0]?.error;
     assert.equal(error instanceof FlashError && error.code, "identity-changed");

@@ -5,7 +5,12 @@
 
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
-import { discover, type RemoteDisk, watchDiscovery } from "../src/initiator/index.ts";
+import {
+  discover,
+  InitiatorError,
+  type RemoteDisk,
+  watchDiscovery,
+} from "../src/initiator/index.ts";
 import { anaState, command, logPage } from "../src/nvme/index.ts";
 import {
   badSectors,
@@ -112,12 +117,11 @@ scenario("Identify and the descriptors say what was configured", async () => {
   assert.equal(all[0]?.nguid, nguid.replaceAll("-", ""));
   assert.equal((await controller.findNamespace({ uuid: uuidOf(ids.loop) })).nsid, ids.loop);
   await assert.rejects(controller.namespace(7), { code: "no-namespace" });
-  await assert.rejects(disks.connect({ subsystemNqn: `${disksNqn}:none` }), {
-    code: "status",
-    facts: (facts: { readonly statusName?: string }) => {
-      assert.equal(facts.statusName, "connectInvalidParameters");
-      return true;
-    },
+  const missing = disks.connect({ subsystemNqn: `${disksNqn}:none` });
+  await assert.rejects(missing, (error) => {
+    assert.ok(error instanceof InitiatorError && error.code === "status", String(error));
+    assert.equal(error.facts.statusName, "connectInvalidParameters");
+    return true;
   });
 });
 
@@ -274,6 +278,7 @@ scenario(
     const lost = nextEvent(controller, "namespace-lost");
     const back = nextEvent(controller, "namespace-back");
     const reading = readUntilItFails(disk);
+    reading.catch(() => {});
     await target.setNamespace(disksNqn, ids.file, { enable: 0 });
     await assert.rejects(reading, { code: "gone" });
     assert.equal((await lost).nsid, ids.file);

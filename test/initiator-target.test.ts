@@ -10,9 +10,22 @@ import {
   type ControllerOptions,
   connectController,
   discover,
+  readReservation,
   watchDiscovery,
 } from "../src/initiator/index.ts";
-import { ConfiguredPsk, DhchapSecret, dhchapGroups, dhchapHashes } from "../src/nvme/index.ts";
+import {
+  acquireAction,
+  type Command,
+  ConfiguredPsk,
+  command,
+  DhchapSecret,
+  dhchapGroups,
+  dhchapHashes,
+  registerAction,
+  reservationAcquireData,
+  reservationRegisterData,
+  reservationType,
+} from "../src/nvme/index.ts";
 import {
   createTarget,
   type HostAccess,
@@ -267,4 +280,30 @@ test("the discovery service lists the subsystem, and tells of a change", async (
   server.running.target.addSubsystem(second);
   assert.equal(await changed, 2);
   await watch.return(undefined);
+});
+
+test("readReservation tells of which type a reservation is, and which hosts hold it", async () => {
+  await using server = await serve();
+  const hostId = "99999999-1234-4234-8234-123456789abc";
+  await using holder = await server.connect({ hostId });
+  await using looking = await server.connect();
+  assert.equal(await readReservation(looking, 1), undefined);
+  const send = (io: Command, data: Uint8Array) =>
+    holder.executeIo(io, { transfer: { kind: "out", data } });
+  const action = { rrega: registerAction.register, iekey: false, cptpl: 0 };
+  await send(
+    command("reservationRegister", { nsid: 1, action }),
+    reservationRegisterData.encode({ crkey: 0n, nrkey: 1n }),
+  );
+  assert.equal(await readReservation(looking, 1), undefined, "registered, and nothing reserved");
+  await send(
+    command("reservationAcquire", {
+      nsid: 1,
+      action: { racqa: acquireAction.acquire, iekey: false },
+      rtype: reservationType.exclusiveAccess,
+    }),
+    reservationAcquireData.encode({ crkey: 1n, prkey: 0n }),
+  );
+  const found = { type: "exclusiveAccess", holders: [hostId] };
+  assert.deepEqual(await readReservation(looking, 1), found);
 });

@@ -306,6 +306,42 @@ test("silence, garbage and giant lengths on many connections keep no host from i
   }
 });
 
+for (const policy of ["required", "optional"] as const) {
+  test(`connections that never come to TLS are bounded, and end with their listener: ${policy}`, async () => {
+    const device = new MemoryDisk({ sizeBytes: mebibyte });
+    const namespaces = [{ device, uuid }];
+    const running = createTarget({
+      subsystems: [{ nqn: subsystemNqn, serial: "42", hosts: "any", namespaces }],
+      limits: { halfOpenMax: 8, halfOpenMs: 600_000 },
+    });
+    const tls = { policy, keys: [{ key }] };
+    const { host, port } = await running.listen({ port: 0, tls });
+    let open = 0;
+    const few = Promise.withResolvers<void>();
+    const none = Promise.withResolvers<void>();
+    for (let n = 0; n < 40; n++) {
+      open += 1;
+      const socket = connect({ host, port });
+      socket.on("error", () => {});
+      // The start of a handshake that does not go on, or nothing.
+      socket.once("connect", () => n % 2 === 0 && socket.write(Buffer.from("160301", "hex")));
+      socket.resume();
+      socket.once("close", () => {
+        open -= 1;
+        if (open === 8) few.resolve();
+        if (open === 0) none.resolve();
+      });
+    }
+    await few.promise;
+    const controller = await connectController({ host, port, ...options, tls: { key } });
+    await using disk = await controller.openNamespace(1);
+    await disk.write(0, pattern(4096, 1));
+    await controller.close();
+    await running.close();
+    await none.promise;
+  });
+}
+
 test("a target that is closed frees its port and its hosts", async () => {
   const server = await serve(new MemoryDisk({ sizeBytes: mebibyte }));
   const controller = await connectController({ ...server.address, ...options });

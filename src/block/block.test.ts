@@ -199,3 +199,20 @@ test("FileDisk.deallocate frees what a range takes, and leaves its neighbours", 
   assert.ok(after.blocks <= before - (2 * 2 ** 20) / 512, `${after.blocks} of ${before} blocks`);
   await assert.rejects(disk.deallocate(0, 8 * 2 ** 20), code("range"));
 });
+
+test("FileDisk.writeZeroes makes holes of long ranges, and leaves their neighbours", async (t) => {
+  if (process.platform !== "linux") return t.skip("only Linux has fallocate");
+  const path = newPath();
+  const contents = new Uint8Array(20 * 2 ** 20).fill(5);
+  await writeFile(path, contents);
+  await using disk = await FileDisk.open(path);
+  const before = (await stat(path)).blocks;
+  await disk.writeZeroes(2 ** 20 + 512, 16 * 2 ** 20);
+  const found = new Uint8Array(contents.length);
+  await disk.read(0, found);
+  contents.fill(0, 2 ** 20 + 512, 17 * 2 ** 20 + 512);
+  assert.ok(Buffer.from(found).equals(contents));
+  const after = await stat(path);
+  assert.equal(after.size, contents.length);
+  assert.ok(after.blocks <= before - (15 * 2 ** 20) / 512, `${after.blocks} of ${before} blocks`);
+});

@@ -99,6 +99,8 @@ export class FileDisk implements BlockDevice {
   writeZeroes(offsetBytes: number, lengthBytes: number, options?: CallOptions): Promise<void> {
     const call = { kind: "zero", offsetBytes, lengthBytes } as const;
     return this.#run(call, options, async () => {
+      if (lengthBytes >= punchToZeroBytesMin && (await this.#punch(offsetBytes, lengthBytes)))
+        return;
       const zeros = Buffer.alloc(Math.min(zeroBytes, lengthBytes));
       const found = Buffer.alloc(this.#sparse ? zeros.byteLength : 0);
       for (let done = 0; done < lengthBytes; done += zeros.byteLength) {
@@ -145,8 +147,7 @@ export class FileDisk implements BlockDevice {
   deallocate(offsetBytes: number, lengthBytes: number, options?: CallOptions): Promise<void> {
     const call = { kind: "zero", offsetBytes, lengthBytes } as const;
     return this.#gate.run(call, options, async () => {
-      if (!this.#sparse || !this.#canPunch || lengthBytes < punchBytesMin) return;
-      this.#canPunch = await punchHole(this.#file.fd, offsetBytes, lengthBytes);
+      if (lengthBytes >= punchBytesMin) await this.#punch(offsetBytes, lengthBytes);
     });
   }
 
@@ -174,6 +175,13 @@ export class FileDisk implements BlockDevice {
     }
   }
 
+  /** True when the range is a hole now. */
+  async #punch(offsetBytes: number, lengthBytes: number): Promise<boolean> {
+    if (!this.#sparse || !this.#canPunch) return false;
+    this.#canPunch = await punchHole(this.#file.fd, offsetBytes, lengthBytes);
+    return this.#canPunch;
+  }
+
   /** Whether the file has these bytes already: zeros are not written into its holes. */
   async #holds(offsetBytes: number, wanted: Buffer, found: Buffer): Promise<boolean> {
     const { bytesRead } = await this.#file.read(found, 0, wanted.byteLength, offsetBytes);
@@ -184,6 +192,8 @@ export class FileDisk implements BlockDevice {
 const zeroBytes = 1024 * 1024;
 /** Smaller holes are not worth a process each. */
 const punchBytesMin = 64 * 1024;
+/** From here on a process takes less time than looking which zeros are there already. */
+const punchToZeroBytesMin = 8 * 1024 * 1024;
 
 interface FileShape {
   readonly sizeBytes: number;

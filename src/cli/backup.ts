@@ -19,13 +19,16 @@ ${targetHelp}
 
   --json      JSON lines; the last one is the result
 
-Example: diskomator backup 10.0.0.17:S6Z1NJ0W1 laptop.raw.zst`;
+Example: diskomator backup lunch-feta laptop.raw.zst`;
 
 /** The command. */
 export const backup: Command = {
   help,
   async run({ args, signal }) {
-    const options = { json: { type: "boolean", default: false } } as const;
+    const options = {
+      "no-tls": { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+    } as const;
     const { values, positionals } = readOptions(args, options, 2);
     const [name, path] = positionals;
     if (name === undefined || path === undefined) throw new UsageError("Name a disk and a file.");
@@ -34,11 +37,15 @@ export const backup: Command = {
       { isJson, signal },
       async () => {
         await using hasher = openHasher();
-        await using target = await openTarget(name, { readOnly: true, signal });
+        await using target = await openTarget(name, {
+          readOnly: true,
+          isEncrypted: !values["no-tls"],
+          signal,
+        });
         const { sizeBytes } = target.disk;
         const format = path.endsWith(".zst") ? "zstd" : "raw";
         await using output = await openSaveFile(path, { format, sizeBytes, hasher });
-        const view = openProgressView({ isJson });
+        const view = await openProgressView({ isJson });
         const report = await runWithView(view, [target], () =>
           saveDisk({
             target,

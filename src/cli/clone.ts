@@ -16,7 +16,7 @@ ${targetHelp}
 
   --confirm SERIAL, --yes, --no-verify, --grow, --dry-run, --json: as for flash
 
-Example: diskomator clone 10.0.0.17:S6Z1NJ0W1 10.0.0.17:S7AA0J002 --confirm S7AA0J002`;
+Example: diskomator clone lunch-feta:S6Z1NJ0W1 lunch-feta:S7AA0J002 --confirm S7AA0J002`;
 
 /** The command. */
 export const clone: Command = {
@@ -30,6 +30,7 @@ export const clone: Command = {
         "no-verify": { type: "boolean", default: false },
         grow: { type: "boolean", default: false },
         "dry-run": { type: "boolean", default: false },
+        "no-tls": { type: "boolean", default: false },
         json: { type: "boolean", default: false },
       },
       2,
@@ -42,8 +43,9 @@ export const clone: Command = {
       { isJson, signal },
       async () => {
         await using hasher = openHasher();
-        await using source = await openTarget(from, { readOnly: true, signal });
-        await using target = await openTarget(to, { readOnly: false, signal });
+        const opening = { isEncrypted: !values["no-tls"], signal };
+        await using source = await openTarget(from, { ...opening, readOnly: true });
+        await using target = await openTarget(to, { ...opening, readOnly: false });
         const open = () => imageOfDisk(source, () => performance.now(), { signal });
         await using image = await open();
         return await flashTo(image, [target], {

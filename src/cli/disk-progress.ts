@@ -1,9 +1,14 @@
 /** Progress of commands about disks: bars on a terminal, plain lines elsewhere, or JSON lines. */
 
-import { createLogUpdate } from "log-update";
-import { formatRate, formatSeconds, formatSize, type ProgressEvent } from "../flash/index.ts";
+import {
+  formatRate,
+  formatSeconds,
+  formatSize,
+  type Phase,
+  type ProgressEvent,
+} from "../flash/index.ts";
 import { printJson } from "./console.ts";
-import type { ConnectionState } from "./disk-target.ts";
+import type { ConnectionState } from "./namespace-target.ts";
 
 /** Takes progress events, and clears the screen for what comes after. */
 export interface ProgressView {
@@ -19,7 +24,11 @@ const barWidth = 24;
 const plainIntervalMs = 10_000;
 
 /** The view that fits where standard error goes. */
-export function openProgressView({ isJson }: { readonly isJson: boolean }): ProgressView {
+export async function openProgressView({
+  isJson,
+}: {
+  readonly isJson: boolean;
+}): Promise<ProgressView> {
   if (isJson) {
     return {
       show: (event) => printJson({ ...event }),
@@ -27,24 +36,34 @@ export function openProgressView({ isJson }: { readonly isJson: boolean }): Prog
       done() {},
     };
   }
-  return process.stderr.isTTY ? terminalView() : plainView();
+  return process.stderr.isTTY ? await terminalView() : plainView();
 }
 
-function terminalView(): ProgressView {
+/** Phases that move bytes stay on the screen when they end; the short ones around them do not. */
+const lasting: ReadonlySet<Phase> = new Set(["write", "verify", "read", "compare"]);
+
+async function terminalView(): Promise<ProgressView> {
+  // It takes 50 ms to load, and is of no use without a terminal.
+  const { createLogUpdate } = await import("log-update");
   const update = createLogUpdate(process.stderr);
-  const rows = new Map<string, string>();
+  const shown = new Map<string, ProgressEvent>();
+  const rowOf = (event: ProgressEvent) =>
+    shown.size > 1 ? `${formatProgress(event)}  ${event.target}` : formatProgress(event);
+  const leave = (event: ProgressEvent | undefined) => {
+    if (event && lasting.has(event.phase)) update.persist(rowOf(event));
+  };
   return {
     show(event) {
-      rows.set(event.target, formatProgress(event));
-      const isNamed = rows.size > 1;
-      const lines = [...rows].map(([name, row]) => (isNamed ? `${row}  ${name}` : row));
-      update(lines.join("\n"));
+      const last = shown.get(event.target);
+      shown.set(event.target, event);
+      if (last?.phase !== event.phase) leave(last);
+      update([...shown.values()].map(rowOf).join("\n"));
     },
     connection: (target, state) => update.persist(formatConnection(target, state)),
     done() {
-      if (rows.size === 0) return;
-      update.done();
-      rows.clear();
+      update.clear();
+      for (const event of shown.values()) leave(event);
+      shown.clear();
     },
   };
 }
@@ -67,7 +86,7 @@ function plainView(): ProgressView {
 }
 
 /** One line for a person. */
-export function formatConnection(target: string, { isConnected, reason }: ConnectionState): string {
+function formatConnection(target: string, { isConnected, reason }: ConnectionState): string {
   return isConnected
     ? `${target}: connected again, ${reason}.`
     : `${target}: the connection is lost, and is waited for up to ten minutes: ${reason}`;

@@ -2,43 +2,27 @@
 
 import { readdir, readFile, realpath } from "node:fs/promises";
 import { basename } from "node:path";
-import { type BlockDevice, BlockError, FileDisk } from "../block/index.ts";
-import type { DiskIdentity, Target } from "../flash/index.ts";
+import { BlockError, FileDisk } from "../block/index.ts";
 import {
   addressOf,
-  type Controller,
   connectController,
   type DiscoveryEntry,
   discover,
   InitiatorError,
-  type NamespaceInfo,
-  readReservation,
 } from "../initiator/index.ts";
+import { openBoxTarget } from "./box-target.ts";
 import { NotFoundError, UsageError } from "./exit.ts";
+import { type OpenTarget, openNamespaceTarget } from "./namespace-target.ts";
 import { parseTarget, type TargetAddress } from "./target-address.ts";
 
 /** How a disk is opened. */
 export interface OpenTargetOptions {
   readonly readOnly: boolean;
+  /** For disks of boxes: unless told, what goes to and from them is encrypted. */
+  readonly isEncrypted?: boolean;
   readonly signal: AbortSignal;
 }
 
-/** An open disk; disposal closes it and its connections. */
-export interface OpenTarget extends Target, AsyncDisposable {
-  /** Where on the network it is. */
-  readonly place?: { readonly host: string; readonly port: number; readonly nqn: string };
-  /** Calls `listener` when the connection is lost and when it is back; returns what ends that. */
-  onConnection?(listener: (state: ConnectionState) => void): () => void;
-}
-
-/** How a disk's connection is. */
-export interface ConnectionState {
-  readonly isConnected: boolean;
-  /** For people: why it was lost, or for how long. */
-  readonly reason: string;
-}
-
-const ioQueues = 2;
 const defaultNsid = 1;
 
 /**
@@ -48,6 +32,9 @@ const defaultNsid = 1;
 export async function openTarget(text: string, options: OpenTargetOptions): Promise<OpenTarget> {
   const address = parseTarget(text);
   if (address.kind === "file") return await openFile(address.path, options);
+  if (address.kind === "box") {
+    return await openBoxTarget(address, { isEncrypted: true, ...options });
+  }
   if (address.kind === "nqn") return await openRemote(text, address, options);
   const found = await findDisk(address, options.signal);
   return await openRemote(text, found, options);
@@ -89,8 +76,8 @@ async function serialOf(path: string): Promise<string> {
 }
 
 /** Whether this machine uses a block device: mounted, swap, or beneath another device. */
-async function usersOf(path: string): Promise<string | undefined> {
-  const name = basename(await realpath(path));
+export async function usersOf(path: string): Promise<string | undefined> {
+  const name = basename(await realpath(path).catch(() => path));
   const entries = await readdir(`/sys/class/block/${name}`).catch(() => [] as string[]);
   const names = [name, ...entries.filter((entry) => entry.startsWith(name))];
   for (const [file, what] of [
@@ -120,76 +107,12 @@ async function openRemote(
   { host, port, nqn, nsid = defaultNsid }: RemoteAddress,
   { signal }: OpenTargetOptions,
 ): Promise<OpenTarget> {
-  const controller = await connectController({
-    host,
-    port,
-    subsystemNqn: nqn,
-    ioQueues,
-    reconnect: {},
-    signal,
-  });
-  try {
-    const disk = await controller.openNamespace(nsid, { signal });
-    const inUseBy = await hostsOf(controller, nsid, signal);
-    return {
-      name,
-      disk: disk satisfies BlockDevice,
-      identity: identityOf(controller, disk.info),
-      isRemote: true,
-      place: { host, port, nqn },
-      onConnection: (listener) =>
-        controller.onEvent((event) => {
-          if (event.type === "disconnected") {
-            listener({ isConnected: false, reason: event.error.message });
-          } else if (event.type === "reconnected") {
-            const seconds = (event.downMs / 1000).toFixed(1);
-            listener({ isConnected: true, reason: `it was away for ${seconds} s` });
-          }
-        }),
-      ...(inUseBy ? { inUseBy } : {}),
-      identify: async (options) =>
-        identityOf(controller, await controller.namespace(nsid, options ?? {})),
-      async [Symbol.asyncDispose]() {
-        await disk[Symbol.asyncDispose]();
-        await controller[Symbol.asyncDispose]();
-      },
-    };
-  } catch (error) {
-    await controller[Symbol.asyncDispose]();
-    throw error;
-  }
-}
-
-/** Which other host has reserved a namespace. This one never does. */
-async function hostsOf(
-  controller: Controller,
-  nsid: number,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const reservation = await readReservation(controller, nsid, { signal });
-  if (!reservation) return undefined;
-  const { type, holders } = reservation;
-  const who = holders.length > 0 ? `host ${holders.join(", ")}` : "another host";
-  return `reserved by ${who} (${type})`;
-}
-
-function identityOf(controller: Controller, info: NamespaceInfo): DiskIdentity {
-  const { sn, mn } = controller.identify;
-  const { uuid, nguid, eui64, sizeBytes, blockSizeBytes } = info;
-  return {
-    serial: sn.trim(),
-    model: mn.trim(),
-    sizeBytes,
-    blockSizeBytes,
-    ...(uuid ? { uuid } : {}),
-    ...(nguid ? { nguid } : {}),
-    ...(eui64 ? { eui64 } : {}),
-  };
+  return await openNamespaceTarget(name, { host, port, subsystemNqn: nqn }, nsid, signal);
 }
 
 /** A disk of the discovery log, by the last part of its NQN or by its serial number. */
 async function findDisk(
-  { host, port, disk }: Extract<TargetAddress, { kind: "box" }>,
+  { host, port, disk }: Extract<TargetAddress, { kind: "discovered" }>,
   signal: AbortSignal,
 ): Promise<RemoteAddress> {
   const entries = (await discover({ host, port, signal })).filter(

@@ -23,3 +23,8 @@ export class UsageError extends Error {
 export class NotFoundError extends Error {
   override readonly name = "NotFoundError";
 }
+
+/** What was asked for is not done without more; the message says what speaks against it. */
+export class RefusedError extends Error {
+  override readonly name = "RefusedError";
+}

@@ -26,8 +26,9 @@ import {
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine, tell } from "./console.ts";
 import { openProgressView, type ProgressView } from "./disk-progress.ts";
-import { type OpenTarget, openTarget } from "./disk-target.ts";
+import { openTarget } from "./disk-target.ts";
 import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
+import type { OpenTarget } from "./namespace-target.ts";
 import { exitCodeOfError, messageOf, withOutcome } from "./outcome.ts";
 import { findShared, formatShared } from "./shared-identifiers.ts";
 import { targetHelp } from "./target-address.ts";
@@ -55,7 +56,7 @@ ${targetHelp}
 Exit codes: 0 done, 1 failed, 2 usage, 3 verify mismatch, 4 refused, 5 no such disk, 6 unreachable,
 7 some of several disks failed, 130 interrupted.
 
-Example: diskomator flash my-os.raw.zst 10.0.0.17:S6Z1NJ0W1 --confirm S6Z1NJ0W1`;
+Example: diskomator flash my-os.raw.zst lunch-feta --confirm S6Z1NJ0W1`;
 
 /** The options as they were read. */
 interface FlashArguments extends PlanOptions {
@@ -64,6 +65,7 @@ interface FlashArguments extends PlanOptions {
   readonly keyPath: string | undefined;
   readonly hasLongWindows: boolean;
   readonly isDryRun: boolean;
+  readonly isEncrypted: boolean;
   readonly isJson: boolean;
 }
 
@@ -107,6 +109,7 @@ function readFlashArguments(args: readonly string[]): FlashArguments {
       "require-checksum": { type: "boolean", default: false },
       long: { type: "boolean", default: false },
       "dry-run": { type: "boolean", default: false },
+      "no-tls": { type: "boolean", default: false },
       json: { type: "boolean", default: false },
     },
     Number.POSITIVE_INFINITY,
@@ -128,6 +131,7 @@ function readFlashArguments(args: readonly string[]): FlashArguments {
     keyPath: values.key,
     hasLongWindows: values.long,
     isDryRun: values["dry-run"],
+    isEncrypted: !values["no-tls"],
     isJson: values.json,
   };
 }
@@ -141,7 +145,7 @@ async function runFlash(
   const open = await imageOptions(read, hasher, signal);
   await using image = await openImage(read.location, open);
   await using stack = new AsyncDisposableStack();
-  const targets = await openTargets(read.names, signal, stack);
+  const targets = await openTargets(read, signal, stack);
   return await flashTo(image, targets, {
     options: read,
     isDryRun: read.isDryRun,
@@ -179,13 +183,14 @@ async function readKey(path: string) {
 }
 
 async function openTargets(
-  names: readonly string[],
+  { names, isEncrypted }: Pick<FlashArguments, "names" | "isEncrypted">,
   signal: AbortSignal,
   stack: AsyncDisposableStack,
 ): Promise<OpenTarget[]> {
   const targets: OpenTarget[] = [];
   for (const name of names) {
-    targets.push(stack.use(await openTarget(name, { readOnly: false, signal })));
+    const options = { readOnly: false, isEncrypted, signal };
+    targets.push(stack.use(await openTarget(name, options)));
   }
   return targets;
 }
@@ -226,7 +231,7 @@ export async function flashTo(
     return exitCodes.ok;
   }
   request.onBegin();
-  const view = openProgressView({ isJson });
+  const view = await openProgressView({ isJson });
   const report = await runWithView(view, targets, () =>
     flashImage({
       image,
@@ -334,20 +339,21 @@ function tellReport(
     const outcome = failed.length === 0 ? "ok" : "failed";
     printJson({ event: "result", outcome, exitCode, ...report, results: rows, shared });
   } else {
+    const width = Math.max(...report.results.map(({ target }) => target.length));
     for (const { target, outcome, counts, seconds, isVerified, notes } of report.results) {
       const amounts =
         `${formatSize(counts.written)} written, ${formatSize(counts.zeroed)} zeroed, ` +
         `${formatSize(counts.skipped)} there already`;
       const checked = isVerified ? "verified" : "not verified";
       const end = outcome === "ok" ? `ok, ${checked}` : "FAILED";
-      printLine(`${target}  ${end}  ${amounts}  ${formatSeconds(seconds)}`);
+      printLine(`${target.padEnd(width)}  ${end}  ${amounts}  ${formatSeconds(seconds)}`);
       for (const note of notes) printLine(`  ${note}`);
     }
   }
   if (shared.length > 0) tell(`Warning: ${formatShared(shared)}`);
-  for (const { target, error } of failed) {
+  for (const { target, error, hasBegun } of failed) {
     tell(`diskomator: ${messageOf(error)}`);
-    tell(`${target} does not boot now; the same command again goes on where it can.`);
+    tell(stateOf(target, hasBegun, "failed") ?? `Nothing was written to ${target}.`);
   }
   return exitCode;
 }

@@ -40,6 +40,34 @@ const commands: Readonly<Record<string, KnownCommand>> = {
     summary: "copy a disk to another",
     load: async () => (await import("./clone.ts")).clone,
   },
+  ls: {
+    summary: "boxes and disks on this network",
+    load: async () => (await import("./ls.ts")).ls,
+  },
+  connect: {
+    summary: "attach a disk of a box by the Linux kernel's own host",
+    load: async () => (await import("./connect.ts")).connect,
+  },
+  disconnect: {
+    summary: "detach it",
+    load: async () => (await import("./disconnect.ts")).disconnect,
+  },
+  ssh: {
+    summary: "log in to a box",
+    load: async () => (await import("./ssh.ts")).ssh,
+  },
+  reboot: {
+    summary: "boot a box again",
+    load: async () => (await import("./power.ts")).reboot,
+  },
+  poweroff: {
+    summary: "switch a box off",
+    load: async () => (await import("./power.ts")).poweroff,
+  },
+  doctor: {
+    summary: "what this machine lacks, and how to get it",
+    load: async () => (await import("./doctor.ts")).doctor,
+  },
 };
 
 async function main(args: readonly string[], signal: AbortSignal): Promise<ExitCode> {
@@ -55,7 +83,8 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<ExitC
     );
   }
   const command = await known.load();
-  if (rest.includes("--help")) {
+  const end = rest.indexOf("--");
+  if (rest.slice(0, end === -1 ? undefined : end).includes("--help")) {
     printLine(command.help);
     return exitCodes.ok;
   }
@@ -64,7 +93,7 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<ExitC
 
 function overview(): string {
   const lines = Object.entries(commands).map(
-    ([name, { summary }]) => `  ${name.padEnd(8)}${summary}`,
+    ([name, { summary }]) => `  ${name.padEnd(12)}${summary}`,
   );
   return ["Usage: diskomator COMMAND [OPTIONS]", "", ...lines, "", "Each has --help."].join("\n");
 }

@@ -1,10 +1,12 @@
 /** How a command about disks ends: the exit code of an error, and its last JSON line. */
 
-import { BlockError } from "../block/index.ts";
-import { FlashError, type FlashErrorCode } from "../flash/index.ts";
-import { InitiatorError, type InitiatorErrorCode } from "../initiator/index.ts";
+import type { BlockError } from "../block/index.ts";
+import type { BoxErrorCode } from "../box/index.ts";
+import type { FlashErrorCode } from "../flash/index.ts";
+import type { InitiatorErrorCode } from "../initiator/index.ts";
+import type { RpcErrorCode } from "../rpc/index.ts";
 import { printJson, tell } from "./console.ts";
-import { type ExitCode, exitCodes, NotFoundError, UsageError } from "./exit.ts";
+import { type ExitCode, exitCodes, NotFoundError, RefusedError, UsageError } from "./exit.ts";
 
 const flashCodes: Readonly<Partial<Record<FlashErrorCode, ExitCode>>> = {
   mismatch: exitCodes.verifyMismatch,
@@ -24,14 +26,46 @@ const initiatorCodes: Readonly<Partial<Record<InitiatorErrorCode, ExitCode>>> = 
   closed: exitCodes.unreachable,
 };
 
+const boxCodes: Readonly<Partial<Record<BoxErrorCode, ExitCode>>> = {
+  "no-such-box": exitCodes.notFound,
+  "no-such-disk": exitCodes.notFound,
+  "ambiguous-box": exitCodes.refused,
+  "ambiguous-disk": exitCodes.refused,
+  "not-ours": exitCodes.refused,
+  "host-key": exitCodes.refused,
+  unreachable: exitCodes.unreachable,
+  timeout: exitCodes.unreachable,
+};
+
+const rpcCodes: Readonly<Partial<Record<RpcErrorCode, ExitCode>>> = {
+  "no-such-disk": exitCodes.notFound,
+  "not-exported": exitCodes.notFound,
+  "read-only": exitCodes.refused,
+  refused: exitCodes.refused,
+  limit: exitCodes.refused,
+  closed: exitCodes.unreachable,
+};
+
+const blockCodes: Readonly<Partial<Record<BlockError["code"], ExitCode>>> = {
+  gone: exitCodes.unreachable,
+};
+
+/** By the class's name: to know an error, a command need not load the part that it comes from. */
+const codesOfParts: Readonly<Record<string, Readonly<Record<string, ExitCode>>>> = {
+  FlashError: flashCodes,
+  InitiatorError: initiatorCodes,
+  BoxError: boxCodes,
+  RpcError: rpcCodes,
+  BlockError: blockCodes,
+};
+
 /** The exit code that an error stands for. */
 export function exitCodeOfError(error: unknown): ExitCode {
   if (error instanceof UsageError) return exitCodes.usage;
   if (error instanceof NotFoundError) return exitCodes.notFound;
-  if (error instanceof FlashError) return flashCodes[error.code] ?? exitCodes.failure;
-  if (error instanceof InitiatorError) return initiatorCodes[error.code] ?? exitCodes.failure;
-  if (error instanceof BlockError && error.code === "gone") return exitCodes.unreachable;
-  return exitCodes.failure;
+  if (error instanceof RefusedError) return exitCodes.refused;
+  if (!(error instanceof Error) || !("code" in error)) return exitCodes.failure;
+  return codesOfParts[error.name]?.[String(error.code)] ?? exitCodes.failure;
 }
 
 /**

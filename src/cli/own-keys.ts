@@ -10,15 +10,11 @@ import { join } from "node:path";
 import { makeSshKey } from "../image/index.ts";
 import { tell } from "./console.ts";
 import { UsageError } from "./exit.ts";
+import { configDirectory } from "./user-home.ts";
 
 /** Files of the folder; each has its public key beside it, with `.pub`. */
 const hostKeyFile = "host_ed25519";
 const loginKeyFile = "id_ed25519";
-
-/** The folder: `$XDG_CONFIG_HOME/diskomator`. */
-function configDirectory(): string {
-  return join(process.env.XDG_CONFIG_HOME || join(homedir(), ".config"), "diskomator");
-}
 
 /** The private host key of the boxes of this user, made when there is none yet. */
 export async function ownHostKey(): Promise<string> {

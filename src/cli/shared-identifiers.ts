@@ -10,7 +10,7 @@ import {
   sharedIdentifiers,
 } from "../disk/index.ts";
 import { connectController, discover } from "../initiator/index.ts";
-import type { OpenTarget } from "./disk-target.ts";
+import type { OpenTarget } from "./namespace-target.ts";
 
 /** Boxes with more disks are looked at in part. */
 const neighboursMax = 64;

@@ -13,18 +13,30 @@ export type TargetAddress =
       readonly nsid: number | undefined;
     }
   | {
-      readonly kind: "box";
+      readonly kind: "discovered";
       readonly host: string;
       readonly port: number;
       /** Serial number, or the last part of an NQN. */
+      readonly disk: string | undefined;
+    }
+  | {
+      readonly kind: "box";
+      /** Name or address. */
+      readonly box: string;
+      /** As `chooseDisk` takes it. */
       readonly disk: string | undefined;
     };
 
 /** What `--help` says of it. */
 export const targetHelp = `  A disk is named as
+    BOX[:DISK]                          a box by its name or address, and its disk by kernel name,
+                                        serial number or label; keys are had from the box, by SSH
+    HOST:PORT:DISK                      any NVMe/TCP target: by serial number, or by the last part
+                                        of the NQN in its discovery log
     nvme-tcp://HOST[:PORT]/NQN[#NSID]   a namespace; port 4420 and namespace 1 unless given
-    HOST[:PORT]:DISK                    by serial number, or by the last part of its NQN
-    file:PATH, /PATH                    a file or a block device of this machine`;
+    file:PATH, /PATH                    a file or a block device of this machine
+
+  --no-tls    do not encrypt what goes to and from a BOX; who it is, is proven all the same`;
 
 const portDefault = 4420;
 const scheme = "nvme-tcp://";
@@ -38,12 +50,10 @@ export function parseTarget(text: string): TargetAddress {
   if (text.startsWith(scheme)) return parseUrl(text);
   const match = boxPattern.exec(text);
   if (!match) throw wrong(text);
-  return {
-    kind: "box",
-    host: bare(match[1] ?? ""),
-    port: portOf(match[2], text),
-    disk: match[3],
-  };
+  const [, place = "", port, disk] = match;
+  const host = bare(place);
+  if (port === undefined) return { kind: "box", box: host, disk };
+  return { kind: "discovered", host, port: portOf(port, text), disk };
 }
 
 function parseUrl(text: string): TargetAddress {

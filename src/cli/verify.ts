@@ -31,13 +31,14 @@ ${targetHelp}
 
 Exit codes: 0 the same, 3 different, and as for flash.
 
-Example: diskomator verify my-os.raw.zst 10.0.0.17:S6Z1NJ0W1`;
+Example: diskomator verify my-os.raw.zst lunch-feta:S6Z1NJ0W1`;
 
 interface VerifyArguments {
   readonly location: string;
   readonly name: string;
   readonly keyPath: string | undefined;
   readonly hasLongWindows: boolean;
+  readonly isEncrypted: boolean;
   readonly isJson: boolean;
 }
 
@@ -50,6 +51,7 @@ export const verify: Command = {
       {
         key: { type: "string" },
         long: { type: "boolean", default: false },
+        "no-tls": { type: "boolean", default: false },
         json: { type: "boolean", default: false },
       },
       2,
@@ -59,7 +61,8 @@ export const verify: Command = {
       throw new UsageError("Name an image and a disk.");
     }
     const { key: keyPath, long: hasLongWindows, json: isJson } = values;
-    const read = { location, name, keyPath, hasLongWindows, isJson };
+    const isEncrypted = !values["no-tls"];
+    const read = { location, name, keyPath, hasLongWindows, isEncrypted, isJson };
     return await withOutcome({ isJson, signal }, () => runVerify(read, signal));
   },
 };
@@ -67,8 +70,12 @@ export const verify: Command = {
 async function runVerify(read: VerifyArguments, signal: AbortSignal): Promise<ExitCode> {
   await using hasher = openHasher();
   await using image = await openImage(read.location, await imageOptions(read, hasher, signal));
-  await using target = await openTarget(read.name, { readOnly: true, signal });
-  const view = openProgressView(read);
+  await using target = await openTarget(read.name, {
+    readOnly: true,
+    isEncrypted: read.isEncrypted,
+    signal,
+  });
+  const view = await openProgressView(read);
   const report = await runWithView(view, [target], () =>
     compareImage({
       image,

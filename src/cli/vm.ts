@@ -1,19 +1,23 @@
 /** `diskomator vm`: boots a built image in QEMU with scratch disks and says how to reach it. */
 
 import { join, resolve } from "node:path";
+import { addKnownBox, type KnownBox, readHome, writeKnownBoxes } from "../box/index.ts";
 import { makeScratchDisk, startVm, type Vm } from "../vm/index.ts";
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine, tell } from "./console.ts";
 import { exitCodes, UsageError } from "./exit.ts";
+import { homePaths } from "./user-home.ts";
 
 const help = `Usage: diskomator vm [APPLIANCE] [OPTIONS]
 
 Boots out/APPLIANCE.raw (default: diskomator) from a virtual USB stick, with an NVMe and a virtio
-scratch disk, and stays until Ctrl-C.
+scratch disk, and stays until Ctrl-C. As long as it runs it is a known box: "diskomator ls" shows it,
+and its disks are vm:SCRATCH-NVME and vm:SCRATCH-VIRTIO.
 
   --out DIR       where the image is (default: out)
   --memory MIB    default 1024
   --disk-size MIB size of each scratch disk (default 1024)
+  --name NAME     what the box is called meanwhile (default vm)
   --display KIND  QEMU's -display, such as gtk (default: none)
   --json          JSON lines
 
@@ -29,6 +33,7 @@ export const vm: Command = {
         out: { type: "string", default: "out" },
         memory: { type: "string", default: "1024" },
         "disk-size": { type: "string", default: "1024" },
+        name: { type: "string", default: "vm" },
         display: { type: "string", default: "none" },
         json: { type: "boolean", default: false },
       },
@@ -46,15 +51,43 @@ export const vm: Command = {
       signal,
     });
     const ports = { nvme: await machine.forward(4420), ssh: await machine.forward(22) };
+    const others = [[4421, await machine.forward(4421)]] as const;
+    await using _known = await makeKnown(values.name, [
+      [22, ports.ssh],
+      [4420, ports.nvme],
+      ...others,
+    ]);
     if (values.json) printJson({ event: "started", pid: machine.pid, ...ports });
     else for (const line of reachLines(ports)) printLine(line);
-    await machine.waitForSerial(/nvme connect/, { timeoutMs: 300_000, signal });
+    await machine.waitForSerial(/SCRATCH-NVME +exported/, { timeoutMs: 300_000, signal });
     if (values.json) printJson({ event: "exported" });
-    else tell("The box exports its disks. Ctrl-C ends it.");
+    else tell(`The box exports its disks: diskomator ls, or ${values.name}:DISK. Ctrl-C ends it.`);
     await Promise.race([machine.exited, aborted(signal)]);
     return exitCodes.ok;
   },
 };
+
+/** Makes a machine a known box, behind forwarded ports, until it is disposed of. */
+async function makeKnown(
+  name: string,
+  ports: readonly (readonly [port: number, forwarded: number])[],
+): Promise<AsyncDisposable> {
+  const paths = homePaths();
+  const before = (await readHome(paths)).knownBoxes;
+  const box = { name, address: "127.0.0.1", ports: new Map(ports) };
+  await writeKnownBoxes(paths, addKnownBox(before, box));
+  return {
+    async [Symbol.asyncDispose]() {
+      const now = (await readHome(paths)).knownBoxes;
+      const isOurs = (one: KnownBox) =>
+        one.name === name && one.ports.get(sshPort) === box.ports.get(sshPort);
+      const replaced = before.filter((one) => one.name === name);
+      await writeKnownBoxes(paths, [...now.filter((one) => !isOurs(one)), ...replaced]);
+    },
+  };
+}
+
+const sshPort = 22;
 
 /** A box in a virtual machine: the stick that it boots from, and two disks to export. */
 export interface BoxMachine {

@@ -25,6 +25,7 @@ export async function imageOfDisk(
     packing: [],
     sizeBytes: disk.sizeBytes,
     sizeBytesMin: disk.sizeBytes,
+    expectedBytes: disk.sizeBytes,
     dataBytes: undefined,
     sectorSizeBytes: inspected.sectorSizeBytes,
     diskGuid: inspected.diskGuid,

@@ -27,7 +27,6 @@ import {
 } from "./source/byte-source.ts";
 import { decodeSource } from "./source/driver-decode.ts";
 import { FileSource, streamSource } from "./source/driver-file.ts";
-import { fetchSmallFile, openHttpSource } from "./source/driver-http.ts";
 import {
   detectFormat,
   detectFormatByTail,
@@ -92,6 +91,7 @@ async function openLocation(location: string, options: OpenImageOptions): Promis
   if (/^https?:\/\//i.test(location)) {
     const http = { ...(signal ? { signal } : {}), ...(retryDelaysMs ? { retryDelaysMs } : {}) };
     const { pathname } = new URL(location);
+    const { fetchSmallFile, openHttpSource } = await import("./source/driver-http.ts");
     return {
       source: await openHttpSource(location, http),
       name: decodeURIComponent(basename(pathname)) || "image",
@@ -135,38 +135,34 @@ async function arrange(
   const counted = new CountedSource(stored, times, options.clock);
   const checks = new FileChecks(name, sidecars, hasher);
   const watched = checks.isIdle ? counted : new WatchedSource(counted, checks);
-  const { source, packing, announcedBytes } = await unpack(watched, counted, name, checks, options);
-  const head = new Uint8Array(pieceBytes);
-  const length = await readFully(source, head, call);
-  if (length === 0) {
-    throw new FlashError("length", `Cannot use ${name}: it is empty. Fetch it again.`, { name });
+  const unpacked = await unpack(watched, counted, name, checks, options);
+  const { source } = unpacked;
+  try {
+    const head = new Uint8Array(pieceBytes);
+    const length = await readFully(source, head, call);
+    if (length === 0) {
+      throw new FlashError("length", `Cannot use ${name}: it is empty. Fetch it again.`, { name });
+    }
+    const found = { name, ...unpacked, sidecars, note };
+    const facts = await factsOf(head.subarray(0, length), source, found);
+    const parts = { facts, hasher, times, clock: options.clock, bmap: sidecars.bmap };
+    const peeked = new PeekedSource(head.subarray(0, length), source);
+    const checked = checks.isIdle ? undefined : checks;
+    const reader = new ImageReader({ ...parts, source: peeked, checks: checked });
+    return {
+      facts,
+      head: head.subarray(0, length),
+      times,
+      get storedBytes() {
+        return counted.readBytes;
+      },
+      pieces: (pool: PiecePool, o?: CallOptions): AsyncGenerator<Piece> => reader.pieces(pool, o),
+      [Symbol.asyncDispose]: () => Promise.resolve(source[Symbol.asyncDispose]()),
+    };
+  } catch (error) {
+    await source[Symbol.asyncDispose]();
+    throw error;
   }
-  const facts = await factsOf(head.subarray(0, length), source, {
-    name,
-    packing,
-    announcedBytes,
-    sidecars,
-    note,
-  });
-  const reader = new ImageReader({
-    source: new PeekedSource(head.subarray(0, length), source),
-    facts,
-    checks: checks.isIdle ? undefined : checks,
-    bmap: sidecars.bmap,
-    hasher,
-    times,
-    clock: options.clock,
-  });
-  return {
-    facts,
-    head: head.subarray(0, length),
-    times,
-    get storedBytes() {
-      return counted.readBytes;
-    },
-    pieces: (pool: PiecePool, o?: CallOptions): AsyncGenerator<Piece> => reader.pieces(pool, o),
-    [Symbol.asyncDispose]: () => Promise.resolve(source[Symbol.asyncDispose]()),
-  };
 }
 
 interface Unpacked {
@@ -188,37 +184,57 @@ async function unpack(
   const packing: Exclude<PackedFormat, "raw">[] = [];
   let source = watched;
   let announcedBytes = 0;
-  for (;;) {
-    const isStored = packing.length === 0;
-    const first = new Uint8Array(formatHeadBytes);
-    const length = await readFully(source, first, call);
-    const tail = isStored ? await tailFormat(stored, call) : undefined;
-    const found = tail ?? detectFormat(first.subarray(0, length));
-    const format = refuseForeign(found, name);
-    source = new PeekedSource(first.subarray(0, length), source);
-    if (format === "raw") return { source, packing, announcedBytes };
-    if (packing.length === packingsMax) {
-      throw new FlashError(
-        "format",
-        `Cannot use ${name}: it is packed more than ${packingsMax} times (${packing.join(", ")}, ` +
-          `${format}). Unpack it first.`,
-        { name, packing },
-      );
-    }
-    packing.push(format);
-    announcedBytes = format === "zstd" ? (zstdContentBytes(first) ?? 0) : 0;
-    if (format !== "zip") {
-      const windows = options.hasLongWindows ? { zstdWindowLogMax: zstdWindowLogLong } : {};
-      const decode = { ...call, ...windows, name };
-      // bzip2 has a thread of its own kind.
+  try {
+    for (;;) {
+      const isStored = packing.length === 0;
+      const first = new Uint8Array(formatHeadBytes);
+      const length = await readFully(source, first, call);
+      const tail = isStored ? await tailFormat(stored, call) : undefined;
+      const found = tail ?? detectFormat(first.subarray(0, length));
+      const format = refuseForeign(found, name);
+      source = new PeekedSource(first.subarray(0, length), source);
+      if (format === "raw") return { source, packing, announcedBytes };
+      refuseDeepPacking(name, packing, format);
+      packing.push(format);
+      announcedBytes = format === "zstd" ? (zstdContentBytes(first) ?? 0) : 0;
       source =
-        format === "bzip2"
-          ? decodeSource(source, format, decode)
-          : decodeInThread(source, format, decode);
-    } else {
-      source = await openZip(stored, source, name, isStored, checks);
+        format === "zip"
+          ? await openZip(stored, source, name, isStored, checks)
+          : decode(source, format, name, options);
     }
+  } catch (error) {
+    // A decoder has a thread, which would live on.
+    await source[Symbol.asyncDispose]();
+    throw error;
   }
+}
+
+function refuseDeepPacking(
+  name: string,
+  packing: readonly PackedFormat[],
+  format: PackedFormat,
+): void {
+  if (packing.length < packingsMax) return;
+  throw new FlashError(
+    "format",
+    `Cannot use ${name}: it is packed more than ${packingsMax} times (${packing.join(", ")}, ` +
+      `${format}). Unpack it first.`,
+    { name, packing },
+  );
+}
+
+function decode(
+  source: ByteSource,
+  format: Exclude<PackedFormat, "raw" | "zip">,
+  name: string,
+  { signal, hasLongWindows }: OpenImageOptions,
+): ByteSource {
+  const call: CallOptions = signal ? { signal } : {};
+  const windows = hasLongWindows ? { zstdWindowLogMax: zstdWindowLogLong } : {};
+  const options = { ...call, ...windows, name };
+  // bzip2 has a thread of its own kind.
+  if (format === "bzip2") return decodeSource(source, format, options);
+  return decodeInThread(source, format, options);
 }
 
 /** An archive's directory is at its end: it needs all of the file first, or any part of it. */
@@ -296,6 +312,7 @@ async function factsOf(
     packing,
     sizeBytes,
     sizeBytesMin: sizeBytes ?? Math.max(inspected.sizeBytesMin, head.byteLength, announcedBytes),
+    expectedBytes: sizeBytes ?? (announcedBytes > 0 ? announcedBytes : undefined),
     dataBytes: bmap?.map.ranges.reduce((sum, range) => sum + range.toBytes - range.fromBytes, 0),
     sectorSizeBytes: inspected.sectorSizeBytes,
     diskGuid: inspected.diskGuid,

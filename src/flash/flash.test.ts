@@ -179,6 +179,7 @@ test("flashImage leaves no disk bootable when the disk fails at a block, is full
     const { results } = await flashBytes(image, [targetOf(disk)]);
     assert.equal(codeOf(results[0]?.error), code, what);
     assert.match(String(results[0]?.error), /box:disk/);
+    assert.equal(results[0]?.hasBegun, true);
     assert.equal(await isBootable(inner), wasBootable, what);
     disk.heal();
     const again = await flashBytes(image, [targetOf(disk)]);
@@ -227,6 +228,7 @@ test("flashImage refuses a disk that was swapped between plan and write, and wri
     const target = { ...planned, identify: async () => ({ ...planned.identity, ...change }) };
     const { results } = await flashBytes(image, [target]);
     assert.equal(codeOf(results[0]?.error), "identity-changed");
+    assert.equal(results[0]?.hasBegun, false);
     assert.deepEqual(await contentsOf(disk), before);
   }
 });

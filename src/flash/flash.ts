@@ -37,6 +37,8 @@ export interface TargetResult {
   readonly outcome: "ok" | "failed";
   /** Why it failed. */
   readonly error: unknown;
+  /** Something was written, or may have been: where it failed, the disk does not boot. */
+  readonly hasBegun: boolean;
   readonly counts: WriteCounts;
   readonly isVerified: boolean;
   readonly seconds: number;

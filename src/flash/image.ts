@@ -14,6 +14,8 @@ export interface ImageFacts {
   readonly sizeBytes: number | undefined;
   /** Least length, where the length is not known: what its partition table speaks of. */
   readonly sizeBytesMin: number;
+  /** What the length probably is, for progress: by the packed data's own words. */
+  readonly expectedBytes: number | undefined;
   /** Bytes that are not holes, by a block map. */
   readonly dataBytes: number | undefined;
   /** Sector size that its partition table is made for; undefined without one. */

@@ -16,6 +16,7 @@ const image: ImageFacts = {
   packing: [],
   sizeBytes: 4096 * 1000,
   sizeBytesMin: 4096 * 1000,
+  expectedBytes: undefined,
   dataBytes: undefined,
   sectorSizeBytes: 512,
   diskGuid: "11111111-2222-3333-4444-555555555555",

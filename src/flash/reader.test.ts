@@ -41,6 +41,7 @@ async function readerOf(source: ByteSource, stack: AsyncDisposableStack): Promis
       packing: [],
       sizeBytes: content.length,
       sizeBytesMin: content.length,
+      expectedBytes: content.length,
       dataBytes: undefined,
       sectorSizeBytes: undefined,
       diskGuid: undefined,

@@ -8,11 +8,13 @@ import type { Dial, Transport, TransportHandlers } from "./transport.ts";
 
 /** How often time is told. */
 const tickMs = 250;
+/** How much is read at a time, into one buffer that is used again and again. */
+const receiveBytes = 256 * 1024;
 /**
- * How much is read at a time, into one buffer that is used again and again; what belongs in the
- * buffer of a caller and is more than that goes there at once.
+ * How much of that after data that went to a caller's buffer at once: what follows is the header of
+ * more such data, of which as little as possible is to be copied.
  */
-const receiveBytes = 64 * 1024;
+const receiveShortBytes = 8 * 1024;
 /** How long what is left to send may take after the end was asked for. */
 const lingerMs = 1000;
 
@@ -58,8 +60,15 @@ export async function openSocket<S extends Socket>(
   signal?.throwIfAborted();
   const opened = Promise.withResolvers<Transport>();
   const own = Buffer.allocUnsafeSlow(receiveBytes);
+  const short = own.subarray(0, receiveShortBytes);
+  let hasLanded = false;
   const socket = make({
-    buffer: () => handlers.landing() ?? own,
+    buffer: () => {
+      const landing = handlers.landing();
+      const buffer = landing ?? (hasLanded ? short : own);
+      hasLanded = landing !== undefined;
+      return buffer;
+    },
     callback: (length, buffer) => {
       handlers.bytes(buffer.subarray(0, length));
       return true;

@@ -109,7 +109,10 @@ export class RemoteDisk implements BlockDevice {
     if (this.#limits.hasVolatileCache) this.#durability.reconnected(epoch);
   }
 
-  /** Fills `target`. Once an abort has rejected the call, `target` is left alone. */
+  /**
+   * Fills `target`, into which the socket receives. Once an abort has rejected the call, `target` is
+   * left alone: in the midst of its data that is when more comes, or after a second.
+   */
   read(offsetBytes: number, target: Uint8Array, options: CallOptions = {}): Promise<void> {
     const { length: lengthBytes } = target;
     const range = { offsetBytes, lengthBytes, pieceBytes: this.#limits.ioBytesMax };

@@ -92,6 +92,9 @@ export class PduStream {
   #hasDigest = false;
   #crc = 0;
   #fault: PduFault | undefined;
+  /** The chunk that was read last as numbers, and its view: making one for each PDU costs more. */
+  #viewed: Uint8Array = this.#scratch;
+  #view = viewOf(this.#scratch);
 
   constructor(role: Role, sink: PduSink) {
     this.#role = role;
@@ -118,6 +121,13 @@ export class PduStream {
   /** Bytes of the data at hand that are still to come; 0 outside of data. */
   get dataLeft(): number {
     return this.#phase === "data" ? this.#left : 0;
+  }
+
+  #viewOf(bytes: Uint8Array): DataView {
+    if (bytes === this.#viewed) return this.#view;
+    this.#viewed = bytes;
+    this.#view = viewOf(bytes);
+    return this.#view;
   }
 
   #takeHeader(chunk: Uint8Array, at: number): number {
@@ -156,7 +166,7 @@ export class PduStream {
     }
     this.#name = name;
     this.#headerLength = hlen + (this.#hasHeaderDigest(name) ? digestBytes : 0);
-    const plen = viewOf(bytes).getUint32(at + 4, true);
+    const plen = this.#viewOf(bytes).getUint32(at + 4, true);
     const longest = name.endsWith("TermReq") ? termReqBytesMax : Number.POSITIVE_INFINITY;
     if (plen < this.#headerLength || plen > longest) {
       const detail = `${name} of PLEN ${plen}, wanted at least ${this.#headerLength}`;
@@ -175,7 +185,7 @@ export class PduStream {
     const hlen = headerBytes[name];
     if (this.#headerLength > hlen) {
       const wanted = crc32c(bytes.subarray(at, at + hlen));
-      const found = viewOf(bytes).getUint32(at + hlen, true);
+      const found = this.#viewOf(bytes).getUint32(at + hlen, true);
       if (found !== wanted) {
         const detail = `${name} with header digest ${found}, wanted ${wanted}`;
         this.#fail(pduFault("hdgst", detail), bytes, at, hlen);
@@ -196,7 +206,7 @@ export class PduStream {
   }
 
   #decode(bytes: Uint8Array, at: number): Pdu | PduFault {
-    const view = viewOf(bytes);
+    const view = this.#viewOf(bytes);
     const flags = bytes[at + 1]!;
     const plen = view.getUint32(at + 4, true);
     const name = this.#name;
@@ -259,7 +269,7 @@ export class PduStream {
     at: number,
     plen: number,
   ): Pdu | PduFault {
-    const view = viewOf(bytes);
+    const view = this.#viewOf(bytes);
     const dataLength = view.getUint32(at + 16, true);
     if (dataLength === 0) return pduFault("datal", `${type} without data`, 16);
     if (dataLength > this.framing.dataBytesMax) {
@@ -328,7 +338,7 @@ export class PduStream {
     this.#have += taken;
     if (this.#have === digestBytes) {
       this.#have = 0;
-      this.#end(viewOf(this.#scratch).getUint32(0, true) === this.#crc);
+      this.#end(this.#viewOf(this.#scratch).getUint32(0, true) === this.#crc);
     }
     return at + taken;
   }

@@ -110,6 +110,19 @@ test("Connect takes its data by R2T too, as old hosts send it", async () => {
   assert.equal((await host.connect(queue, 0)).status, "success");
 });
 
+test("controllers have ids of their own, not used again at once, up to as many as may be", async () => {
+  const { open, target, clock } = makeTarget(undefined, {}, { limits: { controllersMax: 2 } });
+  const [first, second] = [await open({}, 0), await open({ hostid: 2 }, 0)];
+  const host = new TestHost(target, clock, { subnqn });
+  const refused = await host.connect(host.queue(), 0);
+  assert.deepEqual([refused.status, refused.dnr], ["connectControllerBusy", false]);
+  first.admin.connection.end("cut");
+  const third = await open({}, 0);
+  const ids = [first, second, third].map(({ cntlid }) => cntlid);
+  assert.equal(new Set(ids).size, 3, `${ids}`);
+  await open({ subnqn: discoveryNqn }, 0);
+});
+
 test("an I/O queue connects only to a controller of its host that is ready", async () => {
   const { target, clock, open } = makeTarget();
   const host = await open({}, 0);
@@ -379,6 +392,33 @@ test("Disconnect ends an I/O queue after its answer, and is not for the admin qu
   assert.match(String(ended?.[1].reason), /disconnected/);
 });
 
+test("a host that waits for its old writes gets what holds when they are done", async () => {
+  const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let waits = 0;
+  const disk = faultyDisk(new MemoryDisk({ sizeBytes: 2 ** 20 }), {
+    kind: "slow",
+    on: ["write"],
+    until: () => gates[waits++]!.promise,
+  });
+  const { open, target } = makeTarget(disk);
+  const leaveWriting = async () => {
+    const host = await open();
+    void host.io[0]!.send(command("write", { nsid, nlb: 1 }), { data: pattern(512) });
+    host.admin.connection.end("cut");
+  };
+  await leaveWriting();
+  const refused = open();
+  target.setHosts(subnqn, new Map());
+  gates[0]!.resolve();
+  await assert.rejects(refused, /connectInvalidHost/);
+  target.setHosts(subnqn, "any");
+  await leaveWriting();
+  const late = open();
+  target.removeSubsystem(subnqn);
+  gates[1]!.resolve();
+  await assert.rejects(late, /connectInvalidParameters/);
+});
+
 test("hosts that may no longer come are disconnected, and discovery tells the others", async () => {
   const { open, target } = makeTarget();
   target.addListening({ host: "192.0.2.1", port: 4420, tls: "off", discoveryOnly: false });
@@ -396,6 +436,7 @@ test("hosts that may no longer come are disconnected, and discovery tells the ot
     [other, { readOnly: true }],
   ]);
   assert.ok(target.setHosts(subnqn, access));
+  access.clear();
   assert.deepEqual(
     [stays, changes, goes].map(({ io }) => io[0]!.isEnded),
     [false, true, true],
@@ -411,3 +452,35 @@ test("hosts that may no longer come are disconnected, and discovery tells the ot
   assert.throws(() => target.setHosts(subnqn, new Map([[other, { secret: "none" }]])), RangeError);
   assert.ok(!target.setHosts(`${subnqn}2`, "any"));
 });
+
+test("a connection tells that it has answered a lone command, and no other time", async () => {
+  const { open } = makeTarget();
+  const { admin, io } = await open();
+  const queue = io[0]!;
+  const { connection } = queue;
+  void queue.send(command("read", { nsid, nlb: 8 }), { readBytes: 4096 });
+  assert.ok(connection.hasAnsweredOne);
+  void queue.send(command("write", { nsid, nlb: 32 }), { data: pattern(16384), inCapsule: false });
+  assert.ok(!connection.hasAnsweredOne, "its data is to come");
+  queue.connection.end("the test is over");
+  assert.ok(!connection.hasAnsweredOne);
+  await admin.send(command("keepAlive"));
+  assert.ok(!admin.connection.hasAnsweredOne, "an admin queue");
+});
+
+for (const nlb of [8, 256, 2048]) {
+  test(`a host that takes nothing costs one piece for sending: reads of ${nlb} blocks`, async () => {
+    const { open } = makeTarget();
+    const { io } = await open();
+    const queue = io[0]!;
+    queue.isStalled = true;
+    const read = command("read", { nsid, nlb });
+    const replies = Array.from({ length: 30 }, () => queue.send(read, { readBytes: nlb * 512 }));
+    const late = Array.from({ length: 30 }, () => queue.send(read, { readBytes: nlb * 512 }));
+    assert.ok(queue.bufferedBytes < 300 * 1024, `${queue.bufferedBytes} bytes`);
+    for (let turn = 0; turn < 200; turn++) queue.unstall();
+    for (const reply of await Promise.all([...replies, ...late])) {
+      assert.equal(reply.status, "success");
+    }
+  });
+}

@@ -124,6 +124,7 @@ export class DataPath {
   read(cid: number, namespace: Namespace, offsetBytes: number, lengthBytes: number): void {
     const host = this.#host;
     const nowMs = host.nowMs();
+    host.outbox.makeRoom(lengthBytes);
     if (
       this.#parked.length === 0 &&
       lengthBytes <= dataPduBytesMax &&
@@ -278,8 +279,9 @@ export class DataPath {
     const { namespace, lengthBytes } = job;
     const { outbox, usesSuccess } = this.#host;
     while (job.doneBytes < lengthBytes) {
-      if (this.#host.isCongested()) return false;
       const length = Math.min(dataPduBytesMax, lengthBytes - job.doneBytes);
+      outbox.makeRoom(length);
+      if (this.#host.isCongested()) return false;
       const isLast = job.doneBytes + length === lengthBytes;
       const startMs = this.#host.nowMs();
       const place = outbox.openData(job.cid, job.doneBytes, length, isLast, isLast && usesSuccess);
@@ -324,8 +326,9 @@ export class DataPath {
     const { lengthBytes } = job;
     const { outbox, usesSuccess } = this.#host;
     while (job.doneBytes < lengthBytes) {
-      if (this.#host.isCongested()) return false;
       const length = Math.min(dataPduBytesMax, lengthBytes - job.doneBytes);
+      outbox.makeRoom(length);
+      if (this.#host.isCongested()) return false;
       const isLast = job.doneBytes + length === lengthBytes;
       const place = outbox.openData(job.cid, job.doneBytes, length, isLast, isLast && usesSuccess);
       place.bytes.set(buffer.subarray(job.doneBytes, job.doneBytes + length), place.at);

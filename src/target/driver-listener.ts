@@ -9,6 +9,7 @@ import {
 } from "node:tls";
 import { type Door, nowMs, servePlain, serveStream } from "./driver-socket.ts";
 import { sendNoTickets } from "./driver-tickets.ts";
+import { Undecided } from "./driver-undecided.ts";
 import { TargetError, type TargetErrorCode } from "./error.ts";
 import type { TlsPolicy } from "./secure-channel.ts";
 import { Target, type TargetOptions } from "./target.ts";
@@ -39,7 +40,10 @@ export interface ListenOptions {
   readonly tls?: { readonly policy: Exclude<TlsPolicy, "off">; readonly keys: readonly TlsKey[] };
 }
 
-/** A listener; disposing of it leaves connections that are open as they are. */
+/**
+ * A listener; disposing of it leaves connections that are open as they are, and ends those that have
+ * not come to TLS yet.
+ */
 export interface TargetListener extends AsyncDisposable {
   readonly host: string;
   /** The port, chosen by the system where 0 was asked for. */
@@ -96,11 +100,17 @@ async function listen(
     tlsPolicy: policy,
     accept: (transport) => target.accept(transport),
   };
-  const tlsServer = tls ? makeTlsServer(target, door, new TlsKeys(tls.keys)) : undefined;
+  const undecided = new Undecided(target.limits.halfOpenMax);
+  const keys = new TlsKeys(tls?.keys ?? []);
+  const tlsServer = tls ? makeTlsServer(target, door, keys, undecided) : undefined;
   const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {
-    if (!tlsServer) servePlain(socket, door);
-    else if (policy === "required") tlsServer.emit("connection", socket);
-    else sniff(socket, target, door, tlsServer);
+    if (!tlsServer) {
+      servePlain(socket, door);
+      return;
+    }
+    undecided.add(socket);
+    if (policy === "required") tlsServer.emit("connection", socket);
+    else sniff(socket, target, door, tlsServer, undecided);
   });
   await opened(server, { host, port, ipv6Only });
   const address = server.address();
@@ -115,6 +125,7 @@ async function listen(
       closing ??= new Promise((resolve) => {
         leave();
         onGone(listener);
+        undecided.close();
         // Resolves without waiting for connections: they are the target's.
         server.close();
         resolve();
@@ -151,7 +162,7 @@ function listenError(host: string, port: number, cause: NodeJS.ErrnoException): 
   return new TargetError(code, message, { cause });
 }
 
-function makeTlsServer(target: Target, door: Door, keys: TlsKeys): TlsServer {
+function makeTlsServer(target: Target, door: Door, keys: TlsKeys, undecided: Undecided): TlsServer {
   const parties = new WeakMap<TLSSocket, TlsParties>();
   const server = createTlsServer({
     minVersion: "TLSv1.3",
@@ -169,6 +180,7 @@ function makeTlsServer(target: Target, door: Door, keys: TlsKeys): TlsServer {
   });
   sendNoTickets(server);
   server.on("secureConnection", (socket) => {
+    undecided.settle(socket);
     serveStream(socket, door, parties.get(socket));
   });
   server.on("tlsClientError", (error, socket) => {
@@ -179,7 +191,13 @@ function makeTlsServer(target: Target, door: Door, keys: TlsKeys): TlsServer {
 }
 
 /** Tells by its first byte whether a host wants TLS. */
-function sniff(socket: Socket, target: Target, door: Door, tlsServer: TlsServer): void {
+function sniff(
+  socket: Socket,
+  target: Target,
+  door: Door,
+  tlsServer: TlsServer,
+  undecided: Undecided,
+): void {
   const late = setTimeout(() => socket.destroy(), target.limits.halfOpenMs);
   const ignore = () => {};
   socket.on("error", ignore);
@@ -189,8 +207,12 @@ function sniff(socket: Socket, target: Target, door: Door, tlsServer: TlsServer)
     socket.pause();
     socket.unshift(chunk);
     socket.off("error", ignore);
-    if (chunk[0] === tlsHandshake) tlsServer.emit("connection", socket);
-    else serveStream(socket, door);
+    if (chunk[0] === tlsHandshake) {
+      tlsServer.emit("connection", socket);
+      return;
+    }
+    undecided.settle(socket);
+    serveStream(socket, door);
   });
   socket.resume();
 }

@@ -46,6 +46,13 @@ export class GeneratedKeys {
     this.#keys.set(psk.identity, { psk, parties, isGenerated: true, untilMs });
   }
 
+  /** Forgets the keys for a subsystem of all hosts but those that `mayKeep` names. */
+  revoke(subnqn: string, mayKeep: (hostnqn: string) => boolean = () => false): void {
+    for (const [identity, { parties }] of this.#keys) {
+      if (parties.subnqn === subnqn && !mayKeep(parties.hostnqn)) this.#keys.delete(identity);
+    }
+  }
+
   /** The key of an identity (`NVMe1G01 …`), while it is good. */
   find(identity: string, nowMs: number): FoundKey | undefined {
     const found = this.#keys.get(identity);

@@ -156,6 +156,17 @@ export class Outbox {
     this.#openLength = 0;
   }
 
+  /**
+   * Sends what leaves no room for the next PDU of `length` bytes of data, so that the transport
+   * can be asked whether it has enough to do before there is another piece of memory.
+   */
+  makeRoom(length: number): void {
+    const arena = this.#arena;
+    if (!arena) return;
+    const total = this.#dataOffset + Math.min(length, dataPduBytesMax) + digestBytes;
+    if (arena.used + total > arenaBytes + slackBytes) this.flush();
+  }
+
   /** Hands what was put together to the transport. */
   flush(): void {
     const arena = this.#arena;

@@ -1,35 +1,76 @@
 /** Memory for data on its way: buffers that are used again, and a budget for all of them. */
 
 const smallestBytes = 4096;
-/** Buffers of one size that are kept while nobody uses them. */
-const keptMax = 64;
-/** Bytes of one size that are kept. */
-const keptBytesMax = 8 * 1024 * 1024;
+/** Bytes of all buffers from which on none is kept that nobody uses. */
+const bytesMax = 40 * 1024 * 1024;
 /**
  * Each buffer has so much more than it counts for: a read of a socket to its end brings the header
  * that follows along.
  */
 export const slackBytes = 1024;
 
-/** Buffers of sizes that are powers of two, and some slack. The one given back last is taken first. */
+/** Buffers of one size. */
+interface Shelf {
+  readonly size: number;
+  readonly buffers: Uint8Array[];
+  /** When a buffer of the size was wanted last, in calls of `take`. */
+  wanted: number;
+}
+
+/**
+ * Buffers of sizes that are powers of two, and some slack. The one given back last is taken first;
+ * where there are too many, the size goes that was not wanted for longest.
+ */
 export class BufferPool {
-  readonly #free = new Map<number, Uint8Array[]>();
+  readonly #shelves = new Map<number, Shelf>();
+  #bytes = 0;
+  #takes = 0;
+
+  /** Bytes of all buffers, in use or not. */
+  get bytes(): number {
+    return this.#bytes;
+  }
 
   /** A buffer of `bytes` and slack or more; what it holds is of no meaning. */
   take(bytes: number): Uint8Array {
     const size = sizeFor(bytes);
-    return this.#free.get(size)?.pop() ?? Buffer.allocUnsafeSlow(size + slackBytes);
+    const shelf = this.#shelfOf(size);
+    shelf.wanted = ++this.#takes;
+    const buffer = shelf.buffers.pop();
+    if (buffer) return buffer;
+    while (this.#bytes + size > bytesMax && this.#dropOne());
+    this.#bytes += size;
+    return Buffer.allocUnsafeSlow(size + slackBytes);
   }
 
   /** Gives back what `take` gave. */
   give(buffer: Uint8Array): void {
-    const size = sizeOf(buffer);
-    let free = this.#free.get(size);
-    if (!free) {
-      free = [];
-      this.#free.set(size, free);
+    this.#shelfOf(sizeOf(buffer)).buffers.push(buffer);
+    if (this.#bytes > bytesMax) this.#dropOne();
+  }
+
+  #shelfOf(size: number): Shelf {
+    let shelf = this.#shelves.get(size);
+    if (!shelf) {
+      shelf = { size, buffers: [], wanted: 0 };
+      this.#shelves.set(size, shelf);
     }
-    if (free.length < Math.min(keptMax, keptBytesMax / size)) free.push(buffer);
+    return shelf;
+  }
+
+  /** Frees a buffer that nobody uses; false when there is none. */
+  #dropOne(): boolean {
+    let least: Shelf | undefined;
+    for (const shelf of this.#shelves.values()) {
+      const isLess = shelf.wanted < (least?.wanted ?? Number.POSITIVE_INFINITY);
+      if (shelf.buffers.length > 0 && isLess) least = shelf;
+    }
+    const buffer = least?.buffers.pop();
+    if (!least || !buffer) return false;
+    this.#bytes -= least.size;
+    // Frees the memory now: the garbage collector comes when much more of it is lost.
+    (buffer.buffer as ArrayBuffer).transfer(0);
+    return true;
   }
 }
 

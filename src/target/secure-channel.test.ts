@@ -230,6 +230,29 @@ test("a TLS key of one host does not show what another one may see", async () =>
   await assert.rejects(stranger, /connectInvalidHost/);
 });
 
+test("a key for TLS ends with the secret that it was made by, and with its subsystem", async () => {
+  const other = "nqn.2026-11.org.example:other";
+  const access = { secret: secret.reveal() };
+  const both = new Map([
+    [hostnqn, access],
+    [other, access],
+  ]);
+  const { target, clock } = makeTarget(undefined, { hosts: both });
+  const bytes = new Uint8Array(32).fill(5);
+  const make = (name: string) => {
+    const psk = generatedPsk("sha256", bytes, bytes, bytes);
+    target.generatedKeys.add({ hostnqn: name, subnqn }, psk, clock.nowMs);
+    return psk.tlsPsk({ hostnqn: name, subnqn }, 1).identity;
+  };
+  const [mine, its] = [make(hostnqn), make(other)];
+  const isThere = (identity: string) =>
+    target.generatedKeys.find(identity, clock.nowMs) !== undefined;
+  target.setHosts(subnqn, new Map(both).set(hostnqn, { secret: controllerSecret.reveal() }));
+  assert.deepEqual([isThere(mine), isThere(its)], [false, true]);
+  target.removeSubsystem(subnqn);
+  assert.ok(!isThere(its));
+});
+
 test("GeneratedKeys forgets keys with time, and the oldest of a host that makes many", () => {
   const keys = new GeneratedKeys();
   const make = (seed: number, name = "host") => {

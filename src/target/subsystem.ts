@@ -72,7 +72,7 @@ export class Subsystem {
     this.serial = options.serial;
     this.model = options.model ?? modelDefault;
     this.firmware = options.firmware ?? firmwareDefault;
-    this.#hosts = options.hosts;
+    this.#hosts = copyOf(options.hosts);
     this.tls = options.tls ?? "optional";
     this.#limits = limits;
     for (const namespace of options.namespaces ?? []) this.addNamespace(namespace);
@@ -115,17 +115,24 @@ export class Subsystem {
 
   /** What a host may do here; undefined when it may not come. */
   accessOf(hostnqn: string): HostAccess | undefined {
-    return this.#hosts === "any" ? {} : (this.#hosts.get(hostnqn) ?? this.#hosts.get(everyHost));
+    return accessIn(this.#hosts, hostnqn);
   }
 
-  /** Changes who may come, and ends the controllers of hosts for which something changed. */
-  setHosts(hosts: SubsystemOptions["hosts"]): void {
-    this.#hosts = hosts;
+  /**
+   * Changes who may come, and ends the controllers of hosts for which something changed.
+   * @returns Whether something changed for a host.
+   */
+  setHosts(hosts: SubsystemOptions["hosts"]): (hostnqn: string) => boolean {
+    const before = this.#hosts;
+    this.#hosts = copyOf(hosts);
+    const isChanged = (hostnqn: string) =>
+      !isDeepStrictEqual(accessIn(before, hostnqn), accessIn(hosts, hostnqn));
     for (const controller of [...this.controllers.values()]) {
-      const { hostnqn, access } = controller.host;
-      if (isDeepStrictEqual(this.accessOf(hostnqn), access)) continue;
-      controller.end("what the host may do here has changed");
+      if (isChanged(controller.host.hostnqn)) {
+        controller.end("what the host may do here has changed");
+      }
     }
+    return isChanged;
   }
 
   /** A controller id that is free; undefined when there are too many controllers. */
@@ -135,6 +142,15 @@ export class Subsystem {
     while (this.controllers.has(this.#lastCntlid));
     return this.#lastCntlid;
   }
+}
+
+/** The caller may change its map, and then hand it over. */
+function copyOf(hosts: SubsystemOptions["hosts"]): SubsystemOptions["hosts"] {
+  return hosts === "any" ? hosts : new Map(hosts);
+}
+
+function accessIn(hosts: SubsystemOptions["hosts"], hostnqn: string): HostAccess | undefined {
+  return hosts === "any" ? {} : (hosts.get(hostnqn) ?? hosts.get(everyHost));
 }
 
 /** FFF0h and above are reserved (Base 2.0 figure 275). */

@@ -130,6 +130,7 @@ export class Target implements Services {
     const subsystem = this.#subsystems.get(nqn);
     if (!subsystem) return false;
     this.#subsystems.delete(nqn);
+    this.generatedKeys.revoke(nqn);
     for (const controller of [...subsystem.controllers.values()]) {
       controller.end("the subsystem was removed");
     }
@@ -145,9 +146,12 @@ export class Target implements Services {
   setHosts(nqn: string, hosts: SubsystemOptions["hosts"]): boolean {
     checkHosts(hosts);
     const subsystem = this.#subsystems.get(nqn);
-    subsystem?.setHosts(hosts);
-    if (subsystem) this.discoveryChanged();
-    return subsystem !== undefined;
+    if (!subsystem) return false;
+    const isChanged = subsystem.setHosts(hosts);
+    // Who has a key that was made by an old secret would not have to know the new one.
+    this.generatedKeys.revoke(nqn, (hostnqn) => !isChanged(hostnqn));
+    this.discoveryChanged();
+    return true;
   }
 
   /** Hosts can connect there from now on, until the returned function is called. */
@@ -260,6 +264,15 @@ export class Target implements Services {
     const subsystem = isDiscovery ? this.#discovery : this.#subsystems.get(subnqn);
     const isHere = isDiscovery || !connection.transport.isDiscoveryOnly;
     if (!subsystem || !isHere) return connectFailure(inData.subnqn, true);
+    // An I/O queue may leave the host identifier out: it is that of the admin queue.
+    const isLeftOut = command.qid > 0 && hostid.every((byte) => byte === 0);
+    const known = isLeftOut ? subsystem.controllers.get(cntlid)?.host.hostid : undefined;
+    const id = known ?? Buffer.from(hostid).toString("hex");
+    // Writes that an earlier connection of this host left behind must not overtake new ones.
+    await Promise.all(subsystem.leftovers.get(id) ?? []);
+    const isStillThere = isDiscovery || this.#subsystems.get(subnqn) === subsystem;
+    if (!isStillThere) return connectFailure(inData.subnqn, true);
+    // From here on to its controller nothing is waited for: what holds now is what it gets.
     const access = subsystem.accessOf(hostnqn);
     const admission = admit(connection.transport, subsystem, {
       hostnqn,
@@ -272,12 +285,7 @@ export class Target implements Services {
       this.log("host-refused", { ...connection.facts, hostnqn, subnqn, reason });
       return failure("connectInvalidHost", inData.hostnqn);
     }
-    // An I/O queue may leave the host identifier out: it is that of the admin queue.
-    const isLeftOut = command.qid > 0 && hostid.every((byte) => byte === 0);
-    const known = isLeftOut ? subsystem.controllers.get(cntlid)?.host.hostid : undefined;
-    const host = { hostnqn, hostid: known ?? Buffer.from(hostid).toString("hex"), access };
-    // Writes that an earlier connection of this host left behind must not overtake new ones.
-    await Promise.all(subsystem.leftovers.get(host.hostid) ?? []);
+    const host = { hostnqn, hostid: id, access };
     const parties = { hostnqn, subnqn, access, qid: command.qid, ...admission };
     const authentication = this.#authenticationOf(parties);
     const found =

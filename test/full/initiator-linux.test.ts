@@ -35,9 +35,9 @@ for (const ioQueues of [1, 2, 4, 8, 16]) {
         for (const nsid of Object.values(ids).filter((id) => id !== ids.bad)) {
           await using disk = await controller.openNamespace(nsid);
           const seed = ioQueues * 100 + nsid;
-          const options = { sizeBytes: 16 * mebibyte, workers: 16, seed, ioBytesMax: 2 * mebibyte };
+          const options = { sizeBytes: 16 * mebibyte, workers: 16, seed, ioBytesMax: mebibyte };
           const load = await VerifiedLoad.start(disk, options);
-          await load.progress(200);
+          await load.progress(60);
           await load.finish();
           t.diagnostic(`namespace ${nsid}: ${JSON.stringify({ ...digests, ...load.counts })}`);
         }

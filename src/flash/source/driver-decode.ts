@@ -169,7 +169,10 @@ async function* through(decoder: Zlib, input: FrameInput): AsyncGenerator<Uint8A
     decoder.destroy(error instanceof Error ? error : new Error(String(error)));
   });
   try {
-    for await (const chunk of decoder) yield chunk;
+    for await (const chunk of decoder as AsyncIterable<Buffer<ArrayBuffer>>) {
+      yield chunk;
+      letGo(chunk);
+    }
   } finally {
     stop();
     hasEnded = true;
@@ -177,6 +180,15 @@ async function* through(decoder: Zlib, input: FrameInput): AsyncGenerator<Uint8A
     decoder.destroy();
     await feeding;
   }
+}
+
+/**
+ * Frees the memory of an output buffer that was read to its end; the decoder has a new one then.
+ * Left to the garbage collector, they pile up to 60 MiB, and fresh pages cost a quarter of the time.
+ */
+function letGo({ buffer, byteOffset, byteLength }: Buffer<ArrayBuffer>): void {
+  const isWhole = byteOffset + byteLength === buffer.byteLength;
+  if (isWhole && buffer.byteLength === outputBytes) buffer.transfer(0);
 }
 
 async function* unxz(source: ByteSource, options: DecodeOptions): AsyncGenerator<Uint8Array> {

@@ -44,7 +44,7 @@ export class TargetRun {
     this.#flashed = flashed;
     this.#began = request.clock();
     this.#meter = new Meter(request.clock);
-    this.#totalBytes = facts.sizeBytes;
+    this.#totalBytes = facts.expectedBytes;
     this.#writer = new BodyWriter(flashed.target, {
       imageName: facts.name,
       imageBytes: facts.sizeBytes,
@@ -67,7 +67,7 @@ export class TargetRun {
   async begin(): Promise<void> {
     this.#enter("prepare", undefined);
     await this.#guard(() => this.#writer.begin());
-    if (this.isLive) this.#enter("write", this.#context.request.image.facts.sizeBytes);
+    if (this.isLive) this.#enter("write", this.#context.request.image.facts.expectedBytes);
   }
 
   /** Takes a piece over; the head is known already, and comes last. */
@@ -112,12 +112,13 @@ export class TargetRun {
   }
 
   result(): TargetResult {
-    const { failure, counts } = this.#writer;
+    const { failure, counts, hasBegun } = this.#writer;
     const { clock, isVerified } = this.#context.request;
     return {
       target: this.name,
       outcome: failure === undefined ? "ok" : "failed",
       error: failure,
+      hasBegun,
       counts,
       isVerified: isVerified && failure === undefined,
       seconds: ((this.#endedMs ?? clock()) - this.#began) / 1000,
@@ -231,6 +232,8 @@ export class TargetRun {
   }
 
   #enter(phase: Phase, totalBytes: number | undefined): void {
+    // How the phase before ended.
+    if (this.#phase !== phase) this.#report(true);
     this.#phase = phase;
     this.#totalBytes = totalBytes;
     this.#meter = new Meter(this.#context.request.clock);

@@ -50,6 +50,8 @@ export class BodyWriter {
   readonly counts: WriteCounts = { done: 0, written: 0, zeroed: 0, skipped: 0 };
   /** What of the image lies in the disk's last sectors; held back. */
   readonly tail: Uint8Array;
+  /** Something was written, or may have been: the disk does not boot until its end is reached. */
+  hasBegun = false;
   readonly #options: WriterOptions;
   readonly #tailStart: number;
   readonly #depth = new Depth();
@@ -83,6 +85,7 @@ export class BodyWriter {
     const call: CallOptions = signal ? { signal } : {};
     await confirmIdentity(this.target, call);
     await this.#attempt("clear its first and last sectors", async () => {
+      this.hasBegun = true;
       const head = Math.min(pieceBytes, disk.sizeBytes);
       await disk.writeZeroes(0, head, call);
       await disk.writeZeroes(this.#tailStart, this.tail.byteLength, call);

@@ -203,6 +203,30 @@ test("DhchapHost does not offer for concatenation what cannot make a key", () =>
   );
 });
 
+test("DhchapController insists on a key where it must, by a hash that it can use", () => {
+  const demands = {
+    concatenation: "newTlsPsk",
+    mustConcatenate: true,
+    keyHashes: ["sha256"],
+  } as const;
+  const cases = [
+    { name: "no key asked for", offer: {}, failure: "concatenationMismatch" },
+    {
+      name: "a key of another hash",
+      offer: { concatenation: "newTlsPsk", hashes: ["sha384"] },
+      failure: "hashNotUsable",
+    },
+    { name: "a key of any hash", offer: { concatenation: "newTlsPsk" }, failure: undefined },
+  ] as const;
+  for (const { name, offer, failure } of cases) {
+    const { host, controller } = talk(hostOf(offer), controllerOf(demands));
+    if (failure) assert.equal(controller.kind === "failed" && controller.failure, failure, name);
+    else assert.ok(host.kind === "done" && host.result.hash === "sha256", name);
+  }
+  const plain = talk(hostOf(), controllerOf({ keyHashes: ["sha256"] })).host;
+  assert.ok(plain.kind === "done" && plain.result.hash === "sha512", "without a key, any hash");
+});
+
 test("a changed byte anywhere in the proofs is found by one of the ends", () => {
   const known = { controllerSecret };
   const run = (index: number, at: number) => {

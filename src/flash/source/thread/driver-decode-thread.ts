@@ -44,6 +44,7 @@ class DecodeThread implements ByteSource {
     this.#worker.on("message", (answer: DecodeAnswer) => this.#take(answer));
     this.#worker.on("error", (error) => this.#fail(error));
     this.#worker.on("exit", () => this.#fail(new Error("The decoding thread ended.")));
+    this.#worker.unref();
   }
 
   async read(target: Uint8Array, options?: CallOptions): Promise<number> {
@@ -53,8 +54,12 @@ class DecodeThread implements ByteSource {
     const shared = isShared ? target : new Uint8Array(new SharedArrayBuffer(target.byteLength));
     const filled = Promise.withResolvers<number>();
     this.#fills.push(filled);
+    // While something is asked, the thread keeps the process alive.
+    this.#worker.ref();
     this.#send({ kind: "fill", target: shared });
-    const lengthBytes = await filled.promise;
+    const lengthBytes = await filled.promise.finally(() => {
+      if (this.#fills.length === 0) this.#worker.unref();
+    });
     if (!isShared) target.set(shared.subarray(0, lengthBytes));
     return lengthBytes;
   }

@@ -1,0 +1,57 @@
+/** The channel of a grant that is held for long: over a session, and a new one when that has ended. */
+
+import type { CallParams, GrantedAccess, Result } from "../rpc/index.ts";
+import { type BoxSession, openSession, type ReachOptions } from "./driver-session.ts";
+import type { GrantCallOptions, GrantChannel } from "./grant.ts";
+
+/** Calls a box over the session that it was given, or another one to the same place. */
+export class LastingChannel implements GrantChannel, AsyncDisposable {
+  readonly #options: ReachOptions;
+  readonly #first: BoxSession;
+  #session: Promise<BoxSession>;
+  #isOpen = true;
+
+  /** @param session is the channel's from now on. */
+  constructor(session: BoxSession, options: ReachOptions) {
+    this.#options = options;
+    this.#first = session;
+    this.#session = Promise.resolve(session);
+    this.#watch(session);
+  }
+
+  async grant(params: CallParams<"grant">, options: GrantCallOptions): Promise<GrantedAccess> {
+    const session = await this.#open(options);
+    return await session.call("grant", params, options);
+  }
+
+  async revoke(params: CallParams<"revoke">, options: GrantCallOptions): Promise<Result<"revoke">> {
+    const session = await this.#open(options);
+    return await session.call("revoke", params, options);
+  }
+
+  async #open({ signal }: GrantCallOptions): Promise<BoxSession> {
+    if (this.#isOpen) return await this.#session;
+    this.#isOpen = true;
+    const { signal: _outer, ...options } = this.#options;
+    this.#session = openSession(this.#first.place, signal ? { ...options, signal } : options);
+    try {
+      const session = await this.#session;
+      this.#watch(session);
+      return session;
+    } catch (error) {
+      this.#isOpen = false;
+      throw error;
+    }
+  }
+
+  #watch(session: BoxSession): void {
+    session.ended.catch(() => {
+      this.#isOpen = false;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const session = await this.#session.catch(() => null);
+    await session?.[Symbol.asyncDispose]();
+  }
+}

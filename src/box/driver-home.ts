@@ -1,0 +1,94 @@
+/** The user's files: SSH keys, host keys and known boxes. */
+
+import { createHash, randomUUID } from "node:crypto";
+import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { formatKnownBoxes, type KnownBox, parseKnownBoxes } from "./known.ts";
+
+/** Where to look. */
+export interface HomeOptions {
+  /** Where the user's configuration of diskomator is. */
+  readonly configuration: string;
+  /** The user's `.ssh`. */
+  readonly ssh: string;
+}
+
+/** What was found there. */
+export interface Home {
+  /** Private keys, ours first. */
+  readonly identities: readonly string[];
+  /** Files of host keys: those that ssh remembers, and those that the builder puts into images. */
+  readonly knownHosts: readonly string[];
+  /** Fingerprints of the host keys that images of this user have; none before the first build. */
+  readonly imageKeys: readonly string[];
+  readonly knownBoxes: readonly KnownBox[];
+}
+
+const paths = {
+  /** The key that `build` makes when the user has none. */
+  key: "id_ed25519",
+  knownHosts: "known_hosts",
+  /** The key that `build` makes for its images to be known by. */
+  imageKey: "host_ed25519.pub",
+  /** The same as ssh takes it: good for a box of any name. */
+  imageHosts: "image_hosts",
+  boxes: "boxes.json",
+} as const;
+
+/** @throws BoxError `configuration` when the file of known boxes makes no sense. */
+export async function readHome({ configuration, ssh }: HomeOptions): Promise<Home> {
+  const at = (name: keyof typeof paths) => join(configuration, paths[name]);
+  const [hasOwn, names, imageKey, boxes] = await Promise.all([
+    isThere(at("key")),
+    readdir(ssh).catch(() => [] as string[]),
+    readFile(at("imageKey"), "utf8").catch(() => ""),
+    readFile(at("boxes"), "utf8").catch(() => null),
+  ]);
+  const found = names
+    .filter((name) => name.endsWith(".pub") && names.includes(name.slice(0, -".pub".length)))
+    .map((name) => join(ssh, name.slice(0, -".pub".length)));
+  // ssh cannot write what is new where there is no folder.
+  await mkdir(configuration, { recursive: true, mode: 0o700 });
+  const [type, key] = imageKey.trim().split(/\s+/);
+  const line = type && key ? `* ${type} ${key}\n` : "";
+  const written = await readFile(at("imageHosts"), "utf8").catch(() => "");
+  if (!written.includes(line)) await writeWhole(at("imageHosts"), written + line);
+  return {
+    identities: [...(hasOwn ? [at("key")] : []), ...found.toSorted()],
+    knownHosts: [at("knownHosts"), at("imageHosts")],
+    imageKeys: (written.includes(line) ? written : written + line)
+      .split("\n")
+      .flatMap((one) => fingerprint(one.split(" ")[2]) ?? []),
+    knownBoxes: boxes === null ? [] : parseKnownBoxes(boxes, at("boxes")),
+  };
+}
+
+/** As ssh-keygen prints it and boxes announce it. */
+function fingerprint(key: string | undefined): string | null {
+  if (key === undefined) return null;
+  const digest = createHash("sha256").update(Buffer.from(key, "base64")).digest("base64");
+  return `SHA256:${digest.replace(/=+$/, "")}`;
+}
+
+/** Writes the file of known boxes, whole or not at all. */
+export async function writeKnownBoxes(
+  { configuration }: HomeOptions,
+  boxes: readonly KnownBox[],
+): Promise<void> {
+  await mkdir(configuration, { recursive: true, mode: 0o700 });
+  await writeWhole(join(configuration, paths.boxes), formatKnownBoxes(boxes));
+}
+
+/** Several commands may run at once: each writes a file of its own, and the last one stays. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${randomUUID()}`;
+  await writeFile(temporary, text, { mode: 0o600 });
+  await rename(temporary, path);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await readFile(path).then(
+    () => true,
+    () => false,
+  );
+}

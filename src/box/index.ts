@@ -1,0 +1,29 @@
+export { type GrantedConnection, grantedConnection } from "./access.ts";
+export type { Sighting } from "./announcement.ts";
+export { assertOffered, chooseDisk, type DiskChoice } from "./choose.ts";
+export { LastingChannel } from "./driver-channel.ts";
+export { type FindOptions, findAll, findBox } from "./driver-find.ts";
+export { type Home, type HomeOptions, readHome, writeKnownBoxes } from "./driver-home.ts";
+export { findProgram, machineHostnqn, readControllers, runSteps } from "./driver-kernel.ts";
+export { type BrowseOptions, browse } from "./driver-multicast.ts";
+export {
+  BoxSession,
+  findAddress,
+  openSession,
+  type ReachOptions,
+  sshTargetOf,
+} from "./driver-session.ts";
+export { BoxError, type BoxErrorCode } from "./error.ts";
+export { type GrantChannel, type GrantEvent, type GrantRequest, HeldGrant } from "./grant.ts";
+export {
+  devicePath,
+  isFor,
+  type KernelConnection,
+  type KernelController,
+  type KernelStep,
+  planConnect,
+  planDisconnect,
+} from "./kernel.ts";
+export { addKnownBox, type KnownBox } from "./known.ts";
+export { type Place, placeOfAddress, portAt } from "./place.ts";
+export { type SshTarget, sshArguments } from "./ssh.ts";

@@ -1,0 +1,29 @@
+/**
+ * Stands in for ssh: `node fake-ssh.ts [--says TEXT] ARGUMENTS-OF-SSH`. It says TEXT and ends with
+ * 255, as ssh does where it fails; else it joins its pipes to the TCP port that `-oPort` names.
+ */
+
+import { connect } from "node:net";
+import { parseArgs } from "node:util";
+
+const [flag, says] = process.argv.slice(2);
+if (flag === "--says") {
+  process.stderr.write(`${says}\n`);
+  process.exitCode = 255;
+} else {
+  const { values } = parseArgs({
+    options: { o: { type: "string", short: "o", multiple: true } },
+    strict: false,
+    allowPositionals: true,
+  });
+  const options = (values.o ?? []).map((option) => String(option).split("="));
+  const port = options.find(([name]) => name === "Port")?.[1];
+  const socket = connect({ host: "127.0.0.1", port: Number(port) });
+  process.stdin.pipe(socket);
+  socket.pipe(process.stdout);
+  socket.on("error", (error) => {
+    process.stderr.write(`ssh: connect to host 127.0.0.1 port ${port}: ${error.message}\n`);
+    process.exitCode = 255;
+  });
+  socket.on("close", () => process.stdin.destroy());
+}

@@ -1,0 +1,151 @@
+/** A disk of a box, by name: found, asked for over SSH, and kept granted while it is open. */
+
+import { randomUUID } from "node:crypto";
+import { hostname, userInfo } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  assertOffered,
+  BoxError,
+  type BoxSession,
+  chooseDisk,
+  type GrantEvent,
+  type GrantRequest,
+  grantedConnection,
+  HeldGrant,
+  LastingChannel,
+  openSession,
+} from "../box/index.ts";
+import { InitiatorError } from "../initiator/index.ts";
+import { nqnOfUuid } from "../nvme/index.ts";
+import type { DiskView, GrantView } from "../rpc/index.ts";
+import { tell } from "./console.ts";
+import { type OpenTarget, openNamespaceTarget } from "./namespace-target.ts";
+import { lookUp } from "./user-home.ts";
+
+/** Which disk of which box, and what for. */
+export interface BoxDisk {
+  readonly box: string;
+  readonly disk: string | undefined;
+}
+
+/** @see openBoxTarget */
+export interface BoxTargetOptions {
+  readonly readOnly: boolean;
+  readonly isEncrypted: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** This process, to boxes. */
+const hostnqn = nqnOfUuid(randomUUID());
+
+const clock = {
+  nowMs: () => performance.now(),
+  sleep: async (ms: number, { signal }: { readonly signal?: AbortSignal } = {}) =>
+    await sleep(ms, undefined, signal ? { signal } : {}),
+};
+
+/**
+ * Opens a disk of a box; disposal takes the grant back.
+ * @throws BoxError, RpcError, InitiatorError, the signal's reason.
+ */
+export async function openBoxTarget(
+  { box, disk: wanted }: BoxDisk,
+  { readOnly, isEncrypted, signal }: BoxTargetOptions,
+): Promise<OpenTarget> {
+  await using stack = new AsyncDisposableStack();
+  const { home, place } = await lookUp(box, signal);
+  const reach = { home, signal };
+  const session = await openSession(place, reach);
+  const channel = stack.use(new LastingChannel(session, reach));
+  const { disk, grants } = await pickDisk(session, wanted, signal);
+  const name = `${place.name}:${disk.serial || disk.name}`;
+  const request: GrantRequest = {
+    params: {
+      hostnqn,
+      disks: [disk.name],
+      mode: readOnly ? "ro" : "rw",
+      purpose: purposeOf(process.argv[2] ?? ""),
+    },
+    clock,
+    onEvent: (event: GrantEvent) => report(name, event),
+    signal,
+  };
+  const held = stack.use(await HeldGrant.take(channel, request));
+  const granted = held.access.disks[0];
+  if (granted === undefined) {
+    throw new BoxError("unsupported", `The box ${place.name} granted no disk for ${disk.name}.`);
+  }
+  const where = grantedConnection(held.access, granted, place, session.address, { isEncrypted });
+  const open = () => openNamespaceTarget(name, where, granted.nsid, signal);
+  const target = stack.use(await withPatience(open, signal));
+  const writer = grants.find((grant) => grant.mode === "rw" && grant.disks.includes(disk.name));
+  const all = stack.move();
+  return {
+    ...target,
+    ...(writer ? { inUseBy: wordsOf(writer) } : {}),
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+/**
+ * The box starts its daemon for TLS handshakes with the first key that it gives away, and its kernel
+ * hangs up until that listens.
+ */
+async function withPatience<T>(open: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await open();
+    } catch (error) {
+      const cause = error instanceof InitiatorError ? error.cause : undefined;
+      const hasHungUp = cause instanceof Error && "code" in cause && cause.code === "ECONNRESET";
+      if (!hasHungUp || attempt === handshakeAttemptsMax) throw error;
+      await clock.sleep(handshakePauseMs, { signal });
+    }
+  }
+}
+
+const handshakeAttemptsMax = 20;
+const handshakePauseMs = 500;
+
+/** The disk that is meant, and the grants that there are. Labels are looked at only if needed. */
+export async function pickDisk(
+  session: BoxSession,
+  wanted: string | undefined,
+  signal: AbortSignal,
+): Promise<{ readonly disk: DiskView; readonly grants: readonly GrantView[] }> {
+  const { name } = session.place;
+  const choose = async (contents: boolean) => {
+    const { disks, grants } = await session.call("disks", { contents }, { signal });
+    return { disk: chooseDisk(disks, wanted, name), grants };
+  };
+  let chosen: Awaited<ReturnType<typeof choose>>;
+  try {
+    chosen = await choose(false);
+  } catch (error) {
+    if (!(error instanceof BoxError) || error.code !== "no-such-disk") throw error;
+    chosen = await choose(true);
+  }
+  assertOffered(chosen.disk, name);
+  return chosen;
+}
+
+/** For the box's list of events. */
+export function purposeOf(command: string): string {
+  return `${command} by ${userInfo().username} on ${hostname()}`.replace(/[^ -~]/g, "?");
+}
+
+/** Who has a disk. */
+export function wordsOf({ purpose, hostnqn: host, expiresAt }: GrantView): string {
+  const until = expiresAt === null ? "" : `, until ${expiresAt} unless it goes on`;
+  return `${purpose || host} may write to it${until}`;
+}
+
+function report(name: string, event: GrantEvent): void {
+  if (event.event === "renewed") return;
+  if (event.event === "replaced") {
+    tell(`${name}: the box was booted again; its keys are new, so the connection cannot go on.`);
+  } else {
+    const why = event.error instanceof Error ? event.error.message : String(event.error);
+    tell(`${name}: the grant could not be renewed, trying again: ${why}`);
+  }
+}

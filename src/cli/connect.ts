@@ -1,0 +1,163 @@
+/** `diskomator connect`: a disk of a box as a block device of this machine, by the Linux kernel. */
+
+import { access } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  BoxError,
+  devicePath,
+  findProgram,
+  type KernelController,
+  machineHostnqn,
+  openSession,
+  planConnect,
+  readControllers,
+  runSteps,
+} from "../box/index.ts";
+import type { GrantMode } from "../rpc/index.ts";
+import { pickDisk, purposeOf } from "./box-target.ts";
+import { type Command, readOptions } from "./command.ts";
+import { printJson, printLine, progressLine, tell } from "./console.ts";
+import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
+import { withOutcome } from "./outcome.ts";
+import { rootPrefix } from "./root.ts";
+import { lookUp } from "./user-home.ts";
+
+const help = `Usage: diskomator connect BOX[:DISK] [OPTIONS]
+
+Attaches a disk of a box to this machine by the Linux kernel's own NVMe/TCP host, and prints the path
+of the block device. Encrypted by TLS, for which tlshd (package ktls-utils) and keyctl (keyutils)
+are needed; "diskomator doctor" looks for both. Root is needed, by sudo.
+
+  --read-only  the box lets nothing be written
+  --overlay    what is written stays in the box's memory, and is gone afterwards
+  --no-tls     not encrypted; both ends prove who they are (DH-HMAC-CHAP)
+  --json       JSON lines; the last one is the result
+
+The grant lasts until "diskomator disconnect", or until the box ends. When the box was booted again
+it has new keys: the device waits, and the same command again gives them to it.
+
+Example: diskomator connect lunch-feta:S6Z1NJ0W1 --read-only`;
+
+/** udev makes the link once it has looked at the disk. */
+const appearMs = 20_000;
+const lookAgainMs = 100;
+
+interface ConnectRequest {
+  readonly box: string;
+  readonly disk: string | undefined;
+  readonly mode: GrantMode;
+  readonly isEncrypted: boolean;
+  readonly isJson: boolean;
+}
+
+/** The command. */
+export const connect: Command = {
+  help,
+  async run({ args, signal }) {
+    const { values, positionals } = readOptions(
+      args,
+      {
+        "read-only": { type: "boolean", default: false },
+        overlay: { type: "boolean", default: false },
+        "no-tls": { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+      },
+      1,
+    );
+    const name = readBoxName(positionals[0]);
+    if (values["read-only"] && values.overlay) {
+      throw new UsageError("--read-only and --overlay exclude each other.");
+    }
+    const mode = values.overlay ? "overlay" : values["read-only"] ? "ro" : "rw";
+    const request = { ...name, mode, isEncrypted: !values["no-tls"], isJson: values.json } as const;
+    return await withOutcome({ isJson: values.json, signal }, () => attach(request, signal));
+  },
+};
+
+/** `BOX[:DISK]`, with brackets around an IPv6 address. */
+export function readBoxName(text: string | undefined) {
+  const match = /^(\[[^\]]+\]|[^:/[\]]+)(?::(.+))?$/.exec(text ?? "");
+  const [, box = "", disk] = match ?? [];
+  if (match === null) throw new UsageError("Name a box, or a disk of it: BOX[:DISK].");
+  return { box: box.replace(/^\[|\]$/g, ""), disk };
+}
+
+async function attach(request: ConnectRequest, signal: AbortSignal): Promise<ExitCode> {
+  const { mode, isEncrypted, isJson } = request;
+  await assertAble(isEncrypted);
+  progressLine.show(`Looking for ${request.box} ...`);
+  const { home, place } = await lookUp(request.box, signal);
+  await using session = await openSession(place, { home, signal });
+  const { disk } = await pickDisk(session, request.disk, signal);
+  progressLine.clear();
+  const prefix = await rootPrefix(`attach ${disk.name} of ${place.name}`);
+  const hostnqn = await machineHostnqn();
+  const purpose = purposeOf("connect");
+  const asked = { hostnqn, disks: [disk.name], mode, seconds: null, purpose };
+  const granted = await session.call("grant", asked, { signal });
+  const one = granted.disks[0];
+  if (one === undefined) throw new TypeError("A grant of one disk has one disk.");
+  const found = await findController(one.nqn, hostnqn);
+  const device = devicePath(one);
+  try {
+    if (found?.state !== "live") {
+      const { address } = session;
+      const connection = { access: granted, disk: one, place, address, isEncrypted, found };
+      await runSteps(planConnect(connection), { prefix, signal });
+    }
+    await appear(device, signal);
+  } catch (error) {
+    // A grant that nobody uses is taken back; one of a device that waits is what it waits for.
+    if (found === undefined) await session.call("revoke", { grant: granted.grant }).catch(() => {});
+    throw error;
+  }
+  if (isJson) {
+    const { sizeBytes, readOnly, serial } = one;
+    const result = { box: place.name, disk: disk.name, serial, device, sizeBytes, readOnly };
+    printJson({ event: "result", outcome: "ok", exitCode: exitCodes.ok, ...result });
+  } else {
+    printLine(device);
+    if (found?.state === "live") tell("It was attached already.");
+  }
+  return exitCodes.ok;
+}
+
+/** What can be told before anything is asked of anybody. */
+async function assertAble(isEncrypted: boolean): Promise<void> {
+  const refuse = (why: string) =>
+    new BoxError("unsupported", `Cannot attach a disk: ${why} "diskomator doctor" has more.`);
+  if (process.platform !== "linux") throw refuse("that is for Linux; flash and backup are not.");
+  if (!isEncrypted) return;
+  const path = process.env.PATH ?? "";
+  for (const [program, name] of [
+    ["keyctl", "keyutils"],
+    ["tlshd", "ktls-utils"],
+  ] as const) {
+    if ((await findProgram(program, path)) !== null) continue;
+    throw refuse(`${program} (package ${name}) is not installed. Install it, or use --no-tls.`);
+  }
+}
+
+async function findController(nqn: string, hostnqn: string): Promise<KernelController | undefined> {
+  const all = await readControllers();
+  return all.find((one) => one.subsystemNqn === nqn && one.hostnqn === hostnqn);
+}
+
+async function appear(device: string, signal: AbortSignal): Promise<void> {
+  const late = AbortSignal.timeout(appearMs);
+  const isThere = () =>
+    access(device).then(
+      () => true,
+      () => false,
+    );
+  while (!(await isThere())) {
+    if (late.aborted) {
+      throw new BoxError(
+        "timeout",
+        `The kernel connected, and ${device} did not appear within ${appearMs / 1000} s. ` +
+          'See "dmesg", and whether udev runs.',
+      );
+    }
+    await sleep(lookAgainMs, undefined, { signal });
+  }
+}

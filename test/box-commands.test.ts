@@ -1,0 +1,141 @@
+/** Commands about boxes as their users run them, against a box in this process. */
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { MemoryDisk } from "../src/block/index.ts";
+import { makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
+
+const mebibyte = 1024 * 1024;
+const content = randomBytes(2 * mebibyte);
+
+async function readDisk(disk: MemoryDisk, length: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(length);
+  await disk.read(0, buffer);
+  return buffer;
+}
+
+const lastLine = (stdout: string) => JSON.parse(stdout.trim().split("\n").at(-1) ?? "{}");
+
+test("flash, verify and backup take a box and its disk by name, and give the grants back", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1", "S7AA0J002"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const image = join(user.folder, "os.raw");
+  await writeFile(image, content);
+  const flashed = await user.run("flash", image, "lunch-feta:S7AA0J002");
+  assert.equal(flashed.exitCode, 0, flashed.stderr);
+  assert.match(flashed.stdout, /lunch-feta:S7AA0J002 {2}ok, verified/);
+  assert((await readDisk(box.disks[1]!.memory, content.length)).equals(content));
+  assert.equal(box.grants.size, 0);
+
+  const verified = await user.run("verify", image, "lunch-feta:nvme1n1");
+  assert.equal(verified.exitCode, 0, verified.stderr);
+  const plain = await user.run("verify", image, "lunch-feta:nvme1n1", "--no-tls");
+  assert.equal(plain.exitCode, 0, plain.stderr);
+  const other = await user.run("verify", image, "lunch-feta:nvme0n1");
+  assert.equal(other.exitCode, 3, other.stderr);
+
+  const saved = join(user.folder, "saved.raw");
+  const backup = await user.run("backup", "lunch-feta:s7aa0j002", saved);
+  assert.equal(backup.exitCode, 0, backup.stderr);
+  assert((await readFile(saved)).subarray(0, content.length).equals(content));
+  const cloned = await user.run("clone", "lunch-feta:nvme1n1", "lunch-feta:nvme0n1");
+  assert.equal(cloned.exitCode, 0, cloned.stderr);
+  assert((await readDisk(box.disks[0]!.memory, content.length)).equals(content));
+  assert.equal(box.grants.size, 0);
+});
+
+test("commands end with the codes that the documents give", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1", "S7AA0J002"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port, gone: 1 });
+  const image = join(user.folder, "os.raw");
+  await writeFile(image, content);
+  const table: readonly (readonly [number, readonly string[], RegExp])[] = [
+    [4, ["flash", image, "lunch-feta"], /Name a disk of lunch-feta: it has 2:\n.*S6Z1NJ0W1/],
+    [5, ["flash", image, "lunch-feta:NONE"], /No disk of lunch-feta is called NONE:/],
+    [6, ["flash", image, "gone"], /Cannot reach gone: 127\.0\.0\.1 port 1: refused/],
+    [6, ["ssh", "gone"], /Cannot reach gone/],
+    [2, ["ssh"], /Name a box/],
+    [2, ["ls", "--what"], /--what/],
+    [2, ["connect"], /BOX\[:DISK\]/],
+    [2, ["connect", "lunch-feta", "--read-only", "--overlay"], /exclude each other/],
+    [2, ["reboot"], /Name a box/],
+  ];
+  for (const [code, args, message] of table) {
+    const { exitCode, stderr } = await user.run(...args);
+    assert.equal(exitCode, code, `${args.join(" ")}: ${stderr}`);
+    assert.match(stderr, message);
+  }
+  assert.equal(box.grants.size, 0);
+});
+
+test("flash and reboot leave a disk alone that another host may write to", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const image = join(user.folder, "os.raw");
+  await writeFile(image, content);
+  box.grants.set("g9", {
+    ...{ grant: "g9", hostnqn: "nqn.2014-08.org.nvmexpress:other", mode: "rw" },
+    ...{ disks: ["nvme0n1"], purpose: "flash by eve on laptop", since: "2026-11-23T12:00:00.000Z" },
+    ...{ expiresAt: null, overlay: null },
+  });
+  for (const args of [
+    ["flash", image, "lunch-feta"],
+    ["reboot", "lunch-feta"],
+    ["poweroff", "lunch-feta"],
+  ]) {
+    const { exitCode, stderr } = await user.run(...args);
+    assert.equal(exitCode, 4, `${args[0]}: ${stderr}`);
+    assert.match(stderr, /flash by eve on laptop may write to it/);
+  }
+  const forced = await user.run("reboot", "lunch-feta", "--force");
+  assert.equal(forced.exitCode, 0, forced.stderr);
+  assert.equal(box.calls.at(-1), "reboot");
+});
+
+test("ls shows known boxes with their disks, and those that do not answer", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port, gone: 1 });
+  const { exitCode, stdout, stderr } = await user.run("ls");
+  assert.equal(exitCode, 0, stderr);
+  const row =
+    /^lunch-feta +127\.0\.0\.1 +paired +nvme0n1 +Memory disk +S6Z1NJ0W1 +8\.0 MiB +512 +blank$/m;
+  assert.match(stdout, row);
+  assert.match(stdout, /^gone +127\.0\.0\.1 +unreachable$/m);
+  const json = lastLine((await user.run("ls", "--json")).stdout);
+  assert.deepEqual(
+    json.boxes.map(({ name, kind }: { name: string; kind: string }) => [name, kind]),
+    [
+      ["gone", "failed"],
+      ["lunch-feta", "open"],
+    ],
+  );
+  assert.equal(json.boxes[1].disks[0].serial, "S6Z1NJ0W1");
+});
+
+test("ls --forget takes a box out of the list of known ones", async () => {
+  await using user = await makeFakeUser({ attic: 2222, cellar: 2223 });
+  const { exitCode, stderr } = await user.run("ls", "--forget", "attic");
+  assert.equal(exitCode, 0, stderr);
+  assert.match(stderr, /1 forgotten, 1 known/);
+  const known = JSON.parse(
+    await readFile(join(user.folder, "config/diskomator/boxes.json"), "utf8"),
+  );
+  assert.deepEqual(known, {
+    boxes: [{ name: "cellar", address: "127.0.0.1", ports: { 22: 2223 } }],
+  });
+});
+
+test("doctor looks at this machine and says what it found", async () => {
+  await using user = await makeFakeUser({});
+  const { stdout, stderr } = await user.run("doctor", "--json");
+  const { findings } = lastLine(stdout);
+  const subjects = findings.map(({ subject }: { subject: string }) => subject);
+  for (const subject of ["Node", "SSH client", "SSH key", "QEMU", "Announcements", "Firewall"]) {
+    assert(subjects.includes(subject), `${subject} is not among ${subjects}: ${stderr}`);
+  }
+  const people = await user.run("doctor");
+  assert.match(people.stdout, /^ok {6}Node: 24\./m);
+});

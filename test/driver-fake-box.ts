@@ -1,0 +1,244 @@
+/**
+ * A box in this process: its control channel on a loopback port, and its disks behind our own
+ * target, so that commands can be run against it as users run them. A program named `ssh` that comes
+ * first on PATH joins its pipes to the channel.
+ */
+
+import { spawn } from "node:child_process";
+import { randomBytes, randomUUID } from "node:crypto";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { MemoryDisk } from "../src/block/index.ts";
+import { ConfiguredPsk, DhchapSecret } from "../src/nvme/index.ts";
+import {
+  type DiskView,
+  type GrantedAccess,
+  type GrantView,
+  type Handlers,
+  RpcError,
+  RpcSession,
+} from "../src/rpc/index.ts";
+import { createTarget, type RunningTarget } from "../src/target/index.ts";
+
+const fakeSsh = join(import.meta.dirname, "../src/box/testing/fake-ssh.ts");
+const main = join(import.meta.dirname, "../src/cli/main.ts");
+const at = "2026-11-23T12:00:00.000Z";
+const diskBytes = 8 * 1024 * 1024;
+const prefix = "nqn.2026-11.io.diskomator:cd7c3f8f";
+
+/** A disk of it, as tests look at it from behind. */
+export interface FakeDisk {
+  readonly name: string;
+  readonly serial: string;
+  readonly memory: MemoryDisk;
+}
+
+/** The box. */
+export interface FakeBox extends AsyncDisposable {
+  /** Of the control channel. */
+  readonly port: number;
+  readonly disks: readonly FakeDisk[];
+  /** Grants that are alive; tests may put others among them. */
+  readonly grants: Map<string, GrantView>;
+  /** What was called so far, `cancel` apart. */
+  readonly calls: readonly string[];
+}
+
+/** Makes a box with disks of these serial numbers, named `nvme0n1` and so on. */
+export async function startFakeBox(serials: readonly string[]): Promise<FakeBox> {
+  await using stack = new AsyncDisposableStack();
+  const disks = serials.map((serial, n) => ({
+    name: `nvme${n}n1`,
+    serial,
+    memory: new MemoryDisk({ sizeBytes: diskBytes }),
+  }));
+  const target = stack.use(createTarget());
+  const grants = new Map<string, GrantView>();
+  const calls: string[] = [];
+  const handlers = handlersOf(disks, target, grants);
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    const session = new RpcSession({
+      handlers,
+      write: async (line) => void socket.write(line),
+      onCall: (method) => calls.push(method),
+    });
+    socket.on("data", (chunk) => void session.receive(chunk));
+    socket.on("close", () => {
+      sockets.delete(socket);
+      session.close();
+    });
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  stack.defer(async () => {
+    for (const socket of sockets) socket.destroy();
+    await new Promise((done) => server.close(done));
+  });
+  const address = server.address();
+  const all = stack.move();
+  return {
+    port: typeof address === "object" && address ? address.port : 0,
+    disks,
+    grants,
+    calls,
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+function handlersOf(
+  disks: readonly FakeDisk[],
+  target: RunningTarget,
+  grants: Map<string, GrantView>,
+): Handlers {
+  const done = async () => ({});
+  const find = (name: string) => {
+    const found = disks.find((disk) => disk.name === name);
+    if (found === undefined) throw new RpcError("no-such-disk", `No disk is called ${name}.`);
+    return found;
+  };
+  return {
+    describe: async () => ({
+      ...{ rpc: 1, name: "lunch-feta", fullName: "lunch-feta-olive", box: "cd7c3f8f" },
+      ...{ version: "0.1.0", access: "paired" as const, readOnly: false, addresses: [] },
+      ports: { nvme: 4420, discovery: 8009, readOnly: 4421 },
+      ...{ tls: true, bootMedium: "sda", problems: [], startedAt: at, bootedAt: at, now: at },
+    }),
+    disks: async () => ({ disks: disks.map(viewOf), grants: [...grants.values()], peers: [] }),
+    grant: async (params) => {
+      const grant = `g${grants.size + 1}`;
+      const { hostnqn, mode, purpose, disks: names } = params;
+      const rest = { mode, purpose, disks: names, since: at, expiresAt: null, overlay: null };
+      grants.set(grant, { grant, hostnqn, ...rest });
+      return await serve(target, find(names[0] ?? ""), { grant, hostnqn, mode });
+    },
+    revoke: async ({ grant }) => {
+      if (grants.delete(grant)) return {};
+      throw new RpcError("no-such-grant", `There is no grant ${grant}.`);
+    },
+    export: done,
+    unexport: done,
+    hash: async () => ({ units: 0, bytes: 0 }),
+    watch: (_params, { signal }) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      }),
+    log: async () => ({ events: [] }),
+    reboot: done,
+    powerOff: done,
+    blink: done,
+  };
+}
+
+/** A subsystem for one host, behind a port on which TLS is spoken and its secrets are asked for. */
+async function serve(
+  target: RunningTarget,
+  { name, serial, memory }: FakeDisk,
+  given: Pick<GrantedAccess, "grant" | "hostnqn" | "mode">,
+): Promise<GrantedAccess> {
+  const nqn = `${prefix}:${serial}:h-${randomBytes(6).toString("hex")}`;
+  const secrets = {
+    host: new DhchapSecret(randomBytes(32), "sha256").reveal(),
+    controller: new DhchapSecret(randomBytes(32), "sha256").reveal(),
+  };
+  const psk = new ConfiguredPsk(randomBytes(32), "sha256");
+  const { hostnqn, mode } = given;
+  const { host: secret, controller: controllerSecret } = secrets;
+  const readOnly = mode === "ro";
+  const uuid = randomUUID();
+  target.target.addSubsystem({
+    nqn,
+    serial,
+    hosts: new Map([[hostnqn, { secret, controllerSecret, readOnly }]]),
+    namespaces: [{ device: memory, uuid }],
+  });
+  const keys = [{ key: psk.reveal(), hostnqn, subnqn: nqn }];
+  const { port } = await target.listen({ port: 0, tls: { policy: "optional", keys } });
+  const { sizeBytes, blockSizeBytes } = memory;
+  const { identity } = psk.retain(hostnqn).tlsPsk({ hostnqn, subnqn: nqn });
+  return {
+    ...given,
+    ...{ expiresAt: null, secrets, tlsPsk: psk.reveal(), addresses: [] },
+    disks: [
+      {
+        ...{ name, serial, nqn, nsid: 1, uuid, port, sizeBytes, blockSizeBytes, readOnly },
+        tlsIdentity: identity,
+      },
+    ],
+  };
+}
+
+function viewOf({ name, serial, memory }: FakeDisk): DiskView {
+  const { sizeBytes, blockSizeBytes } = memory;
+  return {
+    ...{ name, serial, model: "Memory disk", firmware: "1", transport: "nvme" },
+    ...{ sizeBytes, blockSizeBytes, path: "memory", readOnly: false },
+    identity: { kind: "serial", value: serial, weak: false },
+    state: {
+      kind: "exported",
+      nqn: `${prefix}:${serial}`,
+      uuid: randomUUID(),
+      since: at,
+      tookMs: 1,
+    },
+    contents: { line: "blank", isBlank: true, partitions: [] },
+    traffic: null,
+    health: null,
+  };
+}
+
+/** How a command ended. */
+export interface Ended {
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A user who knows boxes at ports of this machine; disposal removes the user's files. */
+export interface FakeUser extends AsyncDisposable {
+  readonly folder: string;
+  run(...args: readonly string[]): Promise<Ended>;
+}
+
+/** @param boxes name → port of the control channel */
+export async function makeFakeUser(boxes: Readonly<Record<string, number>>): Promise<FakeUser> {
+  const folder = await mkdtemp(join(tmpdir(), "diskomator-user-"));
+  const programs = join(folder, "bin");
+  const configuration = join(folder, "config/diskomator");
+  await mkdir(programs);
+  await mkdir(configuration, { recursive: true });
+  const ssh = join(programs, "ssh");
+  await writeFile(ssh, `#!/bin/sh\nexec '${process.execPath}' '${fakeSsh}' "$@"\n`);
+  await chmod(ssh, 0o755);
+  const known = Object.entries(boxes).map(([name, port]) => {
+    return { name, address: "127.0.0.1", ports: { 22: port } };
+  });
+  await writeFile(join(configuration, "boxes.json"), JSON.stringify({ boxes: known }));
+  const env = {
+    ...process.env,
+    HOME: folder,
+    XDG_CONFIG_HOME: join(folder, "config"),
+    PATH: [programs, process.env.PATH].join(delimiter),
+  };
+  const run = async (...args: readonly string[]): Promise<Ended> => {
+    const stdio = ["ignore", "pipe", "pipe"] as const;
+    const child = spawn(process.execPath, [main, ...args], { env, stdio: [...stdio] });
+    let [stdout, stderr] = ["", ""];
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+    });
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text;
+    });
+    const exitCode = await new Promise<number | null>((end) => child.on("close", end));
+    return { exitCode, stdout, stderr };
+  };
+  return {
+    folder,
+    run,
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  };
+}

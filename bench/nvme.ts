@@ -161,6 +161,8 @@ async function showMemory(path: string): Promise<void> {
     { ...wide, kind: "read", blockBytes: 4096, isRandom: true },
     { ...wide, kind: "write", blockBytes: 131072, isRandom: true },
     { ...wide, kind: "read", blockBytes: 131072, isRandom: true },
+    { ...wide, kind: "write", blockBytes: mebibyte, isRandom: true },
+    { ...wide, kind: "read", blockBytes: mebibyte, isRandom: true },
   ] as const) {
     await runLoad(server, load, { connections: 64 });
   }
@@ -168,7 +170,7 @@ async function showMemory(path: string): Promise<void> {
   const show = (bytes: number) => `${(bytes / mebibyte).toFixed(0)} MiB`;
   const verdict = mostBytes <= memoryBudgetBytes ? "within" : "over";
   console.log(
-    `\nmemory: 64 connections at depth 128, 4 KiB and 128 KiB\n  at most ${show(mostBytes)}, ` +
+    `\nmemory: 64 connections at depth 128, 4 KiB to 1 MiB\n  at most ${show(mostBytes)}, ` +
       `${show(idle)} before; ${verdict} the budget of ${show(memoryBudgetBytes)}`,
   );
 }

@@ -452,3 +452,35 @@ test("hosts that may no longer come are disconnected, and discovery tells the ot
   assert.throws(() => target.setHosts(subnqn, new Map([[other, { secret: "none" }]])), RangeError);
   assert.ok(!target.setHosts(`${subnqn}2`, "any"));
 });
+
+test("a connection tells that it has answered a lone command, and no other time", async () => {
+  const { open } = makeTarget();
+  const { admin, io } = await open();
+  const queue = io[0]!;
+  const { connection } = queue;
+  void queue.send(command("read", { nsid, nlb: 8 }), { readBytes: 4096 });
+  assert.ok(connection.hasAnsweredOne);
+  void queue.send(command("write", { nsid, nlb: 32 }), { data: pattern(16384), inCapsule: false });
+  assert.ok(!connection.hasAnsweredOne, "its data is to come");
+  queue.connection.end("the test is over");
+  assert.ok(!connection.hasAnsweredOne);
+  await admin.send(command("keepAlive"));
+  assert.ok(!admin.connection.hasAnsweredOne, "an admin queue");
+});
+
+for (const nlb of [8, 256, 2048]) {
+  test(`a host that takes nothing costs one piece for sending: reads of ${nlb} blocks`, async () => {
+    const { open } = makeTarget();
+    const { io } = await open();
+    const queue = io[0]!;
+    queue.isStalled = true;
+    const read = command("read", { nsid, nlb });
+    const replies = Array.from({ length: 30 }, () => queue.send(read, { readBytes: nlb * 512 }));
+    const late = Array.from({ length: 30 }, () => queue.send(read, { readBytes: nlb * 512 }));
+    assert.ok(queue.bufferedBytes < 300 * 1024, `${queue.bufferedBytes} bytes`);
+    for (let turn = 0; turn < 200; turn++) queue.unstall();
+    for (const reply of await Promise.all([...replies, ...late])) {
+      assert.equal(reply.status, "success");
+    }
+  });
+}

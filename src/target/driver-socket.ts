@@ -77,7 +77,10 @@ export function serveStream(
   tlsParties?: NonNullable<Transport["tlsParties"]>,
 ): void {
   const transport = new SocketTransport(socket, door, tlsParties);
-  socket.on("data", (chunk: Buffer) => transport.connection?.receive(chunk));
+  socket.on("data", (chunk: Buffer) => {
+    transport.connection?.receive(chunk);
+    if (transport.connection?.hasAnsweredOne) vigil.answered();
+  });
   if (transport.connection) socket.resume();
 }
 

@@ -37,7 +37,7 @@ export const defaultLimits: TargetLimits = {
   connectionsMax: 2048,
   halfOpenMax: 128,
   controllersMax: 512,
-  bytesInFlightMax: 32 * 1024 * 1024,
+  bytesInFlightMax: 16 * 1024 * 1024,
   connectionBytesInFlightMax: 4 * 1024 * 1024,
   halfOpenMs: 10_000,
   stallMs: 60_000,

@@ -1,8 +1,8 @@
 /** Memory for data on its way: buffers that are used again, and a budget for all of them. */
 
 const smallestBytes = 4096;
-/** Bytes that are kept while nobody uses them: a piece for sending for each of 64 connections. */
-const keptBytesMax = 24 * 1024 * 1024;
+/** Bytes of all buffers from which on none is kept that nobody uses. */
+const bytesMax = 40 * 1024 * 1024;
 /**
  * Each buffer has so much more than it counts for: a read of a socket to its end brings the header
  * that follows along.
@@ -19,34 +19,34 @@ interface Shelf {
 
 /**
  * Buffers of sizes that are powers of two, and some slack. The one given back last is taken first;
- * where too much is kept, the size goes that was not wanted for longest.
+ * where there are too many, the size goes that was not wanted for longest.
  */
 export class BufferPool {
   readonly #shelves = new Map<number, Shelf>();
-  #keptBytes = 0;
+  #bytes = 0;
   #takes = 0;
 
-  /** Bytes of buffers that nobody uses. */
-  get keptBytes(): number {
-    return this.#keptBytes;
+  /** Bytes of all buffers, in use or not. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** A buffer of `bytes` and slack or more; what it holds is of no meaning. */
   take(bytes: number): Uint8Array {
-    const shelf = this.#shelfOf(sizeFor(bytes));
+    const size = sizeFor(bytes);
+    const shelf = this.#shelfOf(size);
     shelf.wanted = ++this.#takes;
     const buffer = shelf.buffers.pop();
-    if (!buffer) return Buffer.allocUnsafeSlow(shelf.size + slackBytes);
-    this.#keptBytes -= shelf.size;
-    return buffer;
+    if (buffer) return buffer;
+    while (this.#bytes + size > bytesMax && this.#dropOne());
+    this.#bytes += size;
+    return Buffer.allocUnsafeSlow(size + slackBytes);
   }
 
   /** Gives back what `take` gave. */
   give(buffer: Uint8Array): void {
-    const shelf = this.#shelfOf(sizeOf(buffer));
-    shelf.buffers.push(buffer);
-    this.#keptBytes += shelf.size;
-    while (this.#keptBytes > keptBytesMax) this.#dropOne();
+    this.#shelfOf(sizeOf(buffer)).buffers.push(buffer);
+    if (this.#bytes > bytesMax) this.#dropOne();
   }
 
   #shelfOf(size: number): Shelf {
@@ -58,13 +58,19 @@ export class BufferPool {
     return shelf;
   }
 
-  #dropOne(): void {
+  /** Frees a buffer that nobody uses; false when there is none. */
+  #dropOne(): boolean {
     let least: Shelf | undefined;
     for (const shelf of this.#shelves.values()) {
-      if (shelf.buffers.length > 0 && shelf.wanted < (least?.wanted ?? Infinity)) least = shelf;
+      const isLess = shelf.wanted < (least?.wanted ?? Number.POSITIVE_INFINITY);
+      if (shelf.buffers.length > 0 && isLess) least = shelf;
     }
-    least!.buffers.pop();
-    this.#keptBytes -= least!.size;
+    const buffer = least?.buffers.pop();
+    if (!least || !buffer) return false;
+    this.#bytes -= least.size;
+    // Frees the memory now: the garbage collector comes when much more of it is lost.
+    (buffer.buffer as ArrayBuffer).transfer(0);
+    return true;
   }
 }
 

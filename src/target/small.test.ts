@@ -153,19 +153,33 @@ test("BufferPool gives sizes that are powers of two and some slack, and the same
   assert.equal(pool.take(8192), buffer);
 });
 
-test("BufferPool keeps so much and no more: what was wanted last", () => {
+test("BufferPool frees what was not wanted for longest once there is too much", () => {
   const pool = new BufferPool();
-  const many = (bytes: number) => Array.from({ length: 64 }, () => pool.take(bytes));
-  const old = many(2 ** 18);
+  const many = (bytes: number, count: number) =>
+    Array.from({ length: count }, () => pool.take(bytes));
+  const old = many(2 ** 18, 64);
+  const used = old.splice(32);
   for (const buffer of old) pool.give(buffer);
-  assert.equal(pool.keptBytes, 64 * 2 ** 18);
   for (let turn = 0; turn < 3; turn++) {
-    const recent = many(2 ** 18 - 2 ** 17);
-    const large = many(2 ** 20);
-    for (const buffer of [...recent, ...large]) pool.give(buffer);
-    assert.ok(pool.keptBytes <= 24 * 2 ** 20, `${pool.keptBytes} bytes`);
+    const large = many(2 ** 20, 28);
+    assert.ok(pool.bytes <= 40 * 2 ** 20, `${pool.bytes} bytes`);
+    for (const buffer of large) pool.give(buffer);
+    assert.ok(
+      large.every(({ length }) => length > 0),
+      "what is in use again and again is kept",
+    );
   }
-  assert.ok(!old.includes(pool.take(2 ** 18)), "the size that nobody wants is gone");
+  assert.ok(
+    old.some(({ length }) => length === 0),
+    "the size that nobody wants is freed",
+  );
+  assert.ok(
+    used.every(({ length }) => length > 0),
+    "what is in use is not",
+  );
+  const beyond = many(2 ** 20, 64);
+  for (const buffer of beyond) pool.give(buffer);
+  assert.ok(pool.bytes <= 40 * 2 ** 20, `${pool.bytes} bytes after a flood`);
 });
 
 test("Statistics sorts operations by how long they took", () => {

@@ -14,7 +14,7 @@ import {
   runSteps,
 } from "../box/index.ts";
 import type { GrantMode } from "../rpc/index.ts";
-import { pickDisk, purposeOf } from "./box-target.ts";
+import { isInTheClear, pickDisk, purposeOf } from "./box-target.ts";
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine, progressLine, tell } from "./console.ts";
 import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
@@ -102,7 +102,9 @@ async function attach(request: ConnectRequest, signal: AbortSignal): Promise<Exi
   try {
     if (found?.state !== "live") {
       const { address } = session;
-      const connection = { access: granted, disk: one, place, address, isEncrypted, found };
+      const isSecret = isEncrypted && !isInTheClear(session, place.name);
+      const how = { address, isEncrypted: isSecret, found };
+      const connection = { access: granted, disk: one, place, ...how };
       await runSteps(planConnect(connection), { prefix, signal });
     }
     await appear(device, () => findController(one.nqn, hostnqn), signal);

@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
 import type { MemoryDisk } from "../src/block/index.ts";
 import { makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
@@ -113,6 +115,35 @@ test("ls shows known boxes with their disks, and those that do not answer", asyn
     ],
   );
   assert.equal(json.boxes[1].disks[0].serial, "S6Z1NJ0W1");
+});
+
+test("ls --watch shows what has changed when a box says so", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const child = user.start("ls", "--watch");
+  try {
+    const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+    const until = async (pattern: RegExp) => {
+      for (;;) {
+        const { value, done } = await lines.next();
+        assert(!done, `It ended before ${pattern} came.`);
+        if (pattern.test(value)) return;
+      }
+    };
+    await until(/S6Z1NJ0W1 .* blank$/);
+    box.grants.set("g9", {
+      ...{ grant: "g9", hostnqn: "nqn.2014-08.org.nvmexpress:other", mode: "ro" },
+      ...{ disks: ["nvme0n1"], purpose: "backup by eve", since: "2026-11-23T12:00:00.000Z" },
+      ...{ expiresAt: null, overlay: null },
+    });
+    box.changed();
+    await until(/S6Z1NJ0W1 .* backup by eve \(ro\)$/);
+  } finally {
+    child.kill("SIGINT");
+    await once(child, "close");
+  }
+  assert.equal(child.exitCode, 0);
+  assert.equal(box.calls.filter((method) => method === "disks").length > 1, true);
 });
 
 test("ls --forget takes a box out of the list of known ones", async () => {

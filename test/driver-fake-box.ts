@@ -4,8 +4,9 @@
  * first on PATH joins its pipes to the channel.
  */
 
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
+import { EventEmitter } from "node:events";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -44,6 +45,8 @@ export interface FakeBox extends AsyncDisposable {
   readonly grants: Map<string, GrantView>;
   /** What was called so far, `cancel` apart. */
   readonly calls: readonly string[];
+  /** Tells those that watch that something is not what it was. */
+  changed(): void;
 }
 
 /** Makes a box with disks of these serial numbers, named `nvme0n1` and so on. */
@@ -57,7 +60,8 @@ export async function startFakeBox(serials: readonly string[]): Promise<FakeBox>
   const target = stack.use(createTarget());
   const grants = new Map<string, GrantView>();
   const calls: string[] = [];
-  const handlers = handlersOf(disks, target, grants);
+  const changes = new EventEmitter();
+  const handlers = handlersOf(disks, target, grants, changes);
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -85,6 +89,7 @@ export async function startFakeBox(serials: readonly string[]): Promise<FakeBox>
     disks,
     grants,
     calls,
+    changed: () => void changes.emit("state"),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
@@ -93,6 +98,7 @@ function handlersOf(
   disks: readonly FakeDisk[],
   target: RunningTarget,
   grants: Map<string, GrantView>,
+  changes: EventEmitter,
 ): Handlers {
   const done = async () => ({});
   const find = (name: string) => {
@@ -122,8 +128,11 @@ function handlersOf(
     export: done,
     unexport: done,
     hash: async () => ({ units: 0, bytes: 0 }),
-    watch: (_params, { signal }) =>
+    watch: (_params, { signal, send }) =>
       new Promise((_resolve, reject) => {
+        const tell = () => void send({ number: 1, at, event: "state", fields: {} });
+        changes.on("state", tell);
+        signal.addEventListener("abort", () => changes.off("state", tell), { once: true });
         signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       }),
     log: async () => ({ events: [] }),
@@ -200,6 +209,7 @@ export interface Ended {
 /** A user who knows boxes at ports of this machine; disposal removes the user's files. */
 export interface FakeUser extends AsyncDisposable {
   readonly folder: string;
+  start(...args: readonly string[]): ChildProcess;
   run(...args: readonly string[]): Promise<Ended>;
 }
 
@@ -223,9 +233,10 @@ export async function makeFakeUser(boxes: Readonly<Record<string, number>>): Pro
     XDG_CONFIG_HOME: join(folder, "config"),
     PATH: [programs, process.env.PATH].join(delimiter),
   };
+  const start = (...args: readonly string[]) =>
+    spawn(process.execPath, [main, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
   const run = async (...args: readonly string[]): Promise<Ended> => {
-    const stdio = ["ignore", "pipe", "pipe"] as const;
-    const child = spawn(process.execPath, [main, ...args], { env, stdio: [...stdio] });
+    const child = start(...args);
     let [stdout, stderr] = ["", ""];
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       stdout += text;
@@ -238,6 +249,7 @@ export async function makeFakeUser(boxes: Readonly<Record<string, number>>): Pro
   };
   return {
     folder,
+    start,
     run,
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   };

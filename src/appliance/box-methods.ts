@@ -79,8 +79,8 @@ export function boxMethods(setup: BoxMethodsSetup): Handlers {
         const message = `There is no grant ${id}: it was revoked, has expired, or never was.`;
         throw new RpcError("no-such-grant", message, { grant: id, grants });
       }
-      log("revoked", { grant: id, host: grant.hostnqn });
       await box.settle();
+      log("revoked", { grant: id, host: grant.hostnqn });
       return done;
     },
     export: async ({ disk }) => {
@@ -220,8 +220,9 @@ async function grant(
   const { mode, purpose } = params;
   log("granted", { grant: id, host: hostnqn, disks, mode, purpose, until: given.expiresAt });
   const takeBack = async (): Promise<void> => {
-    if (grants.revoke(id) !== null) log("revoked", { grant: id, host: hostnqn });
+    const isGone = grants.revoke(id) !== null;
     await box.settle();
+    if (isGone) log("revoked", { grant: id, host: hostnqn });
   };
   await box.settle();
   const missing = nqns.filter((nqn) => !box.reach.served.has(grantNqn(nqn, hostnqn)));

@@ -66,7 +66,8 @@ export class Announcer {
 
   async #tell(): Promise<void> {
     try {
-      await runTool("systemctl", ["try-restart", "systemd-resolved.service"], toolTimeoutMs);
+      const parameters = ["--no-block", "try-restart", "systemd-resolved.service"];
+      await runTool("systemctl", parameters, toolTimeoutMs);
       this.#log("announced", {});
     } catch (error) {
       this.#log("problem", { topic: "announcement", text: String(error) });

@@ -6,6 +6,7 @@
 import { applyPlan, type GroupResult } from "./apply.ts";
 import type { BootMemory } from "./boot-medium.ts";
 import { GrantClock } from "./driver-grant-clock.ts";
+import { SoftServing } from "./driver-soft-serving.ts";
 import type { BlockFacts } from "./facts.ts";
 import { type WantedAccess, wantedAccess } from "./grant-exports.ts";
 import { nqnPrefix } from "./identity.ts";
@@ -67,14 +68,15 @@ export class Daemon {
   #running: Promise<void> | null = null;
   #stopped = false;
   #isTryingAgain = false;
-  #softFailures: ReadonlyMap<string, string> = new Map();
   #notice: string | null = null;
   readonly #grantClock: GrantClock;
+  readonly #soft: SoftServing;
 
   constructor(setup: DaemonSetup, world: World) {
     this.#setup = setup;
     this.#world = world;
     this.#grantClock = new GrantClock(setup.grants, world, () => this.#wake());
+    this.#soft = new SoftServing(world.softTarget, () => this.#wake());
     this.#bootMemory = setup.bootMemory;
     this.#exports = new Map(setup.exports);
     const now = world.now().getTime();
@@ -118,7 +120,7 @@ export class Daemon {
       served: this.#served(),
       failures: [
         ...this.#remarks,
-        ...this.#softFailures.values(),
+        ...this.#soft.failures.values(),
         ...this.#retries.errors().values(),
       ],
     };
@@ -150,8 +152,10 @@ export class Daemon {
 
   /** Resolves when nothing is under way. */
   async idle(): Promise<void> {
-    while (this.#running !== null) {
-      await this.#running;
+    for (;;) {
+      const work = this.#running ?? this.#soft.work;
+      if (work === null) return;
+      await work;
     }
   }
 
@@ -167,7 +171,7 @@ export class Daemon {
       return;
     }
     const { target } = this.#world;
-    await this.#world.softTarget.settle([]);
+    await this.#soft.stop();
     const plan = planTeardown(target.read(), this.#wanted(nothingWanted));
     for (const result of await applyPlan(target.calls, plan)) {
       this.#logResult(result);
@@ -306,8 +310,8 @@ export class Daemon {
       this.#remarks = [...this.#remarks, ...partial.map(describeFailure)];
       if (partial.length > 0) this.#tryAgain();
     }
-    this.#softFailures = await this.#world.softTarget.settle(wanted.soft);
     this.#adopt();
+    this.#soft.want(wanted.soft);
     const locked = this.#stock!.disks.filter(({ verdict }) => verdict.kind === "export");
     const pairs = locked.map(({ disk }) => [disk.name, disk.diskSequence] as const);
     const blocked = this.#retries.blocked();
@@ -437,7 +441,7 @@ export class Daemon {
   #listRows(): readonly DiskRow[] {
     const errors = new Map(this.#retries.errors());
     for (const { disk, verdict } of this.#stock!.disks) {
-      const failure = verdict.kind === "export" && this.#softFailures.get(verdict.names.nqn);
+      const failure = verdict.kind === "export" && this.#soft.failures.get(verdict.names.nqn);
       if (failure) errors.set(disk.name, failure);
     }
     return reportDisks(this.#stock!.disks, this.#served(), this.#exports, errors);

@@ -10,6 +10,7 @@ import { boxTools } from "./driver-box-tools.ts";
 import type { Daemon } from "./driver-daemon.ts";
 import { readOptional } from "./driver-files.ts";
 import { Keyboard, letInFile } from "./driver-keyboard.ts";
+import { runTool } from "./driver-process.ts";
 import { serveRpc } from "./driver-rpc.ts";
 import type { SoftTarget } from "./driver-soft-target.ts";
 import type { Terminals } from "./driver-terminal.ts";
@@ -18,6 +19,7 @@ import { keyMaker } from "./grant-keys.ts";
 import type { Log } from "./log.ts";
 import type { DaemonSetup } from "./world.ts";
 
+const toolTimeoutMs = 60_000;
 const socketFile = "run/diskomator/rpc.sock";
 
 /** A daemon's setup whose choices somebody may change. */
@@ -56,6 +58,8 @@ export function serveOwner(owned: Owned, signal: AbortSignal): Keyboard {
   );
   const handlers = boxMethods({ ...parts, isLetIn: () => keyboard.isLetIn });
   const told = (problem: string | null): void => daemon.setProblem("rpc", problem);
+  // It takes a while until the kernel knows of it, and the first host comes soon after its grant.
+  if (tls) runTool("systemctl", ["start", "tlshd.service"], toolTimeoutMs).catch(() => "");
   serveRpc({ path: join(root, socketFile), handlers, log, told }, signal);
   return keyboard;
 }

@@ -157,10 +157,15 @@ export class SoftTarget {
     this.#listeners = [];
     this.#listening = "";
     const listeners: TargetListener[] = [];
-    for (const host of this.#options.ipv6 ? ["0.0.0.0", "::"] : ["0.0.0.0"]) {
-      const tls = { policy: "optional", keys } as const;
-      const plain = { host, port: this.#options.port };
-      listeners.push(await this.#running.listen(keys.length === 0 ? plain : { ...plain, tls }));
+    try {
+      for (const host of this.#options.ipv6 ? ["0.0.0.0", "::"] : ["0.0.0.0"]) {
+        const tls = { policy: "optional", keys } as const;
+        const plain = { host, port: this.#options.port, ipv6Only: true };
+        listeners.push(await this.#running.listen(keys.length === 0 ? plain : { ...plain, tls }));
+      }
+    } catch (error) {
+      for (const listener of listeners) await listener[Symbol.asyncDispose]();
+      throw error;
     }
     this.#listeners = listeners;
     this.#listening = listening;

@@ -51,21 +51,19 @@ export async function readHome({ configuration, ssh }: HomeOptions): Promise<Hom
   await mkdir(configuration, { recursive: true, mode: 0o700 });
   const [type, key] = imageKey.trim().split(/\s+/);
   const line = type && key ? `* ${type} ${key}\n` : "";
+  // Only the key that is there now: whoever has lost a stick makes a new one, and trusts no old one.
   const written = await readFile(at("imageHosts"), "utf8").catch(() => "");
-  if (!written.includes(line)) await writeWhole(at("imageHosts"), written + line);
+  if (written !== line) await writeWhole(at("imageHosts"), line);
   return {
     identities: [...(hasOwn ? [at("key")] : []), ...found.toSorted()],
     knownHosts: [at("knownHosts"), at("imageHosts")],
-    imageKeys: (written.includes(line) ? written : written + line)
-      .split("\n")
-      .flatMap((one) => fingerprint(one.split(" ")[2]) ?? []),
+    imageKeys: key ? [fingerprint(key)] : [],
     knownBoxes: boxes === null ? [] : parseKnownBoxes(boxes, at("boxes")),
   };
 }
 
 /** As ssh-keygen prints it and boxes announce it. */
-function fingerprint(key: string | undefined): string | null {
-  if (key === undefined) return null;
+function fingerprint(key: string): string {
   const digest = createHash("sha256").update(Buffer.from(key, "base64")).digest("base64");
   return `SHA256:${digest.replace(/=+$/, "")}`;
 }

@@ -75,7 +75,8 @@ export async function openBoxTarget(
   if (granted === undefined) {
     throw new BoxError("unsupported", `The box ${place.name} granted no disk for ${disk.name}.`);
   }
-  const where = grantedConnection(held.access, granted, place, session.address, { isEncrypted });
+  const secrecy = { isEncrypted: isEncrypted && !isInTheClear(session, name) };
+  const where = grantedConnection(held.access, granted, place, session.address, secrecy);
   const open = () => openNamespaceTarget(name, where, granted.nsid, signal);
   const target = stack.use(await withPatience(open, signal));
   const writer = grants.find((grant) => grant.mode === "rw" && grant.disks.includes(disk.name));
@@ -85,6 +86,16 @@ export async function openBoxTarget(
     ...(writer ? { inUseBy: wordsOf(writer) } : {}),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
+}
+
+/**
+ * A box in open mode has no encryption, which its owner has chosen; that it is in this mode is known
+ * over SSH, so nobody on the way can pretend it.
+ */
+export function isInTheClear({ description }: BoxSession, name: string): boolean {
+  if (description.access !== "open" || description.tls) return false;
+  tell(`${name}: the box is in open mode, what goes to and from it is not encrypted.`);
+  return true;
 }
 
 /**

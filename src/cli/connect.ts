@@ -14,7 +14,7 @@ import {
   runSteps,
 } from "../box/index.ts";
 import type { GrantMode } from "../rpc/index.ts";
-import { pickDisk, purposeOf } from "./box-target.ts";
+import { isInTheClear, pickDisk, purposeOf } from "./box-target.ts";
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine, progressLine, tell } from "./console.ts";
 import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
@@ -102,10 +102,12 @@ async function attach(request: ConnectRequest, signal: AbortSignal): Promise<Exi
   try {
     if (found?.state !== "live") {
       const { address } = session;
-      const connection = { access: granted, disk: one, place, address, isEncrypted, found };
+      const isSecret = isEncrypted && !isInTheClear(session, place.name);
+      const how = { address, isEncrypted: isSecret, found };
+      const connection = { access: granted, disk: one, place, ...how };
       await runSteps(planConnect(connection), { prefix, signal });
     }
-    await appear(device, signal);
+    await appear(device, () => findController(one.nqn, hostnqn), signal);
   } catch (error) {
     // A grant that nobody uses is taken back; one of a device that waits is what it waits for.
     if (found === undefined) await session.call("revoke", { grant: granted.grant }).catch(() => {});
@@ -143,19 +145,26 @@ async function findController(nqn: string, hostnqn: string): Promise<KernelContr
   return all.find((one) => one.subsystemNqn === nqn && one.hostnqn === hostnqn);
 }
 
-async function appear(device: string, signal: AbortSignal): Promise<void> {
+/** Waits until the controller is connected and udev has made the link. */
+async function appear(
+  device: string,
+  find: () => Promise<KernelController | undefined>,
+  signal: AbortSignal,
+): Promise<void> {
   const late = AbortSignal.timeout(appearMs);
-  const isThere = () =>
-    access(device).then(
+  const isThere = async () => {
+    const isLinked = await access(device).then(
       () => true,
       () => false,
     );
+    return isLinked && (await find())?.state === "live";
+  };
   while (!(await isThere())) {
     if (late.aborted) {
       throw new BoxError(
         "timeout",
-        `The kernel connected, and ${device} did not appear within ${appearMs / 1000} s. ` +
-          'See "dmesg", and whether udev runs.',
+        `The kernel was told to connect, and ${device} was not there within ${appearMs / 1000} s. ` +
+          'See "dmesg", and whether tlshd and udev run.',
       );
     }
     await sleep(lookAgainMs, undefined, { signal });

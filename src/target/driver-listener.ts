@@ -27,6 +27,8 @@ const backlog = 256;
 export interface ListenOptions {
   /** Address to listen on; `0.0.0.0` and `::` for all of them. The loopback address unless told. */
   readonly host?: string;
+  /** On `::`, leave IPv4 to another listener; false unless told. */
+  readonly ipv6Only?: boolean;
   /** 4420 unless told; 0 for any that is free. */
   readonly port?: number;
   /** Serve discovery controllers only, as on port 8009. */
@@ -89,7 +91,7 @@ export function createTarget(options: TargetOptions = {}): RunningTarget {
 
 async function listen(
   target: Target,
-  { host = "127.0.0.1", port = 4420, discoveryOnly = false, tls }: ListenOptions,
+  { host = "127.0.0.1", port = 4420, ipv6Only = false, discoveryOnly = false, tls }: ListenOptions,
   onGone: (listener: TargetListener) => void,
 ): Promise<TargetListener> {
   const policy = tls?.policy ?? "off";
@@ -110,7 +112,7 @@ async function listen(
     if (policy === "required") tlsServer.emit("connection", socket);
     else sniff(socket, target, door, tlsServer, undecided);
   });
-  await opened(server, host, port);
+  await opened(server, { host, port, ipv6Only });
   const address = server.address();
   const bound = typeof address === "object" && address ? address.port : port;
   const leave = target.addListening({ host, port: bound, tls: policy, discoveryOnly });
@@ -134,10 +136,17 @@ async function listen(
   return listener;
 }
 
-function opened(server: Server, host: string, port: number): Promise<void> {
+function opened(
+  server: Server,
+  {
+    host,
+    port,
+    ipv6Only,
+  }: { readonly host: string; readonly port: number; readonly ipv6Only: boolean },
+): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", (error: NodeJS.ErrnoException) => reject(listenError(host, port, error)));
-  server.listen({ host, port, backlog }, resolve);
+  server.listen({ host, port, ipv6Only, backlog }, resolve);
   return promise;
 }
 

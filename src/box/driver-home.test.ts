@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type HomeOptions, readHome, writeKnownBoxes } from "./driver-home.ts";
+
+/** The key of the secret 00 01 02 ... 1f; ssh-keygen of OpenSSH 9.2 gave the fingerprint. */
+const key = "AAAAC3NzaC1lZDI1NTE5AAAAIAOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4";
+const fingerprint = "SHA256:lbmsoA0yIEcEiVDRnMWuzm+nV+3ZEEpVIURqFoeSspg";
+
+async function makeHome(): Promise<HomeOptions & AsyncDisposable> {
+  const folder = await mkdtemp(join(tmpdir(), "diskomator-home-"));
+  const ssh = join(folder, "ssh");
+  await mkdir(ssh);
+  return {
+    ssh,
+    configuration: join(folder, "config"),
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+test("readHome finds nothing in an empty home, and makes the folder that ssh writes to", async () => {
+  await using paths = await makeHome();
+  const home = await readHome(paths);
+  assert.deepEqual([home.identities, home.imageKeys, home.knownBoxes], [[], [], []]);
+  await writeFile(home.knownHosts[0]!, "");
+});
+
+test("readHome finds our key first, then each private key that has its public one beside it", async () => {
+  await using paths = await makeHome();
+  await readHome(paths);
+  const own = join(paths.configuration, "id_ed25519");
+  await writeFile(own, "private");
+  for (const name of ["work", "work.pub", "id_rsa", "id_rsa.pub", "lonely.pub", "config"]) {
+    await writeFile(join(paths.ssh, name), "");
+  }
+  const { identities } = await readHome(paths);
+  assert.deepEqual(identities, [own, join(paths.ssh, "id_rsa"), join(paths.ssh, "work")]);
+});
+
+test("readHome trusts the host key of the images that are built now, and none from before", async () => {
+  await using paths = await makeHome();
+  await readHome(paths);
+  const built = join(paths.configuration, "host_ed25519.pub");
+  await writeFile(built, `ssh-ed25519 ${key} diskomator box\n`);
+  const home = await readHome(paths);
+  assert.deepEqual(home.imageKeys, [fingerprint]);
+  assert.equal(await readFile(home.knownHosts[1]!, "utf8"), `* ssh-ed25519 ${key}\n`);
+  await writeFile(built, "ssh-ed25519 AAAA diskomator box\n");
+  await readHome(paths);
+  assert.equal(await readFile(home.knownHosts[1]!, "utf8"), "* ssh-ed25519 AAAA\n");
+});
+
+test("writeKnownBoxes writes what readHome reads", async () => {
+  await using paths = await makeHome();
+  const boxes = [{ name: "attic", address: "10.1.2.3", ports: new Map([[22, 2222]]) }];
+  await writeKnownBoxes(paths, boxes);
+  assert.deepEqual((await readHome(paths)).knownBoxes, boxes);
+});

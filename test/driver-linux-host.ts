@@ -89,10 +89,8 @@ export class LinuxHost implements AsyncDisposable {
       }),
     );
     const probe = await Probe.of(vm);
-    // udev gives the card its name some time after the kernel has found it.
-    const card = await probe.until("ls /sys/class/net | grep ^en", boot);
-    await probe.succeed(`ip addr add 10.0.2.15/24 dev ${card} && ip link set ${card} up`);
-    await probe.succeed(`ip route add default via ${gateway} && mkdir -p /etc/nvme`);
+    await probe.useForwardedAddress();
+    await probe.succeed("mkdir -p /etc/nvme");
     const port = await freePort();
     return new LinuxHost(stack.move(), { probe, vm, port, device, path, folder: folder.path });
   }

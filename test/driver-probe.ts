@@ -84,7 +84,8 @@ export class Probe {
    */
   async useForwardedAddress(): Promise<void> {
     const folder = "/run/systemd/network";
-    const network = ["[Network]", "Address=10.0.2.15/24", "LinkLocalAddressing=no"];
+    const address = ["Address=10.0.2.15/24", "Gateway=10.0.2.2"];
+    const network = ["[Network]", ...address, "LinkLocalAddressing=no"];
     const lines = ["[Match]", "Type=ether", ...network].map((line) => `'${line}'`).join(" ");
     await this.succeed(`mkdir -p ${folder}; printf '%s\\n' ${lines} >${folder}/70-user.network`);
     await this.succeed("systemctl restart systemd-networkd");

@@ -121,7 +121,8 @@ test("each disk that is not exported has its reason, and gives no trouble", asyn
 
 test("a disk that takes no writes can be read by everybody, and written by nobody", async () => {
   const second = await Exports.of(box, { servicePort: 4421 });
-  assert.equal((await second.nqns()).length, readOnlyCount);
+  // Each is listed once for each address family.
+  assert.equal(new Set(await second.nqns()).size, readOnlyCount);
   await using controller = await second.connect("RO-SCSI");
   await using disk = await controller.openNamespace(1);
   assert.equal(disk.readOnly, true);

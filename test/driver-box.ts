@@ -54,15 +54,6 @@ export async function readState(shell: Ssh): Promise<State> {
   return JSON.parse(await shell.succeed("cat /run/diskomator/state.json"));
 }
 
-/**
- * KiB of memory that a process takes, out of its `/proc/PID/status`. What it maps of files is not
- * among them: the root file system is memory, mapped or not, and lies in huge pages of which one
- * byte counts as two mebibytes.
- */
-export function takenBy(status: string): number {
-  return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1]);
-}
-
 /** What the box exports, by its discovery log. */
 export class Exports {
   readonly #port: number;

@@ -133,5 +133,5 @@ test("an OS image boots from the disk that it was flashed to", async () => {
     disks: [{ id: "os", kind: "virtio-blk", path: pathOf("FLASH-OS"), serial: "FLASH-OS" }],
   });
   const probe = await Probe.of(machine);
-  assert.match(await probe.succeed("lsblk -ndo SERIAL /dev/vda"), /FLASH-OS/);
+  await probe.until("lsblk -ndo SERIAL /dev/vda | grep -x FLASH-OS");
 });

@@ -117,16 +117,23 @@ test("the box listens for NVMe/TCP, SSH and multicast DNS, and for nothing else"
   assert.deepEqual([...servers].sort(), ["tcp 22", "tcp 4420", "tcp 8009", "udp 5353"], sockets);
 });
 
-test("the daemon stays under 80 MiB and does nothing while nothing happens", async (t) => {
-  const [resident, before] = await readDaemon();
-  t.diagnostic(`resident: ${Math.round(resident / 1024)} MiB`);
-  assert.ok(resident < 80 * 1024, `${resident} KiB`);
-  await shell.succeed("sleep 10");
-  const [, after] = await readDaemon();
-  t.diagnostic(`CPU time in 10 idle seconds: ${(after - before) * 10} ms`);
-  assert.ok(after - before <= idleTicksMax, `${after - before} ticks`);
+test("the daemon stays under 80 MiB, and comes to rest while nothing happens", async (t) => {
+  // Node.js tidies its memory for some seconds after work; what goes on for ever never rests.
+  const tookMs: number[] = [];
+  for (let last = Number.POSITIVE_INFINITY; last > idleTicksMax; ) {
+    assert.ok(tookMs.length < idleTriesMax, `CPU time in each 10 seconds: ${tookMs} ms`);
+    const [resident, before] = await readDaemon();
+    assert.ok(resident < 80 * 1024, `${resident} KiB`);
+    await shell.succeed("sleep 10");
+    const [, after] = await readDaemon();
+    last = after - before;
+    tookMs.push(last * 10);
+    const megabytes = Math.round(resident / 1024);
+    t.diagnostic(`resident: ${megabytes} MiB, CPU time in 10 seconds: ${last * 10} ms`);
+  }
 });
 
+const idleTriesMax = 6;
 /** A clock tick of 10 ms may fall anywhere; more than some of them are work. */
 const idleTicksMax = 5;
 

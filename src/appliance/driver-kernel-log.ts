@@ -1,6 +1,7 @@
-/** The kernel's own words on why an export failed: lines of /dev/kmsg about the target. */
+/** The kernel's own words about the target: why an export failed, and which hosts it refused. */
 import { constants, openSync, readSync } from "node:fs";
 import { join } from "node:path";
+import { runCompanion } from "./driver-process.ts";
 import { parseKernelRecord, parseRefusal } from "./kernel-log.ts";
 
 const recordBytesMax = 8192;
@@ -33,36 +34,38 @@ export class KernelLog {
   }
 }
 
-/** Between looks for hosts that were refused: nobody waits for it. */
-const refusalPauseMs = 2000;
-/** Told of each look at most; who hammers at the door does not drown all else. */
+/** So many refusals are told in so long: who hammers at the door does not drown all else. */
 const refusalsMax = 10;
+const refusalsMs = 2000;
 
 /** Tells of each host that the kernel's target refuses from now on, until the signal aborts. */
 export function watchRefusals(
-  root: string,
   told: (text: string) => void,
+  problem: (message: string | null) => void,
   signal: AbortSignal,
 ): void {
-  const fd = openLog(join(root, "dev/kmsg"));
-  if (fd === null) return;
-  const buffer = new Uint8Array(recordBytesMax);
-  // What was said before this daemon ran, another one has told; passing over it can wait.
-  let tell: (text: string) => void = () => {};
-  const look = (): void => {
-    for (let count = 0; ; ) {
-      const record = readRecord(fd, buffer);
-      if (record === null) return;
-      const text = parseRefusal(record);
-      if (text !== null && count < refusalsMax) tell(text);
-      if (text !== null) count += 1;
-    }
+  let begun = "";
+  let sinceMs = Number.NEGATIVE_INFINITY;
+  let count = 0;
+  const take = (line: string): void => {
+    const text = parseRefusal(line);
+    if (text === null) return;
+    const nowMs = performance.now();
+    if (nowMs - sinceMs > refusalsMs) [sinceMs, count] = [nowMs, 0];
+    if (++count <= refusalsMax) told(text);
   };
-  const timer = setInterval(() => {
-    look();
-    tell = told;
-  }, refusalPauseMs);
-  signal.addEventListener("abort", () => clearInterval(timer), { once: true });
+  const output = (text: string): void => {
+    const lines = (begun + text).split("\n");
+    begun = lines.pop()!.slice(0, recordBytesMax);
+    for (const line of lines) take(line);
+  };
+  const parameters = ["--follow-new", "--notime", "--color=never"];
+  runCompanion(
+    "dmesg",
+    parameters,
+    { output, started: () => problem(null), died: problem },
+    signal,
+  );
 }
 
 function openLog(path: string): number | null {

@@ -231,6 +231,11 @@ function run(root: string, setup: OwnerSetup): void {
     const { serveOwner } = await import("./driver-owner.ts");
     const owner = { root, setup, daemon, softTarget, terminals, events, log };
     keyboard = serveOwner(owner, companions.signal);
+    watchRefusals(
+      (text) => log("kernel", { text }),
+      (message) => daemon.setProblem("kernel log", message),
+      companions.signal,
+    );
   };
   whenDisksAreOut(daemon, () => void serve(), companions.signal);
   watchBlockDevices(
@@ -244,7 +249,6 @@ function run(root: string, setup: OwnerSetup): void {
     },
     companions.signal,
   );
-  watchRefusals(root, (text) => log("kernel", { text }), companions.signal);
   watchAddresses(
     (addresses) => daemon.setAddresses(addresses),
     (message) => daemon.setProblem("network", message),

@@ -10,26 +10,18 @@ const aboutRefusal =
 
 /** The text of a record that tells of an error of the target, else null. */
 export function parseKernelRecord(record: string): string | null {
-  const found = readRecord(record);
-  return found !== null && found.priority <= priorityMax ? found.text : null;
-}
-
-/** The text of a record that tells of a host that the target refused, else null. */
-export function parseRefusal(record: string): string | null {
-  const found = readRecord(record);
-  return found !== null && aboutRefusal.test(found.text) ? found.text : null;
-}
-
-/** A record about the target. */
-function readRecord(record: string): { readonly priority: number; readonly text: string } | null {
   const at = record.indexOf(";");
   const priority = /^(\d+),/.exec(record);
-  if (at < 0 || priority === null) {
-    return null;
-  }
+  if (at < 0 || priority === null || Number(priority[1]) % 8 > priorityMax) return null;
   const text = record
     .slice(at + 1)
     .split("\n")[0]!
     .trim();
-  return aboutTarget.test(text) ? { priority: Number(priority[1]) % 8, text } : null;
+  return aboutTarget.test(text) ? text : null;
+}
+
+/** The text of a line, as dmesg shows it, that tells of a host that the target refused, else null. */
+export function parseRefusal(line: string): string | null {
+  const text = line.trim();
+  return aboutTarget.test(text) && aboutRefusal.test(text) ? text : null;
 }

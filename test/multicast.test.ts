@@ -40,8 +40,13 @@ test("ls hears who announces itself where there are link-local addresses only", 
   );
   await announce("169.254.7.7", "_nvme-disc._tcp", "array", "8009", "p=tcp");
   const env = { ...toolEnv, HOME: scratch.path, XDG_CONFIG_HOME: scratch.path };
-  const { stdout, stderr } = await network.run(process.execPath, [main, "ls", "--json"], env);
-  const { boxes, others } = JSON.parse(stdout.trim() || `"${stderr}"`);
+  const look = async () => {
+    const { stdout, stderr } = await network.run(process.execPath, [main, "ls", "--json"], env);
+    return JSON.parse(stdout.trim() || `"${stderr}"`);
+  };
+  // It listens for a second or so; on a busy machine an answer may take longer.
+  let { boxes, others } = await look();
+  for (let more = 4; more > 0 && others.length === 0; more--) ({ boxes, others } = await look());
   assert.deepEqual(
     boxes.map(({ name, address, code }: Record<string, unknown>) => ({ name, address, code })),
     [{ name: "lunch-feta", address: `fe80::b0c5%${network.bridge}`, code: "unreachable" }],

@@ -16,14 +16,14 @@ import {
   type ScratchDisk,
   startVm,
   type Vm,
-} from "../src/vm/index.ts";
-import { stickOf } from "./driver-box.ts";
-import { type Ended, makeNetwork, type Network } from "./driver-network.ts";
-import { rootFault, toolEnv } from "./driver-tools.ts";
+} from "../../src/vm/index.ts";
+import { stickOf } from "../driver-box.ts";
+import { type Ended, makeNetwork, type Network } from "../driver-network.ts";
+import { rootFault, toolEnv } from "../driver-tools.ts";
 
 const mebibyte = 1024 * 1024;
 const diskBytes = 64 * mebibyte;
-const main = join(import.meta.dirname, "../src/cli/main.ts");
+const main = join(import.meta.dirname, "../../src/cli/main.ts");
 /** Two machines at once under TCG. */
 const bootMs = 400_000;
 

@@ -6,8 +6,8 @@
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Controller, type ControllerOptions, discover } from "../src/initiator/index.ts";
-import { ConfiguredPsk, DhchapSecret, dhchapGroups, dhchapHashes } from "../src/nvme/index.ts";
+import { type Controller, type ControllerOptions, discover } from "../../src/initiator/index.ts";
+import { ConfiguredPsk, DhchapSecret, dhchapGroups, dhchapHashes } from "../../src/nvme/index.ts";
 import {
   disksNqn,
   hostNqn,
@@ -16,10 +16,10 @@ import {
   nextEvent,
   ports,
   scenarioOn,
-} from "./driver-kernel-disks.ts";
-import type { KernelTarget } from "./driver-nvmet.ts";
-import { Relay } from "./driver-relay.ts";
-import { numbers, VerifiedLoad } from "./verified-load.ts";
+} from "../driver-kernel-disks.ts";
+import type { KernelTarget } from "../driver-nvmet.ts";
+import { Relay } from "../driver-relay.ts";
+import { numbers, VerifiedLoad } from "../verified-load.ts";
 
 const mebibyte = 2 ** 20;
 const reconnect = { firstDelayMs: 50, delayMsMax: 500 };

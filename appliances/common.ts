@@ -13,8 +13,8 @@ export const scriptOnly = {
 /**
  * Kernel parameters of a system that lives in memory and keeps its hands off every disk.
  * `initramfs_options`: let the root take most of the memory, not the default half. (With
- * `huge=within_size` it is unpacked a quarter faster, but then all of the Node.js binary is mapped
- * at once, and the daemon's resident memory is 100 MiB.)
+ * `huge=within_size` it is unpacked a quarter faster, but then the daemon's resident memory is
+ * 100 MiB, as files are mapped by the huge page.)
  * `lsm`: no policy of AppArmor or BPF is ever loaded, and preparing for one takes a second under
  * emulation; `cryptomgr.notests`: so does testing ciphers that nothing here uses.
  */

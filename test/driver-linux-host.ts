@@ -4,10 +4,9 @@
  */
 
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
+import { type TestContext, test } from "node:test";
 import { FileDisk } from "../src/block/index.ts";
 import type { DhchapHash } from "../src/nvme/index.ts";
 import {
@@ -19,6 +18,7 @@ import {
 import { makeScratchFolder, startVm, type Vm } from "../src/vm/index.ts";
 import { boot, build, stickOf } from "./driver-box.ts";
 import type { Reading } from "./driver-capture.ts";
+import { freePort } from "./driver-port.ts";
 import { type Job, Probe } from "./driver-probe.ts";
 
 const mebibyte = 1024 * 1024;
@@ -284,16 +284,6 @@ export class LinuxHost implements AsyncDisposable {
   }
 }
 
-/** A port that is free now. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  assert.ok(address !== null && typeof address === "object");
-  return address.port;
-}
-
 /**
  * An address of this machine that is the same on QEMU's network, where its loopback address has
  * another name.
@@ -327,4 +317,11 @@ export function fio(loads: readonly Load[], more = "", path = disk): string {
     `fio --filename=${path} --allow_file_create=0 --randrepeat=0 --direct=1 --ioengine=libaio ` +
     `--verify=crc32c --verify_fatal=1 --eta=never --group_reporting ${more} ${jobs.join(" ")}`
   );
+}
+
+/** A test on a host; one that fails brings the last words of its kernel. */
+export function scenarioOn(host: () => LinuxHost) {
+  return (title: string, body: (t: TestContext) => Promise<void>): void => {
+    test(title, (t) => host().watched(t, () => body(t)));
+  };
 }

@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type SoftExport, SoftTarget } from "../src/appliance/index.ts";
 import { connectController, discover } from "../src/initiator/index.ts";
 import { ConfiguredPsk, DhchapSecret } from "../src/nvme/index.ts";
+import { freePort } from "./driver-port.ts";
 
 const sizeBytes = 512 * 1024;
 const overlayBytes = 256 * 1024;
@@ -57,15 +57,6 @@ async function withTarget(scenario: (machine: Machine) => Promise<void>): Promis
     await target.close();
     await rm(root, { recursive: true });
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  assert.ok(address !== null && typeof address === "object");
-  return address.port;
 }
 
 function connect(port: number, how: { tls?: boolean; hostNqn?: string; secret?: string } = {}) {

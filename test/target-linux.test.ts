@@ -7,7 +7,7 @@
 
 import assert from "node:assert/strict";
 import { stat, truncate } from "node:fs/promises";
-import { after, before, type TestContext, test } from "node:test";
+import { after, before, test } from "node:test";
 import { dhchapGroups, dhchapHashes } from "../src/nvme/index.ts";
 import { boot } from "./driver-box.ts";
 import { dissect, findFaults } from "./driver-capture.ts";
@@ -18,6 +18,7 @@ import {
   hostNqn,
   LinuxHost,
   nqn,
+  scenarioOn,
   sharedAddress,
 } from "./driver-linux-host.ts";
 import { has } from "./driver-tools.ts";
@@ -31,10 +32,7 @@ before(async () => {
 
 after(() => host?.[Symbol.asyncDispose]());
 
-/** A test whose failure brings the last words of the kernel. */
-function scenario(title: string, body: (t: TestContext) => Promise<void>): void {
-  test(title, (t) => host.watched(t, () => body(t)));
-}
+const scenario = scenarioOn(() => host);
 
 scenario("nvme discover lists the subsystem", () =>
   host.captured("discovery", async () => {

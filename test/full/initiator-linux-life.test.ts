@@ -4,6 +4,7 @@
  */
 
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Controller, type ControllerOptions, discover } from "../../src/initiator/index.ts";
@@ -229,7 +230,7 @@ scenario(
 
 async function readAndWrite(controller: Controller): Promise<void> {
   await using disk = await controller.openNamespace(1);
-  const data = Buffer.alloc(3 * mebibyte, `${performance.now()} `);
+  const data = randomBytes(3 * mebibyte);
   await disk.write(0, data);
   assert.equal(await disk.compare(0, data), true);
   await disk.flush();

@@ -7,12 +7,21 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, type TestContext, test } from "node:test";
+import { after, before } from "node:test";
 import { MemoryDisk } from "../../src/block/index.ts";
 import { ConfiguredPsk, dhchapGroups, dhchapHashes } from "../../src/nvme/index.ts";
 import { makeScratchFolder } from "../../src/vm/index.ts";
 import { boot } from "../driver-box.ts";
-import { disk, diskPath, fio, hostNqn, LinuxHost, nqn, uuid } from "../driver-linux-host.ts";
+import {
+  disk,
+  diskPath,
+  fio,
+  hostNqn,
+  LinuxHost,
+  nqn,
+  scenarioOn,
+  uuid,
+} from "../driver-linux-host.ts";
 import { ServeProcess } from "../driver-serve.ts";
 
 let host: LinuxHost;
@@ -24,9 +33,7 @@ before(async () => {
 
 after(() => host?.[Symbol.asyncDispose]());
 
-function scenario(title: string, body: (t: TestContext) => Promise<void>): void {
-  test(title, (t) => host.watched(t, () => body(t)));
-}
+const scenario = scenarioOn(() => host);
 
 const mebibyte = 1024 * 1024;
 const digestOptions = ["", "--hdr-digest", "--data-digest", "--hdr-digest --data-digest"];

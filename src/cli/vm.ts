@@ -96,6 +96,8 @@ export interface BoxMachine {
   readonly nvmePath: string;
   readonly virtioPath: string;
   readonly display?: string;
+  /** Whoever reaches it may use its disks, whatever its image says. */
+  readonly isOpen?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -111,6 +113,7 @@ export async function bootBox(box: BoxMachine): Promise<Vm> {
     ],
     nics: [{ network: { kind: "user" } }],
     ...(box.display ? { display: box.display } : {}),
+    ...(box.isOpen ? { extraKernelCommandLine: "diskomator.access=open" } : {}),
   });
 }
 

@@ -68,7 +68,7 @@ export const vm: Command = {
 };
 
 /** Makes a machine a known box, behind forwarded ports, until it is disposed of. */
-async function makeKnown(
+export async function makeKnown(
   name: string,
   ports: readonly (readonly [port: number, forwarded: number])[],
 ): Promise<AsyncDisposable> {
@@ -96,8 +96,6 @@ export interface BoxMachine {
   readonly nvmePath: string;
   readonly virtioPath: string;
   readonly display?: string;
-  /** Whoever reaches it may use its disks, whatever its image says. */
-  readonly isOpen?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -113,7 +111,6 @@ export async function bootBox(box: BoxMachine): Promise<Vm> {
     ],
     nics: [{ network: { kind: "user" } }],
     ...(box.display ? { display: box.display } : {}),
-    ...(box.isOpen ? { extraKernelCommandLine: "diskomator.access=open" } : {}),
   });
 }
 

@@ -11,7 +11,12 @@ import { after, before, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeSshKey as makeHostKey } from "../src/image/index.ts";
 import { connectController, discover, type RemoteDisk } from "../src/initiator/index.ts";
-import type { CallParams, GrantedAccess, RpcClient } from "../src/rpc/index.ts";
+import {
+  type CallParams,
+  type GrantedAccess,
+  orphanGraceSeconds,
+  type RpcClient,
+} from "../src/rpc/index.ts";
 import { makeScratchDisk, makeScratchFolder, startVm, type Vm } from "../src/vm/index.ts";
 import { build, openShell, readState, stickOf } from "./driver-box.ts";
 import { Control } from "./driver-control.ts";
@@ -249,20 +254,26 @@ scenario("a grant ends by itself when its time is up", async () => {
 });
 
 scenario("a grant until the session ends goes when the client is killed", async () => {
-  const session = Control.open(shell);
+  const ask = async ({ client }: Control, disk: string): Promise<GrantedAccess> => {
+    const wish = { hostnqn, disks: [disk], mode: "rw", seconds: null } as const;
+    return await client.call("grant", { ...wish, disks: [disk], untilSessionEnds: true });
+  };
   const hostnqn = freshHost();
-  const wish = { hostnqn, disks: ["ACCESS-NVME"], mode: "rw", seconds: null } as const;
-  const access = await session.client.call("grant", {
-    ...wish,
-    disks: [...wish.disks],
-    untilSessionEnds: true,
-  });
+  const session = Control.open(shell);
+  const access = await ask(session, "ACCESS-NVME");
+  const other = await ask(session, "ACCESS-VIRTIO");
   await (await connect(access)).close();
+  await using heir = Control.open(shell);
+  assert.equal((await ask(heir, "ACCESS-VIRTIO")).grant, other.grant);
   await session.kill();
-  while (!(await eventsOf("revoked")).some((fields) => fields.grant === access.grant)) {
+  while (!(await eventsOf("expired")).some((fields) => fields.grant === access.grant)) {
     await sleep(200);
   }
+  const [told] = (await eventsOf("orphaned")).filter(({ grant: id }) => id === access.grant);
+  assert.equal(told?.seconds, orphanGraceSeconds);
   await assert.rejects(connect(access));
+  await (await connect(other)).close();
+  await heir.client.call("revoke", { grant: other.grant });
 });
 
 scenario("grants and connections outlive the daemon", async () => {

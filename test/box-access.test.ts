@@ -216,6 +216,9 @@ scenario("wrong keys, another host's name and a stranger's are refused", async (
   });
   await assert.rejects(connect(access, { hostNqn: other.hostnqn }), { code: "status" });
   await assert.rejects(connect(access, { hostNqn: freshHost() }), { code: "status" });
+  await assert.rejects(connect(access, { tls: true, secret: wrong }), {
+    code: "authentication-failed",
+  });
   const psk = { ...access, tlsPsk: other.tlsPsk };
   await assert.rejects(connect(psk, { tls: true }));
   const told = async () => (await eventsOf("kernel")).map(({ text }) => String(text)).join("\n");

@@ -12,11 +12,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { BoxError, type BoxErrorCode } from "../box/index.ts";
 import { makeScratchDisk, type Vm } from "../vm/index.ts";
 import { openBoxTarget } from "./box-target.ts";
-import { definitionPathOf, ownKeys, runBuild, showEvent } from "./build.ts";
+import { definitionPathOf, runBuild, showEvent } from "./build.ts";
 import { type Command, readOptions } from "./command.ts";
 import { printLine, progressLine, tell } from "./console.ts";
 import { exitCodes } from "./exit.ts";
 import type { OpenTarget } from "./namespace-target.ts";
+import { ownHostKey, readUsableSshKeys } from "./own-keys.ts";
 import { aborted, bootBox, makeKnown, reachLines } from "./vm.ts";
 
 const help = `Usage: diskomator start [--out DIR]
@@ -44,7 +45,8 @@ export const start: Command = {
       out: values.out,
       update: "if-gone",
       compression: "fast",
-      ...(await ownKeys()),
+      sshKeys: await readUsableSshKeys(),
+      sshHostKey: await ownHostKey(),
       signal,
       onEvent: showEvent,
     });

@@ -47,6 +47,8 @@ export interface FakeBox extends AsyncDisposable {
   readonly calls: readonly string[];
   /** Tells those that watch that something is not what it was. */
   changed(): void;
+  /** Ends all sessions and connections, and forgets what was granted; disks stay as they are. */
+  reboot(): void;
 }
 
 /** Makes a box with disks of these serial numbers, named `nvme0n1` and so on. */
@@ -61,7 +63,8 @@ export async function startFakeBox(serials: readonly string[]): Promise<FakeBox>
   const grants = new Map<string, GrantView>();
   const calls: string[] = [];
   const changes = new EventEmitter();
-  const handlers = handlersOf(disks, target, grants, changes);
+  const boot = { bootedAt: at };
+  const handlers = handlersOf(disks, target, grants, changes, boot);
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -90,6 +93,12 @@ export async function startFakeBox(serials: readonly string[]): Promise<FakeBox>
     grants,
     calls,
     changed: () => void changes.emit("state"),
+    reboot() {
+      boot.bootedAt = "2026-11-23T13:00:00.000Z";
+      grants.clear();
+      for (const nqn of [...target.target.subsystems.keys()]) target.target.removeSubsystem(nqn);
+      for (const socket of sockets) socket.destroy();
+    },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
@@ -99,6 +108,7 @@ function handlersOf(
   target: RunningTarget,
   grants: Map<string, GrantView>,
   changes: EventEmitter,
+  boot: { readonly bootedAt: string },
 ): Handlers {
   const done = async () => ({});
   const find = (name: string) => {
@@ -111,7 +121,8 @@ function handlersOf(
       ...{ rpc: 1, name: "lunch-feta", fullName: "lunch-feta-olive", box: "cd7c3f8f" },
       ...{ version: "0.1.0", access: "paired" as const, readOnly: false, addresses: [] },
       ports: { nvme: 4420, discovery: 8009, readOnly: 4421 },
-      ...{ tls: true, bootMedium: "sda", problems: [], startedAt: at, bootedAt: at, now: at },
+      ...{ tls: true, bootMedium: "sda", problems: [], startedAt: at, now: at },
+      bootedAt: boot.bootedAt,
     }),
     disks: async () => ({ disks: disks.map(viewOf), grants: [...grants.values()], peers: [] }),
     grant: async (params) => {
@@ -209,6 +220,7 @@ export interface Ended {
 /** A user who knows boxes at ports of this machine; disposal removes the user's files. */
 export interface FakeUser extends AsyncDisposable {
   readonly folder: string;
+  /** Its standard input may be written to. */
   start(...args: readonly string[]): ChildProcess;
   run(...args: readonly string[]): Promise<Ended>;
 }
@@ -234,9 +246,10 @@ export async function makeFakeUser(boxes: Readonly<Record<string, number>>): Pro
     PATH: [programs, process.env.PATH].join(delimiter),
   };
   const start = (...args: readonly string[]) =>
-    spawn(process.execPath, [main, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+    spawn(process.execPath, [main, ...args], { env, stdio: "pipe" });
   const run = async (...args: readonly string[]): Promise<Ended> => {
     const child = start(...args);
+    child.stdin.end();
     let [stdout, stderr] = ["", ""];
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       stdout += text;

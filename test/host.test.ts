@@ -15,7 +15,7 @@ import {
   startVm,
   type Vm,
 } from "../src/vm/index.ts";
-import { boot, build, readState, stickOf } from "./driver-box.ts";
+import { boot, build, openToAll, readState, stickOf } from "./driver-box.ts";
 import { Rounds } from "./driver-fio.ts";
 import { Probe } from "./driver-probe.ts";
 import { makeSshKey, Ssh } from "./driver-ssh.ts";
@@ -73,6 +73,7 @@ async function startBox(images: string, link: Link): Promise<Vm> {
     ],
     nics: [{ network: link.ends[0] }],
     smbios: { uuid: "3a1f1c2e-52c5-4d0e-8a77-1b6f0c9d2e45" },
+    extraKernelCommandLine: openToAll,
   });
   return owned.use(vm);
 }

@@ -6,6 +6,7 @@ export {
   hashItemUnitsMax,
   hashUnitBytesMax,
   idleMs,
+  orphanGraceSeconds,
   sessionsMax,
 } from "./limits.ts";
 export {

@@ -26,6 +26,6 @@ export const hashRangesMax = 1024;
 export const hashUnitBytesMin = 4096;
 export const hashUnitBytesMax = 64 * 1024 * 1024;
 /** Calls of `hash` that run at once: each takes all processors. */
-export const hashesMax = 4;
+export const hashesMax = 8;
 /** Digests in one item of a `hash` stream. */
 export const hashItemUnitsMax = 1024;

@@ -11,7 +11,14 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { MemoryDisk } from "../src/block/index.ts";
+import { type HashedDisk, hashRanges } from "../src/appliance/index.ts";
+import {
+  type BlockDevice,
+  type DigestRange,
+  digestsLength,
+  digestUnits,
+  MemoryDisk,
+} from "../src/block/index.ts";
 import { ConfiguredPsk, DhchapSecret } from "../src/nvme/index.ts";
 import {
   type DiskView,
@@ -30,17 +37,24 @@ const diskBytes = 8 * 1024 * 1024;
 const prefix = "nqn.2026-11.io.diskomator:cd7c3f8f";
 
 /** A disk of it, as tests look at it from behind. */
-export interface FakeDisk {
-  readonly name: string;
-  readonly serial: string;
+export interface FakeDisk extends BoxedDisk {
   readonly memory: MemoryDisk;
 }
 
+/** What a box serves and hashes. */
+export interface BoxedDisk {
+  readonly name: string;
+  readonly serial: string;
+  readonly device: BlockDevice;
+  /** The same, as the box hashes it; disposal belongs to one call. */
+  openHashed(): Promise<HashedDisk>;
+}
+
 /** The box. */
-export interface FakeBox extends AsyncDisposable {
+export interface FakeBox<D extends BoxedDisk = FakeDisk> extends AsyncDisposable {
   /** Of the control channel. */
   readonly port: number;
-  readonly disks: readonly FakeDisk[];
+  readonly disks: readonly D[];
   /** Grants that are alive; tests may put others among them. */
   readonly grants: Map<string, GrantView>;
   /** What was called so far, `cancel` apart. */
@@ -52,13 +66,38 @@ export interface FakeBox extends AsyncDisposable {
 }
 
 /** Makes a box with disks of these serial numbers, named `nvme0n1` and so on. */
-export async function startFakeBox(serials: readonly string[]): Promise<FakeBox> {
+export function startFakeBox(serials: readonly string[]): Promise<FakeBox> {
+  const disks = serials.map((serial, n) => {
+    const memory = new MemoryDisk({ sizeBytes: diskBytes });
+    const name = `nvme${n}n1`;
+    return { name, serial, memory, device: memory, openHashed: async () => hashedDisk(memory) };
+  });
+  return startBoxOf(disks);
+}
+
+/** Any device as what is hashed, with what the product makes digests with. */
+export function hashedDisk(device: BlockDevice): HashedDisk {
+  const { sizeBytes, blockSizeBytes } = device;
+  async function* digest(ranges: readonly DigestRange[], unitBytes: number) {
+    for (const { offsetBytes, lengthBytes } of ranges) {
+      const stepBytes = unitBytes * unitsAtOnce;
+      for (let done = 0; done < lengthBytes; done += stepBytes) {
+        const data = new Uint8Array(Math.min(stepBytes, lengthBytes - done));
+        await device.read(offsetBytes + done, data);
+        const digests = new Uint8Array(digestsLength(data.byteLength, unitBytes));
+        digestUnits(data, unitBytes, digests, 0);
+        yield { offsetBytes: offsetBytes + done, lengthBytes: data.byteLength, digests };
+      }
+    }
+  }
+  return { sizeBytes, blockSizeBytes, digest, [Symbol.asyncDispose]: async () => {} };
+}
+
+const unitsAtOnce = 16;
+
+/** Makes a box of disks, with the product's target, sessions and hashing; grants are its own. */
+export async function startBoxOf<D extends BoxedDisk>(disks: readonly D[]): Promise<FakeBox<D>> {
   await using stack = new AsyncDisposableStack();
-  const disks = serials.map((serial, n) => ({
-    name: `nvme${n}n1`,
-    serial,
-    memory: new MemoryDisk({ sizeBytes: diskBytes }),
-  }));
   const target = stack.use(createTarget());
   const grants = new Map<string, GrantView>();
   const calls: string[] = [];
@@ -104,7 +143,7 @@ export async function startFakeBox(serials: readonly string[]): Promise<FakeBox>
 }
 
 function handlersOf(
-  disks: readonly FakeDisk[],
+  disks: readonly BoxedDisk[],
   target: RunningTarget,
   grants: Map<string, GrantView>,
   changes: EventEmitter,
@@ -112,7 +151,7 @@ function handlersOf(
 ): Handlers {
   const done = async () => ({});
   const find = (name: string) => {
-    const found = disks.find((disk) => disk.name === name);
+    const found = disks.find((disk) => disk.name === name || nqnOf(disk) === name);
     if (found === undefined) throw new RpcError("no-such-disk", `No disk is called ${name}.`);
     return found;
   };
@@ -138,7 +177,10 @@ function handlersOf(
     },
     export: done,
     unexport: done,
-    hash: async () => ({ units: 0, bytes: 0 }),
+    hash: async (params, { send, signal }) => {
+      await using hashed = await find(params.disk).openHashed();
+      return await hashRanges(hashed, params, send, signal);
+    },
     watch: (_params, { signal, send }) =>
       new Promise((_resolve, reject) => {
         const tell = () => void send({ number: 1, at, event: "state", fields: {} });
@@ -156,7 +198,7 @@ function handlersOf(
 /** A subsystem for one host, behind a port on which TLS is spoken and its secrets are asked for. */
 async function serve(
   target: RunningTarget,
-  { name, serial, memory }: FakeDisk,
+  { name, serial, device }: BoxedDisk,
   given: Pick<GrantedAccess, "grant" | "hostnqn" | "mode">,
 ): Promise<GrantedAccess> {
   const nqn = `${prefix}:${serial}:h-${randomBytes(6).toString("hex")}`;
@@ -173,11 +215,11 @@ async function serve(
     nqn,
     serial,
     hosts: new Map([[hostnqn, { secret, controllerSecret, readOnly }]]),
-    namespaces: [{ device: memory, uuid }],
+    namespaces: [{ device, uuid }],
   });
   const keys = [{ key: psk.reveal(), hostnqn, subnqn: nqn }];
   const { port } = await target.listen({ port: 0, tls: { policy: "optional", keys } });
-  const { sizeBytes, blockSizeBytes } = memory;
+  const { sizeBytes, blockSizeBytes } = device;
   const { identity } = psk.retain(hostnqn).tlsPsk({ hostnqn, subnqn: nqn });
   return {
     ...given,
@@ -191,15 +233,19 @@ async function serve(
   };
 }
 
-function viewOf({ name, serial, memory }: FakeDisk): DiskView {
-  const { sizeBytes, blockSizeBytes } = memory;
+function nqnOf({ serial }: Pick<BoxedDisk, "serial">): string {
+  return `${prefix}:${serial}`;
+}
+
+function viewOf({ name, serial, device }: BoxedDisk): DiskView {
+  const { sizeBytes, blockSizeBytes } = device;
   return {
     ...{ name, serial, model: "Memory disk", firmware: "1", transport: "nvme" },
     ...{ sizeBytes, blockSizeBytes, path: "memory", readOnly: false },
     identity: { kind: "serial", value: serial, weak: false },
     state: {
       kind: "exported",
-      nqn: `${prefix}:${serial}`,
+      nqn: nqnOf({ serial }),
       uuid: randomUUID(),
       since: at,
       tookMs: 1,

@@ -2,13 +2,13 @@
  * What the box does for each method of the control channel. Whoever gets here is root on the box by
  * SSH; what is checked is that a call makes sense, not who calls.
  */
-import type { BlockDevice } from "../block/index.ts";
 import {
   type AccessMode,
   type Call,
   type DiskView,
   type GrantedAccess,
   type Handlers,
+  hashesMax,
   orphanGraceSeconds,
   type Params,
   type PeerView,
@@ -19,7 +19,7 @@ import type { EventList } from "./events.ts";
 import { grantNqn } from "./grant-exports.ts";
 import { GrantHolders } from "./grant-holders.ts";
 import { type Grant, type GrantFault, type Grants, isGrant, type KeyMaker } from "./grants.ts";
-import { hashRanges } from "./hashing.ts";
+import { type HashedDisk, hashRanges } from "./hashing.ts";
 import type { Log } from "./log.ts";
 import { discoveryPort, readOnlyPort, servicePort } from "./nvmet.ts";
 import { isBackstageReason } from "./policy.ts";
@@ -35,8 +35,8 @@ export interface BoxState {
 
 /** What the machine is asked beside the daemon; each may take time, and says null when it cannot. */
 export interface BoxTools {
-  /** For reading only, and past what the kernel remembers of it. */
-  openDisk(name: string): Promise<BlockDevice>;
+  /** Past what the kernel remembers of it. */
+  openHashed(name: string): Promise<HashedDisk>;
   contents(name: string): Promise<DiskView["contents"]>;
   health(name: string, transport: string): Promise<DiskView["health"]>;
   traffic(name: string): DiskView["traffic"];
@@ -71,6 +71,7 @@ export function boxMethods(setup: BoxMethodsSetup): Handlers {
   const { box, tools, events, log } = setup;
   const done = {};
   const holders = new GrantHolders((id) => orphan(setup, id));
+  let hashing = 0;
   return {
     describe: async () => describe(stateOf(box), setup),
     disks: (params) => listDisks(setup, params),
@@ -108,13 +109,20 @@ export function boxMethods(setup: BoxMethodsSetup): Handlers {
     },
     hash: async (params, { send, signal }) => {
       const { disk } = findDisk(stateOf(box), params.disk);
+      if (hashing >= hashesMax) {
+        const message = `The box hashes ${hashing} disks already, as many as it can. Try again later.`;
+        throw new RpcError("limit", message, { hashing });
+      }
+      hashing += 1;
       try {
-        await using device = await tools.openDisk(disk.name);
+        await using device = await tools.openHashed(disk.name);
         return await hashRanges(device, params, send, signal);
       } catch (error) {
         if (error instanceof RpcError || signal.aborted) throw error;
         const why = error instanceof Error ? error.message : String(error);
         throw new RpcError("failed", `Cannot read ${disk.name}: ${why}`, { disk: disk.name });
+      } finally {
+        hashing -= 1;
       }
     },
     watch: (_params, { send, signal }) => watch(events, send, signal),

@@ -17,7 +17,8 @@ import {
 } from "../box/index.ts";
 import { InitiatorError } from "../initiator/index.ts";
 import { nqnOfUuid } from "../nvme/index.ts";
-import type { DiskView, GrantView } from "../rpc/index.ts";
+import type { DiskHashing } from "../flash/index.ts";
+import { type DiskView, type GrantView, hashRangesMax, type Item } from "../rpc/index.ts";
 import { tell } from "./console.ts";
 import { type OpenTarget, openNamespaceTarget } from "./namespace-target.ts";
 import { messageOf } from "./outcome.ts";
@@ -87,7 +88,27 @@ export async function openBoxTarget(
   return {
     ...target,
     ...(writer ? { inUseBy: wordsOf(writer) } : {}),
+    hashing: hashingOf(channel, disk),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+/** The box hashes by the disk's identity: kernel names swap when it boots again. */
+function hashingOf(channel: LastingChannel, disk: DiskView): DiskHashing {
+  const name = disk.state.kind === "exported" ? disk.state.nqn : disk.identity.value;
+  return {
+    digest: async (ranges, unitBytes, onDigests, { signal } = {}) => {
+      const all = ranges.map(({ fromBytes, toBytes }) => {
+        return { offsetBytes: fromBytes, lengthBytes: toBytes - fromBytes };
+      });
+      const options = signal ? { signal } : {};
+      for (let at = 0; at < all.length; at += hashRangesMax) {
+        const params = { disk: name, ranges: all.slice(at, at + hashRangesMax), unitBytes };
+        const take = ({ offsetBytes, digests }: Item<"hash">) =>
+          onDigests(offsetBytes, Buffer.from(digests, "base64"));
+        await channel.hash(params, take, options);
+      }
+    },
   };
 }
 

@@ -3,7 +3,9 @@ export { type BoxErrorCode, errorNumbers, RpcError, type RpcErrorCode } from "./
 export {
   grantSecondsMax,
   grantsMax,
+  hashesMax,
   hashItemUnitsMax,
+  hashRangesMax,
   hashUnitBytesMax,
   idleMs,
   orphanGraceSeconds,
@@ -29,6 +31,6 @@ export type {
   GrantMode,
   GrantView,
   PeerView,
-  UnitDigest,
+  UnitDigests,
 } from "./values.ts";
 export { describeVersionGap, rpcVersion } from "./version.ts";

@@ -4,7 +4,6 @@ import * as v from "valibot";
 import {
   grantDisksMax,
   grantSecondsMax,
-  hashItemUnitsMax,
   hashRangesMax,
   hashUnitBytesMax,
   hashUnitBytesMin,
@@ -22,7 +21,7 @@ import {
   hostnqn,
   peerView,
   streamId,
-  unitDigest,
+  unitDigests,
   words,
 } from "./values.ts";
 
@@ -111,7 +110,7 @@ export const methods = {
       ),
     }),
     result: v.object({ units: count, bytes: count }),
-    item: v.object({ units: v.pipe(v.array(unitDigest), v.maxLength(hashItemUnitsMax)) }),
+    item: unitDigests,
   },
 
   /**

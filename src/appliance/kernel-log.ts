@@ -12,7 +12,7 @@ const aboutRefusal =
   /not allowed$|invalid subsystem|mismatch|authentication failed|no (?:host|ctrl) key|challenge error/;
 
 /** tlshd writes there too: the kernel leaves TLS handshakes to it. */
-const aboutHandshake = /^tlshd\[\d+\]: Handshake with .* failed/;
+const aboutHandshake = /^(?:tlshd\[\d+\]: )+Handshake with .* failed/;
 
 /** The text of a record that tells of an error of the target, else null. */
 export function parseKernelRecord(record: string): string | null {

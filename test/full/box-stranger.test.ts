@@ -44,9 +44,9 @@ before(async () => {
     startBox(folder.path, link.ends[0]),
     startStranger(folder.path, link.ends[1]),
   ]);
-  shell = await openShell(box, key);
+  // At the same time: what a kernel says later would stand behind its prompt.
+  [shell, stranger] = await Promise.all([openShell(box, key), Probe.of(machine)]);
   control = owned.use(await Control.ready(shell));
-  stranger = await Probe.of(machine);
   await stranger.until("ip -br address | grep -E '^en.* UP .*169\\.254\\.'", boot);
   address = await cableAddress();
 });

@@ -11,6 +11,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { MemoryDisk } from "../src/block/index.ts";
 import { ConfiguredPsk, DhchapSecret } from "../src/nvme/index.ts";
 import {
@@ -20,6 +21,7 @@ import {
   type Handlers,
   RpcError,
   RpcSession,
+  type RunReport,
 } from "../src/rpc/index.ts";
 import { createTarget, type RunningTarget } from "../src/target/index.ts";
 
@@ -49,8 +51,22 @@ export interface FakeBox extends AsyncDisposable {
   changed(): void;
 }
 
+/** What becomes of a box that boots a disk once; unless told, it comes back with an empty report. */
+export interface FakeBoots {
+  /** Whether any reset leads back to the box. */
+  readonly comeback?: boolean;
+  /** It stays away. */
+  readonly isLost?: boolean;
+  readonly report?: Partial<RunReport>;
+}
+
+const awayMs = 1500;
+
 /** Makes a box with disks of these serial numbers, named `nvme0n1` and so on. */
-export async function startFakeBox(serials: readonly string[]): Promise<FakeBox> {
+export async function startFakeBox(
+  serials: readonly string[],
+  boots: FakeBoots = {},
+): Promise<FakeBox> {
   await using stack = new AsyncDisposableStack();
   const disks = serials.map((serial, n) => ({
     name: `nvme${n}n1`,
@@ -61,11 +77,27 @@ export async function startFakeBox(serials: readonly string[]): Promise<FakeBox>
   const grants = new Map<string, GrantView>();
   const calls: string[] = [];
   const changes = new EventEmitter();
-  const handlers = handlersOf(disks, target, grants, changes);
   const sockets = new Set<Socket>();
+  let isAway = false;
+  const leave = async (): Promise<void> => {
+    await sleep(100);
+    isAway = true;
+    for (const socket of sockets) socket.destroy();
+    await sleep(awayMs);
+    isAway = boots.isLost === true;
+  };
+  const handlers = {
+    ...handlersOf(disks, target, grants, changes),
+    ...bootHandlers(boots, () => void leave()),
+  };
   const server = createServer((socket) => {
-    sockets.add(socket);
     socket.on("error", () => {});
+    if (isAway) {
+      socket.destroy();
+      return;
+    }
+    sockets.add(socket);
+    socket.write("SSH-2.0-fake\r\n");
     const session = new RpcSession({
       handlers,
       write: async (line) => void socket.write(line),
@@ -94,12 +126,34 @@ export async function startFakeBox(serials: readonly string[]): Promise<FakeBox>
   };
 }
 
+function bootHandlers(
+  boots: FakeBoots,
+  leave: () => void,
+): Pick<Handlers, "bootOnce" | "bootState"> {
+  const comeback = { certain: boots.comeback ?? true, text: "this is what the test says" };
+  let lastRun: RunReport | null = null;
+  const rest = { secureBoot: false, firmwareMs: 3000, loaderMs: null, underTest: null };
+  return {
+    bootState: async () => ({ comeback, ...rest, lastRun }),
+    bootOnce: async ({ disk, run }) => {
+      lastRun = {
+        ...{ run, disk, startedAt: at, returnedAt: at, boots: 2, orderIgnored: false },
+        bootOrder: { outcome: "same", wanted: ["0001"], found: ["0001"] },
+        ...{ crashes: [], problems: [], ...boots.report },
+      };
+      leave();
+      const path = "\\EFI\\BOOT\\BOOTX64.EFI";
+      return { entry: "0007", path, partUuid: randomUUID(), comeback };
+    },
+  };
+}
+
 function handlersOf(
   disks: readonly FakeDisk[],
   target: RunningTarget,
   grants: Map<string, GrantView>,
   changes: EventEmitter,
-): Handlers {
+): Omit<Handlers, "bootOnce" | "bootState"> {
   const done = async () => ({});
   const find = (name: string) => {
     const found = disks.find((disk) => disk.name === name);

@@ -14,6 +14,7 @@ import {
   RpcError,
   rpcVersion,
 } from "../rpc/index.ts";
+import { type BootMethodsSetup, bootMethods } from "./boot-methods.ts";
 import type { EventList } from "./events.ts";
 import { grantNqn } from "./grant-exports.ts";
 import { type Grant, type GrantFault, type Grants, isGrant, type KeyMaker } from "./grants.ts";
@@ -61,6 +62,7 @@ export interface BoxMethodsSetup {
   readonly tls: boolean;
   /** In `local` mode: whether somebody at the box has let hosts in. */
   readonly isLetIn: () => boolean;
+  readonly boot: BootMethodsSetup["boot"];
   readonly log: Log;
 }
 
@@ -116,6 +118,7 @@ export function boxMethods(setup: BoxMethodsSetup): Handlers {
     },
     watch: (_params, { send, signal }) => watch(events, send, signal),
     log: async ({ after }) => ({ events: [...events.after(after)] }),
+    ...bootMethods(setup),
     reboot: async () => {
       log("going", { how: "reboot" });
       tools.end("reboot");
@@ -135,7 +138,8 @@ export function boxMethods(setup: BoxMethodsSetup): Handlers {
   };
 }
 
-function stateOf({ state }: BoxState): State {
+/** @throws RpcError `failed` before the first look */
+export function stateOf({ state }: BoxState): State {
   if (state !== null) return state;
   throw new RpcError("failed", "The box has not looked at its disks yet. Ask again in a second.");
 }
@@ -158,7 +162,7 @@ function describe(state: State, { tls, tools }: BoxMethodsSetup) {
  * The one disk of a name.
  * @throws RpcError `no-such-disk` where there is none or several
  */
-function findDisk(state: State, wanted: string): DiskRow {
+export function findDisk(state: State, wanted: string): DiskRow {
   const bare = wanted.startsWith("/dev/") ? wanted.slice("/dev/".length) : wanted;
   const rows = state.disks.filter(isOnStage);
   const byName = rows.filter(({ disk }) => disk.name === bare);

@@ -24,6 +24,7 @@ export type LogEvent =
   | "let-in"
   | "blink"
   | "going"
+  | "run-returned"
   | "stopping"
   | "torn-down";
 

@@ -20,6 +20,7 @@ import {
   optionActive,
   parseLoadOption,
 } from "./boot-option.ts";
+import { globalVendor, noteName, noteVendor } from "./efi-names.ts";
 
 /** What the firmware's variables say. */
 export interface FirmwareBoot {
@@ -53,12 +54,6 @@ export interface VariableStep {
   readonly data: Uint8Array | null;
 }
 
-/** Vendor of the firmware's own variables (UEFI 2.11, 3.3). */
-export const globalVendor = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
-/** Vendor of ours. */
-export const noteVendor = "5e1b7f0c-93d4-4c6a-8a27-6b1d40c2f9e8";
-/** The note. */
-export const noteName = "DiskomatorRun";
 /** By this an entry of ours is known again. */
 export const entryDescription = "Diskomator: run";
 

@@ -16,9 +16,11 @@ import {
   shiftExtents,
 } from "../disk/index.ts";
 import { RpcError } from "../rpc/index.ts";
-import { entryDescription, globalVendor } from "./boot-once.ts";
+import { entryDescription } from "./boot-once.ts";
 import { encodeLoadOption, encodeNumbers, parseLoadOption, parseNumbers } from "./boot-option.ts";
 import { BootControl, type BootOnceRequest } from "./driver-boot-control.ts";
+import { bootLater } from "./driver-boot-later.ts";
+import { globalVendor } from "./efi-names.ts";
 
 const at = new Date("2026-11-23T12:00:00.000Z");
 const bootCounter = "MTC-eb704011-1402-11d3-8e77-00a0c969723b";
@@ -281,4 +283,22 @@ test("prepare boots a disk that nobody comes back from when it is told so", asyn
   await machine.put("BootCurrent", encodeNumbers([3]));
   const { comeback } = await machine.control().prepare(await request({ noReturn: true }));
   assert.equal(comeback.certain, false);
+});
+
+test("bootLater sets the firmware right by itself, and only where there is a note", async () => {
+  await using machine = await Machine.make();
+  const logged: string[] = [];
+  const found = Promise.withResolvers<void>();
+  const note = (event: string) => {
+    logged.push(event);
+    found.resolve();
+  };
+  const quiet = bootLater(machine.root, note, () => at);
+  await quiet.prepare(await request());
+  assert.deepEqual(logged, []);
+  await machine.reset(7);
+  const back = bootLater(machine.root, note, () => at);
+  await found.promise;
+  assert.deepEqual(logged, ["run-returned"]);
+  assert.equal((await back.state()).lastRun?.run, "6c0f57bd-7e5c");
 });

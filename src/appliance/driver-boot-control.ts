@@ -6,10 +6,7 @@ import { type BootState, RpcError, type RunReport } from "../rpc/index.ts";
 import {
   chooseEntry,
   type FirmwareBoot,
-  globalVendor,
   judgeComeback,
-  noteName,
-  noteVendor,
   parseNote,
   planBootOnce,
   planReturn,
@@ -25,6 +22,7 @@ import { findLoader, findTwins } from "./driver-boot-path.ts";
 import { EfiVariables } from "./driver-efi-variables.ts";
 import { readTool } from "./driver-process.ts";
 import { takeCrashes } from "./driver-pstore.ts";
+import { globalVendor, noteName, noteVendor } from "./efi-names.ts";
 import { ApplianceError } from "./error.ts";
 import type { Log } from "./log.ts";
 

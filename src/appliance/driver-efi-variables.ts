@@ -11,8 +11,8 @@ import { closeSync, openSync, readdirSync, readFileSync, unlinkSync, writeSync }
 import { join } from "node:path";
 import { runTool } from "./driver-process.ts";
 import { efiError, efiFault } from "./efi-fault.ts";
+import { efiVariables } from "./efi-names.ts";
 
-const directory = "sys/firmware/efi/efivars";
 const attributeBytes = 4;
 /** Kept without power, and there for loaders and systems (UEFI 2.11, 8.2.1). */
 const attributes = 0x7;
@@ -23,7 +23,7 @@ export class EfiVariables {
   readonly #directory: string;
 
   constructor(root: string) {
-    this.#directory = join(root, directory);
+    this.#directory = join(root, efiVariables);
   }
 
   /** Names with their vendors: `Boot0001-8be4df61-…`; none where there is no EFI. */

@@ -105,7 +105,7 @@ export class BootControl {
     const undo: VariableStep[] = [];
     try {
       for (const step of planBootOnce(note, place)) {
-        undo.unshift({ ...step, data: null });
+        undo.unshift({ ...step, data: this.#variables.read(step.name, step.vendor) });
         await this.#apply(step);
       }
     } catch (error) {

@@ -132,6 +132,7 @@ export default defineAppliance({
   node: true,
   programs: {
     "usr/lib/diskomator/daemon.mjs": { entry: "../src/appliance/driver-main.ts" },
+    "usr/lib/diskomator/digest-thread.mjs": { entry: "../src/block/driver-digest-thread.ts" },
   },
   filesFrom: "diskomator",
 

@@ -11,8 +11,14 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import { MemoryDisk } from "../src/block/index.ts";
+import { type HashedDisk, hashRanges } from "../src/appliance/index.ts";
+import {
+  type BlockDevice,
+  type DigestRange,
+  digestsLength,
+  digestUnits,
+  MemoryDisk,
+} from "../src/block/index.ts";
 import { ConfiguredPsk, DhchapSecret } from "../src/nvme/index.ts";
 import {
   type DiskView,
@@ -21,9 +27,9 @@ import {
   type Handlers,
   RpcError,
   RpcSession,
-  type RunReport,
 } from "../src/rpc/index.ts";
 import { createTarget, type RunningTarget } from "../src/target/index.ts";
+import { bootHandlers, FakeAbsence, type FakeBoots } from "./driver-fake-boots.ts";
 
 const fakeSsh = join(import.meta.dirname, "../src/box/testing/fake-ssh.ts");
 const main = join(import.meta.dirname, "../src/cli/main.ts");
@@ -32,67 +38,84 @@ const diskBytes = 8 * 1024 * 1024;
 const prefix = "nqn.2026-11.io.diskomator:cd7c3f8f";
 
 /** A disk of it, as tests look at it from behind. */
-export interface FakeDisk {
-  readonly name: string;
-  readonly serial: string;
+export interface FakeDisk extends BoxedDisk {
   readonly memory: MemoryDisk;
 }
 
+/** What a box serves and hashes. */
+export interface BoxedDisk {
+  readonly name: string;
+  readonly serial: string;
+  readonly device: BlockDevice;
+  /** The same, as the box hashes it; disposal belongs to one call. */
+  openHashed(): Promise<HashedDisk>;
+}
+
 /** The box. */
-export interface FakeBox extends AsyncDisposable {
+export interface FakeBox<D extends BoxedDisk = FakeDisk> extends AsyncDisposable {
   /** Of the control channel. */
   readonly port: number;
-  readonly disks: readonly FakeDisk[];
+  readonly disks: readonly D[];
   /** Grants that are alive; tests may put others among them. */
   readonly grants: Map<string, GrantView>;
   /** What was called so far, `cancel` apart. */
   readonly calls: readonly string[];
   /** Tells those that watch that something is not what it was. */
   changed(): void;
+  /** Ends all sessions and connections, and forgets what was granted; disks stay as they are. */
+  reboot(): void;
 }
-
-/** What becomes of a box that boots a disk once; unless told, it comes back with an empty report. */
-export interface FakeBoots {
-  /** Whether any reset leads back to the box. */
-  readonly comeback?: boolean;
-  /** It stays away. */
-  readonly isLost?: boolean;
-  readonly report?: Partial<RunReport>;
-}
-
-const awayMs = 1500;
 
 /** Makes a box with disks of these serial numbers, named `nvme0n1` and so on. */
-export async function startFakeBox(
-  serials: readonly string[],
+export function startFakeBox(serials: readonly string[], boots: FakeBoots = {}): Promise<FakeBox> {
+  const disks = serials.map((serial, n) => {
+    const memory = new MemoryDisk({ sizeBytes: diskBytes });
+    const name = `nvme${n}n1`;
+    return { name, serial, memory, device: memory, openHashed: async () => hashedDisk(memory) };
+  });
+  return startBoxOf(disks, boots);
+}
+
+/** Any device as what is hashed, with what the product makes digests with. */
+export function hashedDisk(device: BlockDevice): HashedDisk {
+  const { sizeBytes, blockSizeBytes } = device;
+  async function* digest(ranges: readonly DigestRange[], unitBytes: number) {
+    for (const { offsetBytes, lengthBytes } of ranges) {
+      const stepBytes = unitBytes * unitsAtOnce;
+      for (let done = 0; done < lengthBytes; done += stepBytes) {
+        const data = new Uint8Array(Math.min(stepBytes, lengthBytes - done));
+        await device.read(offsetBytes + done, data);
+        const digests = new Uint8Array(digestsLength(data.byteLength, unitBytes));
+        digestUnits(data, unitBytes, digests, 0);
+        yield { offsetBytes: offsetBytes + done, lengthBytes: data.byteLength, digests };
+      }
+    }
+  }
+  return { sizeBytes, blockSizeBytes, digest, [Symbol.asyncDispose]: async () => {} };
+}
+
+const unitsAtOnce = 16;
+
+/** Makes a box of disks, with the product's target, sessions and hashing; grants are its own. */
+export async function startBoxOf<D extends BoxedDisk>(
+  disks: readonly D[],
   boots: FakeBoots = {},
-): Promise<FakeBox> {
+): Promise<FakeBox<D>> {
   await using stack = new AsyncDisposableStack();
-  const disks = serials.map((serial, n) => ({
-    name: `nvme${n}n1`,
-    serial,
-    memory: new MemoryDisk({ sizeBytes: diskBytes }),
-  }));
   const target = stack.use(createTarget());
   const grants = new Map<string, GrantView>();
   const calls: string[] = [];
   const changes = new EventEmitter();
+  const boot = { bootedAt: at };
   const sockets = new Set<Socket>();
-  let isAway = false;
-  const leave = async (): Promise<void> => {
-    await sleep(100);
-    isAway = true;
-    for (const socket of sockets) socket.destroy();
-    await sleep(awayMs);
-    isAway = boots.isLost === true;
-  };
+  const away = new FakeAbsence(sockets, boots);
   const handlers = {
-    ...handlersOf(disks, target, grants, changes),
-    ...bootHandlers(boots, () => void leave()),
+    ...handlersOf(disks, target, grants, changes, boot),
+    ...bootHandlers(boots, () => void away.leave()),
   };
   const server = createServer((socket) => {
     socket.on("error", () => {});
-    if (isAway) {
+    if (away.isAway) {
       socket.destroy();
       return;
     }
@@ -122,41 +145,26 @@ export async function startFakeBox(
     grants,
     calls,
     changed: () => void changes.emit("state"),
+    reboot() {
+      boot.bootedAt = "2026-11-23T13:00:00.000Z";
+      grants.clear();
+      for (const nqn of [...target.target.subsystems.keys()]) target.target.removeSubsystem(nqn);
+      for (const socket of sockets) socket.destroy();
+    },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
 
-function bootHandlers(
-  boots: FakeBoots,
-  leave: () => void,
-): Pick<Handlers, "bootOnce" | "bootState"> {
-  const comeback = { certain: boots.comeback ?? true, text: "this is what the test says" };
-  let lastRun: RunReport | null = null;
-  const rest = { secureBoot: false, firmwareMs: 3000, loaderMs: null, underTest: null };
-  return {
-    bootState: async () => ({ comeback, ...rest, lastRun }),
-    bootOnce: async ({ disk, run }) => {
-      lastRun = {
-        ...{ run, disk, startedAt: at, returnedAt: at, boots: 2, orderIgnored: false },
-        bootOrder: { outcome: "same", wanted: ["0001"], found: ["0001"] },
-        ...{ crashes: [], problems: [], ...boots.report },
-      };
-      leave();
-      const path = "\\EFI\\BOOT\\BOOTX64.EFI";
-      return { entry: "0007", path, partUuid: randomUUID(), comeback };
-    },
-  };
-}
-
 function handlersOf(
-  disks: readonly FakeDisk[],
+  disks: readonly BoxedDisk[],
   target: RunningTarget,
   grants: Map<string, GrantView>,
   changes: EventEmitter,
+  boot: { readonly bootedAt: string },
 ): Omit<Handlers, "bootOnce" | "bootState"> {
   const done = async () => ({});
   const find = (name: string) => {
-    const found = disks.find((disk) => disk.name === name);
+    const found = disks.find((disk) => disk.name === name || nqnOf(disk) === name);
     if (found === undefined) throw new RpcError("no-such-disk", `No disk is called ${name}.`);
     return found;
   };
@@ -165,7 +173,8 @@ function handlersOf(
       ...{ rpc: 1, name: "lunch-feta", fullName: "lunch-feta-olive", box: "cd7c3f8f" },
       ...{ version: "0.1.0", access: "paired" as const, readOnly: false, addresses: [] },
       ports: { nvme: 4420, discovery: 8009, readOnly: 4421 },
-      ...{ tls: true, bootMedium: "sda", problems: [], startedAt: at, bootedAt: at, now: at },
+      ...{ tls: true, bootMedium: "sda", problems: [], startedAt: at, now: at },
+      bootedAt: boot.bootedAt,
     }),
     disks: async () => ({ disks: disks.map(viewOf), grants: [...grants.values()], peers: [] }),
     grant: async (params) => {
@@ -181,7 +190,10 @@ function handlersOf(
     },
     export: done,
     unexport: done,
-    hash: async () => ({ units: 0, bytes: 0 }),
+    hash: async (params, { send, signal }) => {
+      await using hashed = await find(params.disk).openHashed();
+      return await hashRanges(hashed, params, send, signal);
+    },
     watch: (_params, { signal, send }) =>
       new Promise((_resolve, reject) => {
         const tell = () => void send({ number: 1, at, event: "state", fields: {} });
@@ -199,7 +211,7 @@ function handlersOf(
 /** A subsystem for one host, behind a port on which TLS is spoken and its secrets are asked for. */
 async function serve(
   target: RunningTarget,
-  { name, serial, memory }: FakeDisk,
+  { name, serial, device }: BoxedDisk,
   given: Pick<GrantedAccess, "grant" | "hostnqn" | "mode">,
 ): Promise<GrantedAccess> {
   const nqn = `${prefix}:${serial}:h-${randomBytes(6).toString("hex")}`;
@@ -216,11 +228,11 @@ async function serve(
     nqn,
     serial,
     hosts: new Map([[hostnqn, { secret, controllerSecret, readOnly }]]),
-    namespaces: [{ device: memory, uuid }],
+    namespaces: [{ device, uuid }],
   });
   const keys = [{ key: psk.reveal(), hostnqn, subnqn: nqn }];
   const { port } = await target.listen({ port: 0, tls: { policy: "optional", keys } });
-  const { sizeBytes, blockSizeBytes } = memory;
+  const { sizeBytes, blockSizeBytes } = device;
   const { identity } = psk.retain(hostnqn).tlsPsk({ hostnqn, subnqn: nqn });
   return {
     ...given,
@@ -234,15 +246,19 @@ async function serve(
   };
 }
 
-function viewOf({ name, serial, memory }: FakeDisk): DiskView {
-  const { sizeBytes, blockSizeBytes } = memory;
+function nqnOf({ serial }: Pick<BoxedDisk, "serial">): string {
+  return `${prefix}:${serial}`;
+}
+
+function viewOf({ name, serial, device }: BoxedDisk): DiskView {
+  const { sizeBytes, blockSizeBytes } = device;
   return {
     ...{ name, serial, model: "Memory disk", firmware: "1", transport: "nvme" },
     ...{ sizeBytes, blockSizeBytes, path: "memory", readOnly: false },
     identity: { kind: "serial", value: serial, weak: false },
     state: {
       kind: "exported",
-      nqn: `${prefix}:${serial}`,
+      nqn: nqnOf({ serial }),
       uuid: randomUUID(),
       since: at,
       tookMs: 1,
@@ -263,6 +279,7 @@ export interface Ended {
 /** A user who knows boxes at ports of this machine; disposal removes the user's files. */
 export interface FakeUser extends AsyncDisposable {
   readonly folder: string;
+  /** Its standard input may be written to. */
   start(...args: readonly string[]): ChildProcess;
   run(...args: readonly string[]): Promise<Ended>;
 }
@@ -288,9 +305,10 @@ export async function makeFakeUser(boxes: Readonly<Record<string, number>>): Pro
     PATH: [programs, process.env.PATH].join(delimiter),
   };
   const start = (...args: readonly string[]) =>
-    spawn(process.execPath, [main, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+    spawn(process.execPath, [main, ...args], { env, stdio: "pipe" });
   const run = async (...args: readonly string[]): Promise<Ended> => {
     const child = start(...args);
+    child.stdin.end();
     let [stdout, stderr] = ["", ""];
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       stdout += text;

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type FakeBoots, makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
+import type { FakeBoots } from "./driver-fake-boots.ts";
+import { makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
 
 interface Scenario {
   readonly name: string;

@@ -3,14 +3,22 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { MemoryDisk } from "../block/index.ts";
-import { type AccessMode, type CallParams, RpcClient, RpcError, RpcSession } from "../rpc/index.ts";
+import { type DigestRange, digestsLength, digestUnits, MemoryDisk } from "../block/index.ts";
+import {
+  type AccessMode,
+  type CallParams,
+  orphanGraceSeconds,
+  RpcClient,
+  RpcError,
+  RpcSession,
+} from "../rpc/index.ts";
 import { type BoxState, type BoxTools, boxMethods } from "./box-methods.ts";
 import { EventList } from "./events.ts";
 import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
 import { grantNqn } from "./grant-exports.ts";
 import { keyMaker } from "./grant-keys.ts";
 import { Grants } from "./grants.ts";
+import type { HashedDisk } from "./hashing.ts";
 import { takeInventory } from "./inventory.ts";
 import type { State } from "./state.ts";
 
@@ -40,6 +48,20 @@ function stateOf(access: AccessMode, readOnly: boolean): State {
   };
 }
 
+function hashed(device: MemoryDisk): HashedDisk {
+  const { sizeBytes, blockSizeBytes } = device;
+  async function* digest(ranges: readonly DigestRange[], unitBytes: number) {
+    for (const { offsetBytes, lengthBytes } of ranges) {
+      const data = new Uint8Array(lengthBytes);
+      await device.read(offsetBytes, data);
+      const digests = new Uint8Array(digestsLength(lengthBytes, unitBytes));
+      digestUnits(data, unitBytes, digests, 0);
+      yield { offsetBytes, lengthBytes, digests };
+    }
+  }
+  return { sizeBytes, blockSizeBytes, digest, [Symbol.asyncDispose]: async () => {} };
+}
+
 /** A client of a box on which the targets serve what is granted, unless told otherwise. */
 function connect(
   options: { access?: AccessMode; readOnly?: boolean; broken?: boolean; letIn?: boolean } = {},
@@ -61,6 +83,7 @@ function connect(
   };
   const tools: BoxTools = {
     openDisk: async () => device,
+    openHashed: async () => hashed(device),
     contents: async () => ({ line: "blank", isBlank: true, partitions: [] }),
     health: async () => null,
     traffic: () => ({ readBytes: 512, writtenBytes: 0, inFlight: 0, at }),
@@ -203,16 +226,21 @@ test("overlays share the memory that there is for them", async () => {
   await assert.rejects(client.call("grant", { ...wish, ...next }), fails("limit", /400 left/));
 });
 
-test("a grant until the session ends is gone with it", async () => {
+test("a grant until the session ends is gone soon after, unless another session takes it over", async () => {
   const { client, session, grants, events } = connect();
-  await client.call("grant", { ...wish, untilSessionEnds: true });
-  assert.equal(grants.list.length, 1);
+  const held = { ...wish, untilSessionEnds: true };
+  const { grant: stays } = await client.call("grant", { ...held, disks: ["vda"] });
+  await client.call("grant", { ...wish, disks: ["vda"], seconds: null });
+  const { grant: goes } = await client.call("grant", { ...held, seconds: null });
+  await client.call("grant", held);
   session.close();
   await turn();
-  assert.deepEqual(grants.list, []);
+  const ends = new Map(grants.list.map(({ id, expiresMs }) => [id, expiresMs]));
+  assert.deepEqual([ends.get(goes), ends.get(stays)], [5000 + orphanGraceSeconds * 1000, null]);
+  const told = events.after(0).filter(({ event }) => event === "orphaned");
   assert.deepEqual(
-    events.after(0).map(({ event }) => event),
-    ["granted", "revoked"],
+    told.map(({ fields }) => fields),
+    [{ grant: goes, seconds: orphanGraceSeconds }],
   );
 });
 
@@ -244,21 +272,31 @@ test("hash gives the digests of units in order, the last one shorter", async () 
   const { client, device } = connect();
   const data = Buffer.alloc(3 * 4096, "x");
   await device.write(8192, data);
-  const units: [number, number, string][] = [];
+  const found: [number, string][] = [];
   const ranges = [
     { offsetBytes: 8192, lengthBytes: 3 * 4096 },
     { offsetBytes: 0, lengthBytes: 4096 },
   ];
   const sum = await client.stream("hash", { disk: "vda", ranges, unitBytes: 8192 }, (item) => {
-    for (const one of item.units) units.push([one.offsetBytes, one.lengthBytes, one.sha256]);
+    found.push([item.offsetBytes, Buffer.from(item.digests, "base64").toString("hex")]);
   });
   const hex = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
-  assert.deepEqual(units, [
-    [8192, 8192, hex(data.subarray(0, 8192))],
-    [16384, 4096, hex(data.subarray(0, 4096))],
-    [0, 4096, hex(Buffer.alloc(4096))],
+  assert.deepEqual(found, [
+    [8192, hex(data.subarray(0, 8192)) + hex(data.subarray(0, 4096))],
+    [0, "0".repeat(64)],
   ]);
   assert.deepEqual(sum, { units: 3, bytes: 16384 });
+});
+
+test("hash in small units comes in items that the session takes", async () => {
+  const { client, device } = connect();
+  await device.write(0, Buffer.alloc(device.sizeBytes, "x"));
+  const ranges = Array.from({ length: 5 }, () => ({ offsetBytes: 0, lengthBytes: 1024 * 1024 }));
+  const found: Buffer[] = [];
+  await client.stream("hash", { disk: "vda", ranges, unitBytes: 4096 }, ({ digests }) => {
+    found.push(Buffer.from(digests, "base64"));
+  });
+  assert.equal(Buffer.concat(found).length, 5 * 256 * 32);
 });
 
 test("hash refuses ranges beyond the disk, or not in whole blocks", async () => {

@@ -9,6 +9,8 @@ import {
   type DiskView,
   type GrantedAccess,
   type Handlers,
+  hashesMax,
+  orphanGraceSeconds,
   type Params,
   type PeerView,
   RpcError,
@@ -17,8 +19,9 @@ import {
 import { type BootMethodsSetup, bootMethods } from "./boot-methods.ts";
 import type { EventList } from "./events.ts";
 import { grantNqn } from "./grant-exports.ts";
+import { GrantHolders } from "./grant-holders.ts";
 import { type Grant, type GrantFault, type Grants, isGrant, type KeyMaker } from "./grants.ts";
-import { hashRanges } from "./hashing.ts";
+import { type HashedDisk, hashRanges } from "./hashing.ts";
 import type { Log } from "./log.ts";
 import { discoveryPort, readOnlyPort, servicePort } from "./nvmet.ts";
 import { isBackstageReason } from "./policy.ts";
@@ -36,6 +39,8 @@ export interface BoxState {
 export interface BoxTools {
   /** For reading only, and past what the kernel remembers of it. */
   openDisk(name: string): Promise<BlockDevice>;
+  /** As `openDisk`. */
+  openHashed(name: string): Promise<HashedDisk>;
   contents(name: string): Promise<DiskView["contents"]>;
   health(name: string, transport: string): Promise<DiskView["health"]>;
   traffic(name: string): DiskView["traffic"];
@@ -70,10 +75,12 @@ export interface BoxMethodsSetup {
 export function boxMethods(setup: BoxMethodsSetup): Handlers {
   const { box, tools, events, log } = setup;
   const done = {};
+  const holders = new GrantHolders((id) => orphan(setup, id));
+  let hashing = 0;
   return {
     describe: async () => describe(stateOf(box), setup),
     disks: (params) => listDisks(setup, params),
-    grant: (params, call) => grant(setup, params, call),
+    grant: (params, call) => grant(setup, holders, params, call),
     revoke: async ({ grant: id }) => {
       const grant = setup.grants.revoke(id);
       if (grant === null) {
@@ -107,13 +114,20 @@ export function boxMethods(setup: BoxMethodsSetup): Handlers {
     },
     hash: async (params, { send, signal }) => {
       const { disk } = findDisk(stateOf(box), params.disk);
+      if (hashing >= hashesMax) {
+        const message = `The box hashes ${hashing} disks already, as many as it can. Try again later.`;
+        throw new RpcError("limit", message, { hashing });
+      }
+      hashing += 1;
       try {
-        await using device = await tools.openDisk(disk.name);
+        await using device = await tools.openHashed(disk.name);
         return await hashRanges(device, params, send, signal);
       } catch (error) {
         if (error instanceof RpcError || signal.aborted) throw error;
         const why = error instanceof Error ? error.message : String(error);
         throw new RpcError("failed", `Cannot read ${disk.name}: ${why}`, { disk: disk.name });
+      } finally {
+        hashing -= 1;
       }
     },
     watch: (_params, { send, signal }) => watch(events, send, signal),
@@ -201,6 +215,7 @@ function mustBeExported(row: DiskRow): ExportedRow {
 
 async function grant(
   setup: BoxMethodsSetup,
+  holders: GrantHolders,
   params: Params<"grant">,
   call: Call<"grant">,
 ): Promise<GrantedAccess> {
@@ -235,11 +250,17 @@ async function grant(
     const why = box.reach.failures.join("; ") || "the kernel does not serve it";
     throw new RpcError("failed", `Cannot serve ${disks} to ${hostnqn}: ${why}.`, { missing });
   }
-  if (params.untilSessionEnds) {
-    if (call.session.aborted) await takeBack();
-    else call.session.addEventListener("abort", () => void takeBack(), { once: true });
-  }
+  holders.hold(id, params.untilSessionEnds ? call.session : null);
   return accessOf(setup, state, given, rows);
+}
+
+/** A grant whose session has ended: its host has a moment to ask for it again over another one. */
+function orphan({ box, tools, grants, log }: BoxMethodsSetup, id: string): void {
+  const monotonicMs = tools.monotonicMs() + orphanGraceSeconds * 1000;
+  const date = new Date(tools.now().getTime() + orphanGraceSeconds * 1000);
+  if (!grants.shorten(id, { monotonicMs, date })) return;
+  log("orphaned", { grant: id, seconds: orphanGraceSeconds });
+  void box.settle();
 }
 
 function refuseByMode(access: AccessMode, isLetIn: boolean): void {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { BlockDevice } from "../block/index.ts";
 import type { BoxTools } from "./box-methods.ts";
 import { readOptional } from "./driver-files.ts";
-import { readTool, runTool } from "./driver-process.ts";
+import { readTool } from "./driver-process.ts";
 import type { SoftTarget } from "./driver-soft-target.ts";
 import { parseHealth, smartType } from "./health.ts";
 import { discoveryPort, readOnlyPort, servicePort } from "./nvmet.ts";
@@ -13,12 +13,14 @@ import { parsePeers } from "./peers.ts";
 
 /** A disk that takes longer to show what is on it has something else to do, or is ill. */
 const lookTimeoutMs = 5000;
-const flushTimeoutMs = 30_000;
 /** So that an answer gets out before the network goes. */
 const endDelayMs = 500;
 /** Reads per second that make a disk's light flicker. */
 const blinkPauseMs = 100;
 const blinkBytes = 4096;
+
+/** For reading only, and past what the kernel remembers of it. */
+type OpenDisk = (name: string) => Promise<BlockDevice>;
 
 /** The tools of the machine below `root`. */
 export function boxTools(
@@ -26,9 +28,14 @@ export function boxTools(
   softTarget: SoftTarget,
   showNotice: (text: string | null) => void,
 ): BoxTools {
-  const openDisk = (name: string) => openPastCache(join(root, "dev", name));
+  const pathOf = (name: string) => join(root, "dev", name);
+  const openDisk: OpenDisk = async (name) => {
+    const { openPastCache } = await import("./driver-hashing.ts");
+    return await openPastCache(pathOf(name));
+  };
   return {
     openDisk,
+    openHashed: async (name) => (await import("./driver-hashing.ts")).openHashed(pathOf(name)),
     contents: (name) => within(lookTimeoutMs, (signal) => readContents(openDisk, name, signal)),
     health: (name, transport) => readHealth(join(root, "dev", name), transport),
     traffic: (name) => readTraffic(root, name),
@@ -64,14 +71,7 @@ function overlayBytesMax(root: string): number {
   return Math.floor((Number(total?.[1] ?? 0) * 1024) / 2);
 }
 
-/** The kernel's target writes past the page cache, so what that holds may be old. */
-async function openPastCache(path: string): Promise<BlockDevice> {
-  const { FileDisk } = await import("../block/index.ts");
-  await runTool("blockdev", ["--flushbufs", path], flushTimeoutMs);
-  return FileDisk.open(path, { readOnly: true });
-}
-
-async function readContents(openDisk: BoxTools["openDisk"], name: string, signal: AbortSignal) {
+async function readContents(openDisk: OpenDisk, name: string, signal: AbortSignal) {
   const { describeDisk } = await import("../disk/index.ts");
   await using device = await openDisk(name);
   const found = await describeDisk(device, { signal });
@@ -128,11 +128,7 @@ function readTraffic(root: string, name: string) {
 }
 
 /** Reads here and there, for the light. */
-async function flicker(
-  openDisk: BoxTools["openDisk"],
-  name: string,
-  end: AbortSignal,
-): Promise<void> {
+async function flicker(openDisk: OpenDisk, name: string, end: AbortSignal): Promise<void> {
   try {
     await using device = await openDisk(name);
     const buffer = new Uint8Array(Math.max(blinkBytes, device.blockSizeBytes));

@@ -1,84 +1,52 @@
-/** Digests of a disk's units, in the order of the ranges, out of a device that is read once. */
-import { createHash } from "node:crypto";
-import type { BlockDevice } from "../block/index.ts";
-import {
-  hashItemUnitsMax,
-  type Params,
-  type Result,
-  RpcError,
-  type UnitDigest,
-} from "../rpc/index.ts";
-
-/** One read; units are cut into these. */
-const pieceBytes = 1024 * 1024;
+/** Digests of a disk's units, in the order of the ranges, as threads read and hash them. */
+import { type DigestedRange, type DigestRange, digestBytes } from "../block/index.ts";
+import { hashItemUnitsMax, type Item, type Params, type Result, RpcError } from "../rpc/index.ts";
 
 /** What to hash. */
 export type HashRequest = Pick<Params<"hash">, "disk" | "ranges" | "unitBytes">;
 
+/** A disk that can be hashed; disposal ends the threads. */
+export interface HashedDisk extends AsyncDisposable {
+  readonly sizeBytes: number;
+  readonly blockSizeBytes: number;
+  /** See `Digester`. */
+  digest(
+    ranges: readonly DigestRange[],
+    unitBytes: number,
+    options: { readonly signal: AbortSignal },
+  ): AsyncIterable<DigestedRange>;
+}
+
 /**
- * Reads and hashes. At most `hashItemUnitsMax` digests and about a second's worth of reading are
- * held back before they are sent.
- * @throws RpcError `range` before anything is read; what the device rejects with.
+ * Hashes, and sends as it goes.
+ * @throws RpcError `range` before anything is read; what the disk rejects with.
  */
 export async function hashRanges(
-  device: BlockDevice,
+  device: HashedDisk,
   { disk, ranges, unitBytes }: HashRequest,
-  send: (item: { readonly units: UnitDigest[] }) => Promise<void>,
+  send: (item: Item<"hash">) => Promise<void>,
   signal: AbortSignal,
 ): Promise<Result<"hash">> {
   checkRanges(device, disk, ranges, unitBytes);
-  const buffer = new Uint8Array(Math.min(pieceBytes, unitBytes));
-  let held: UnitDigest[] = [];
-  let heldBytes = 0;
   const sum = { units: 0, bytes: 0 };
-  const flush = async (): Promise<void> => {
-    const units = held;
-    held = [];
-    heldBytes = 0;
-    if (units.length > 0) await send({ units });
-  };
-  for (const { offsetBytes, lengthBytes } of ranges) {
-    const end = offsetBytes + lengthBytes;
-    for (let at = offsetBytes; at < end; at += unitBytes) {
-      const length = Math.min(unitBytes, end - at);
-      held.push({
-        offsetBytes: at,
-        lengthBytes: length,
-        sha256: await hashUnit(device, at, length, buffer, signal),
+  for await (const found of device.digest(ranges, unitBytes, { signal })) {
+    const units = found.digests.byteLength / digestBytes;
+    for (let done = 0; done < units; done += hashItemUnitsMax) {
+      const end = Math.min(units, done + hashItemUnitsMax) * digestBytes;
+      const part = found.digests.subarray(done * digestBytes, end);
+      await send({
+        offsetBytes: found.offsetBytes + done * unitBytes,
+        digests: Buffer.from(part.buffer, part.byteOffset, part.byteLength).toString("base64"),
       });
-      heldBytes += length;
-      sum.units += 1;
-      sum.bytes += length;
-      if (held.length >= hashItemUnitsMax || heldBytes >= heldBytesMax) await flush();
     }
+    sum.units += units;
+    sum.bytes += found.lengthBytes;
   }
-  await flush();
   return sum;
 }
 
-/** Digests of this much are sent together: often enough to show progress. */
-const heldBytesMax = 32 * 1024 * 1024;
-
-async function hashUnit(
-  device: BlockDevice,
-  offsetBytes: number,
-  lengthBytes: number,
-  buffer: Uint8Array,
-  signal: AbortSignal,
-): Promise<string> {
-  const hash = createHash("sha256");
-  for (let done = 0; done < lengthBytes; ) {
-    signal.throwIfAborted();
-    const part = buffer.subarray(0, Math.min(buffer.length, lengthBytes - done));
-    await device.read(offsetBytes + done, part, { signal });
-    hash.update(part);
-    done += part.length;
-  }
-  return hash.digest("hex");
-}
-
 function checkRanges(
-  device: BlockDevice,
+  device: HashedDisk,
   disk: string,
   ranges: HashRequest["ranges"],
   unitBytes: number,

@@ -1,7 +1,9 @@
 export { type Config, type ParsedConfig, parseConfig } from "./config.ts";
+export { openHashed } from "./driver-hashing.ts";
 export { SoftTarget, type SoftTargetOptions } from "./driver-soft-target.ts";
 export { ApplianceError, type ApplianceErrorCode } from "./error.ts";
 export type { SoftExport } from "./grant-exports.ts";
+export { type HashedDisk, hashRanges } from "./hashing.ts";
 export { boxId } from "./identity.ts";
 export type { Disk, Identity } from "./inventory.ts";
 export type { Address } from "./network.ts";

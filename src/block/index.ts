@@ -5,6 +5,13 @@ export {
   type MakeDisk,
 } from "./contract.ts";
 export { type BlockDevice, BlockError, type BlockErrorCode, type CallOptions } from "./device.ts";
+export { digestBytes, digestsLength, digestUnits, isZeroDigest } from "./digests.ts";
+export {
+  type DigestedRange,
+  Digester,
+  type DigesterOptions,
+  type DigestRange,
+} from "./driver-digests.ts";
 export { FileDisk, type FileDiskOptions } from "./driver-file.ts";
 export { type Fault, type FaultyDisk, faultyDisk } from "./faulty.ts";
 export { type BlockCall, CallGate, type Shape } from "./gate.ts";

@@ -4,6 +4,7 @@ import {
   formatRate,
   formatSeconds,
   formatSize,
+  type ModeEvent,
   type Phase,
   type ProgressEvent,
 } from "../flash/index.ts";
@@ -15,6 +16,8 @@ export interface ProgressView {
   show(event: ProgressEvent): void;
   /** Says something that stays on the screen: a target's connection is lost, or back. */
   connection(target: string, state: ConnectionState): void;
+  /** Says how a target is written, and why. */
+  mode(event: ModeEvent): void;
   /** Ends the picture; messages may follow. */
   done(): void;
 }
@@ -32,6 +35,7 @@ export async function openProgressView({
   if (isJson) {
     return {
       show: (event) => printJson({ ...event }),
+      mode: (event) => printJson({ ...event }),
       connection: (target, state) => printJson({ event: "connection", target, ...state }),
       done() {},
     };
@@ -60,6 +64,7 @@ async function terminalView(): Promise<ProgressView> {
       update([...shown.values()].map(rowOf).join("\n"));
     },
     connection: (target, state) => update.persist(formatConnection(target, state)),
+    mode: (event) => update.persist(formatMode(event)),
     done() {
       update.clear();
       for (const event of shown.values()) leave(event);
@@ -81,8 +86,17 @@ function plainView(): ProgressView {
     connection(target, state) {
       process.stderr.write(`${formatConnection(target, state)}\n`);
     },
+    mode(event) {
+      process.stderr.write(`${formatMode(event)}\n`);
+    },
     done() {},
   };
+}
+
+/** One line for a person. */
+function formatMode({ target, mode, reason }: ModeEvent): string {
+  const what = mode === "delta" ? "only what differs is sent" : "all of it is sent";
+  return `${target}: ${what}: ${reason}.`;
 }
 
 /** One line for a person. */

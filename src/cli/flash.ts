@@ -1,6 +1,7 @@
 /** `diskomator flash`: writes an image to disks, verified, and bootable only at the very end. */
 
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import type { SharedIdentifier } from "../disk/index.ts";
 import {
@@ -31,6 +32,7 @@ import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
 import type { OpenTarget } from "./namespace-target.ts";
 import { exitCodeOfError, messageOf, withOutcome } from "./outcome.ts";
 import { findShared, formatShared } from "./shared-identifiers.ts";
+import { cacheDirectory } from "./user-home.ts";
 import { targetHelp } from "./target-address.ts";
 
 const help = `Usage: diskomator flash IMAGE DISK... [OPTIONS]
@@ -170,6 +172,7 @@ export async function imageOptions(
     clock: () => performance.now(),
     stdin: process.stdin,
     hasLongWindows: read.hasLongWindows,
+    digestCache: join(cacheDirectory(), "digests"),
     ...(keyPath === undefined ? {} : { key: await readKey(keyPath) }),
     signal,
   };
@@ -206,6 +209,8 @@ export interface FlashToRequest {
   readonly reopen?: () => Promise<Image>;
   readonly signal: AbortSignal;
   readonly onBegin: () => void;
+  /** The disk that the image comes from, whose lost connection is told too. */
+  readonly from?: OpenTarget;
 }
 
 /** Plans, asks where it must, writes, and reports. */
@@ -214,7 +219,7 @@ export async function flashTo(
   targets: readonly OpenTarget[],
   request: FlashToRequest,
 ): Promise<ExitCode> {
-  const { isJson, isDryRun, options, signal } = request;
+  const { isJson, isDryRun, options, signal, from } = request;
   const found = await Promise.all(targets.map((target) => planTarget(target, signal)));
   if (!isJson) describeWork(image, found);
   const plans = await planOrAsk(image, found, options, request.mayAsk && !isJson && !isDryRun);
@@ -232,7 +237,7 @@ export async function flashTo(
   }
   request.onBegin();
   const view = await openProgressView({ isJson });
-  const report = await runWithView(view, targets, () =>
+  const report = await runWithView(view, from ? [from, ...targets] : targets, () =>
     flashImage({
       image,
       targets: targets.map((target, n) => ({
@@ -244,6 +249,7 @@ export async function flashTo(
       hasher: request.hasher,
       clock: () => performance.now(),
       onEvent: (event) => view.show(event),
+      onMode: (event) => view.mode(event),
       signal,
       ...(request.reopen ? { reopen: request.reopen } : {}),
     }),
@@ -340,13 +346,14 @@ function tellReport(
     printJson({ event: "result", outcome, exitCode, ...report, results: rows, shared });
   } else {
     const width = Math.max(...report.results.map(({ target }) => target.length));
-    for (const { target, outcome, counts, seconds, isVerified, notes } of report.results) {
+    for (const { target, outcome, counts, seconds, isVerified, mode, notes } of report.results) {
       const amounts =
         `${formatSize(counts.written)} written, ${formatSize(counts.zeroed)} zeroed, ` +
         `${formatSize(counts.skipped)} there already`;
       const checked = isVerified ? "verified" : "not verified";
       const end = outcome === "ok" ? `ok, ${checked}` : "FAILED";
       printLine(`${target.padEnd(width)}  ${end}  ${amounts}  ${formatSeconds(seconds)}`);
+      if (mode) printLine(`  ${mode.mode}: ${mode.reason}`);
       for (const note of notes) printLine(`  ${note}`);
     }
   }

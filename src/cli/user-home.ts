@@ -9,6 +9,11 @@ export function configDirectory(): string {
   return join(process.env.XDG_CONFIG_HOME || join(homedir(), ".config"), "diskomator");
 }
 
+/** What can be made anew: `$XDG_CACHE_HOME/diskomator`. */
+export function cacheDirectory(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "diskomator");
+}
+
 /** Where they are. */
 export function homePaths(): HomeOptions {
   return { configuration: configDirectory(), ssh: join(homedir(), ".ssh") };

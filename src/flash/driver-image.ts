@@ -5,8 +5,10 @@ import { basename, dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import type { CallOptions } from "../block/index.ts";
 import { inspectHead } from "./contents.ts";
+import { FileImage } from "./driver-random-image.ts";
 import { FlashError, reasonOf } from "./error.ts";
 import type { Image, ImageFacts, ReadTimes } from "./image.ts";
+import { DigestCache } from "./integrity/driver-digest-cache.ts";
 import type { Hasher } from "./integrity/hasher.ts";
 import {
   type FetchBeside,
@@ -48,6 +50,8 @@ export interface OpenImageOptions extends CallOptions {
   readonly key?: TrustedKey;
   /** Take zstd windows up to 2 GiB. */
   readonly hasLongWindows?: boolean;
+  /** Folder in which digests of images are kept; none are kept unless given. */
+  readonly digestCache?: string;
   /** Pauses before a server is asked again; those of `openHttpSource` unless given. */
   readonly retryDelaysMs?: readonly number[];
 }
@@ -134,6 +138,7 @@ async function arrange(
   const times: ReadTimes = { sourceMs: 0, readMs: 0, bufferMs: 0 };
   const counted = new CountedSource(stored, times, options.clock);
   const checks = new FileChecks(name, sidecars, hasher);
+  const isPlain = checks.isIdle && !sidecars.bmap && stored instanceof FileSource;
   const watched = checks.isIdle ? counted : new WatchedSource(counted, checks);
   const unpacked = await unpack(watched, counted, name, checks, options);
   const { source } = unpacked;
@@ -149,10 +154,13 @@ async function arrange(
     const peeked = new PeekedSource(head.subarray(0, length), source);
     const checked = checks.isIdle ? undefined : checks;
     const reader = new ImageReader({ ...parts, source: peeked, checks: checked });
+    const isRaw = isPlain && unpacked.packing.length === 0;
+    const random = isRaw ? openRandom(stored, counted, options) : undefined;
     return {
       facts,
       head: head.subarray(0, length),
       times,
+      ...(random ? { random } : {}),
       get storedBytes() {
         return counted.readBytes;
       },
@@ -163,6 +171,17 @@ async function arrange(
     await source[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+function openRandom(
+  file: FileSource,
+  counted: CountedSource,
+  { digestCache }: OpenImageOptions,
+): FileImage {
+  const cache = digestCache === undefined ? undefined : new DigestCache(digestCache);
+  return new FileImage(file, cache, (bytes) => {
+    counted.readBytes += bytes;
+  });
 }
 
 interface Unpacked {

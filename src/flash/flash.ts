@@ -2,12 +2,13 @@
 
 import type { CallOptions } from "../block/index.ts";
 import { FlashError } from "./error.ts";
-import type { Image, ReopenImage } from "./image.ts";
+import type { Image, RandomImage, ReopenImage } from "./image.ts";
 import type { Hasher } from "./integrity/hasher.ts";
-import { PiecePool } from "./piece.ts";
-import { BottleneckFinder, type ProgressEvent } from "./progress.ts";
+import { type Piece, PiecePool } from "./piece.ts";
+import { BottleneckFinder, type ModeEvent, type ProgressEvent } from "./progress.ts";
 import type { DiskRange, Target } from "./target.ts";
 import { Digests } from "./write/digests.ts";
+import type { Mode } from "./write/mode.ts";
 import { TargetRun } from "./write/run.ts";
 import type { WriteCounts } from "./write/writer.ts";
 
@@ -29,6 +30,8 @@ export interface FlashRequest extends CallOptions {
   readonly hasher: Hasher;
   readonly clock: () => number;
   readonly onEvent?: (event: ProgressEvent) => void;
+  /** What was decided about a disk whose box can hash it, and when that changes. */
+  readonly onMode?: (event: ModeEvent) => void;
 }
 
 /** How it ended for one disk. */
@@ -41,6 +44,8 @@ export interface TargetResult {
   readonly hasBegun: boolean;
   readonly counts: WriteCounts;
   readonly isVerified: boolean;
+  /** Where the disk's box can hash it: how it was written at last, and why so. */
+  readonly mode?: Mode;
   readonly seconds: number;
   readonly notes: readonly string[];
 }
@@ -98,36 +103,74 @@ export async function flashImage(request: FlashRequest): Promise<FlashReport> {
 
 /** Reads the image to its end and gives each piece to every disk that still goes on. */
 async function readOnce(
-  { image, isVerified, hasher, signal }: FlashRequest,
+  request: FlashRequest,
   runs: readonly TargetRun[],
   digests: Digests,
   pool: PiecePool,
 ): Promise<number> {
-  const hashing = new Set<Promise<void>>();
+  const { random } = request.image;
+  const live = runs.filter((run) => run.isLive);
+  // Nothing is read but to be hashed, unless it turns out to be wanted.
+  if (random && live.length > 0 && live.every((run) => run.isDelta)) {
+    return await readDigests(request, random, runs, digests);
+  }
+  const needsDigests = request.isVerified || runs.some((run) => run.isDelta);
+  return await readPieces(request, runs, needsDigests ? digests : undefined, pool);
+}
+
+async function readDigests(
+  { signal }: FlashRequest,
+  random: RandomImage,
+  runs: readonly TargetRun[],
+  known: Digests,
+): Promise<number> {
+  let imageBytes = 0;
+  for await (const { piece, digests } of random.digested(signal ? { signal } : {})) {
+    imageBytes = piece.offsetBytes + piece.lengthBytes;
+    if (piece.load) known.set(piece.offsetBytes, digests);
+    const live = runs.filter((run) => run.isLive);
+    if (live.length === 0) break;
+    for (const run of live) {
+      run.accept(piece, Promise.resolve(digests));
+      await run.room();
+    }
+  }
+  return imageBytes;
+}
+
+async function readPieces(
+  { image, hasher, signal }: FlashRequest,
+  runs: readonly TargetRun[],
+  known: Digests | undefined,
+  pool: PiecePool,
+): Promise<number> {
+  const hashing = new Set<Promise<unknown>>();
   let failure: unknown;
   let imageBytes = 0;
+  const hash = (piece: Piece, data: Uint8Array): Promise<Uint8Array> => {
+    piece.retain();
+    const digests = hasher.digestUnits(data);
+    const step = digests
+      .then((units) => known?.set(piece.offsetBytes, units))
+      .catch((error: unknown) => {
+        failure ??= error;
+      })
+      .finally(() => {
+        piece.release();
+        hashing.delete(step);
+      });
+    hashing.add(step);
+    return digests;
+  };
   try {
     for await (const piece of image.pieces(pool, signal ? { signal } : {})) {
       const { offsetBytes, lengthBytes, data } = piece;
       imageBytes = Math.max(imageBytes, offsetBytes + lengthBytes);
-      if (isVerified && data) {
-        piece.retain();
-        const step = hasher
-          .digestUnits(data)
-          .then((units) => digests.set(offsetBytes, units))
-          .catch((error: unknown) => {
-            failure ??= error;
-          })
-          .finally(() => {
-            piece.release();
-            hashing.delete(step);
-          });
-        hashing.add(step);
-      }
+      const digests = known && data ? hash(piece, data) : undefined;
       const live = runs.filter((run) => run.isLive);
       for (const run of live) {
         piece.retain();
-        run.accept(piece);
+        run.accept(piece, digests);
       }
       piece.release();
       if (live.length === 0 || failure !== undefined) break;

@@ -40,12 +40,34 @@ export interface ReadTimes {
   bufferMs: number;
 }
 
+/** A piece of an image whose digests are known. */
+export interface DigestedPiece {
+  /** Without its data, unless it is zeros. */
+  readonly piece: Piece;
+  /** As `digestUnits` gives them, in units of `unitBytes`. */
+  readonly digests: Uint8Array;
+}
+
+/** An image of which any part can be read, and whose file is all that there is to check. */
+export interface RandomImage {
+  /**
+   * All pieces in their order, hashed by threads or remembered from the last time. It ends well only
+   * when the file is the same as at the beginning.
+   * @throws FlashError `source-missing` or `source-changed`
+   */
+  digested(options?: CallOptions): AsyncGenerator<DigestedPiece>;
+  /** Fills `target`. @throws FlashError as sources do, `truncated` when the image ends before. */
+  readAt(offsetBytes: number, target: Uint8Array, options?: CallOptions): Promise<void>;
+}
+
 /** An open image. Its pieces can be had once; open it again for another pass. */
 export interface Image extends AsyncDisposable {
   readonly facts: ImageFacts;
   /** The first piece's bytes, as far as the image goes. */
   readonly head: Uint8Array;
   readonly times: ReadTimes;
+  /** Where any part can be read. */
+  readonly random?: RandomImage;
   /** Bytes of the file as it is stored, read so far. */
   readonly storedBytes: number;
   /**

@@ -14,7 +14,7 @@ export {
   flashImage,
   type TargetResult,
 } from "./flash.ts";
-export type { Image, ImageFacts, ReopenImage } from "./image.ts";
+export type { DigestedPiece, Image, ImageFacts, RandomImage, ReopenImage } from "./image.ts";
 export { openHasher } from "./integrity/driver-hasher.ts";
 export type { Hasher } from "./integrity/hasher.ts";
 export { parseKey, type TrustedKey } from "./integrity/sidecars.ts";
@@ -30,9 +30,16 @@ export {
   type Refusal,
   type RefusalCode,
 } from "./plan.ts";
-export type { Bottleneck, Phase, ProgressEvent } from "./progress.ts";
+export type { Bottleneck, ModeEvent, Phase, ProgressEvent } from "./progress.ts";
 export { type SaveOutput, type SaveReport, type SaveRequest, saveDisk } from "./save.ts";
 export { formatRate, formatSeconds, formatSize } from "./size.ts";
-export { type DiskIdentity, type DiskRange, identityChange, type Target } from "./target.ts";
+export {
+  type DiskHashing,
+  type DiskIdentity,
+  type DiskRange,
+  identityChange,
+  type Target,
+} from "./target.ts";
 export { formatRanges } from "./write/digests.ts";
+export type { Mode } from "./write/mode.ts";
 export type { WriteCounts } from "./write/writer.ts";

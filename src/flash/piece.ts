@@ -3,6 +3,8 @@
  * share. The pool is what bounds the memory, and what makes the reader wait for slow disks.
  */
 
+import type { CallOptions } from "../block/index.ts";
+
 /** Length of a piece, but for the last; the head that is written last is one piece. */
 export const pieceBytes = 1024 * 1024;
 /** Runs of zeros of this length and more, so aligned, are not written as data. */
@@ -12,8 +14,10 @@ const zeroRunBytes = 64 * 1024;
 export interface Piece {
   readonly offsetBytes: number;
   readonly lengthBytes: number;
-  /** Undefined for a piece of nothing but zeros, which may be of any length. */
+  /** Undefined for a piece of nothing but zeros, which may be of any length, and where it is not read. */
   readonly data: Uint8Array | undefined;
+  /** Reads a piece that is not read yet; whoever calls releases what comes. */
+  readonly load?: (pool: PiecePool, options?: CallOptions) => Promise<Piece>;
   /** One more holder. */
   retain(): void;
   release(): void;

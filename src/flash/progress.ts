@@ -22,6 +22,15 @@ export interface ProgressEvent {
   readonly bottleneck: Bottleneck | undefined;
 }
 
+/** How a disk is written that its box can hash, and why so. */
+export interface ModeEvent {
+  readonly event: "mode";
+  readonly target: string;
+  readonly mode: "delta" | "full";
+  /** For people: `12 of 256 sampled units differ`. */
+  readonly reason: string;
+}
+
 const windowMs = 2000;
 /** Reports come at most so often. */
 const intervalMs = 250;

@@ -14,6 +14,22 @@ export interface DiskIdentity {
   readonly blockSizeBytes: number;
 }
 
+/** A disk that is hashed where it is: nothing but digests goes over the network. */
+export interface DiskHashing {
+  /**
+   * Hashes ranges as the medium holds them, in units from the beginning of each range on.
+   * @param ranges in whole blocks; any number
+   * @param onDigests gets the digests in order, as `digestUnits` gives them
+   * @throws whatever the way there throws; it can be done without then.
+   */
+  digest(
+    ranges: readonly DiskRange[],
+    unitBytes: number,
+    onDigests: (offsetBytes: number, digests: Uint8Array) => void,
+    options?: CallOptions,
+  ): Promise<void>;
+}
+
 /** A disk as whoever found it hands it over. */
 export interface Target {
   /** How messages name it. */
@@ -25,6 +41,8 @@ export interface Target {
   readonly isRemote: boolean;
   /** Who uses it already, in words: `mounted at /home`. */
   readonly inUseBy?: string;
+  /** Where its box can hash it. */
+  readonly hashing?: DiskHashing;
   /** Asks anew who it is, over the connection as it is now. */
   identify(options?: CallOptions): Promise<DiskIdentity>;
 }

@@ -4,9 +4,12 @@ export { type BoxErrorCode, errorNumbers, RpcError, type RpcErrorCode } from "./
 export {
   grantSecondsMax,
   grantsMax,
+  hashesMax,
   hashItemUnitsMax,
+  hashRangesMax,
   hashUnitBytesMax,
   idleMs,
+  orphanGraceSeconds,
   sessionsMax,
 } from "./limits.ts";
 export {
@@ -29,6 +32,6 @@ export type {
   GrantMode,
   GrantView,
   PeerView,
-  UnitDigest,
+  UnitDigests,
 } from "./values.ts";
 export { describeVersionGap, rpcVersion } from "./version.ts";

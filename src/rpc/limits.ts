@@ -16,6 +16,8 @@ export const sessionsMax = 16;
 export const idleMs = 15 * 60 * 1000;
 /** Longest time of a grant: thirty days. */
 export const grantSecondsMax = 30 * 24 * 3600;
+/** How long a grant lives on that was asked for until its session ends. */
+export const orphanGraceSeconds = 15;
 /** Grants that are alive at once. */
 export const grantsMax = 128;
 /** Disks that one grant may name. */
@@ -25,5 +27,7 @@ export const hashRangesMax = 1024;
 /** Smallest and largest unit of `hash`, in bytes. */
 export const hashUnitBytesMin = 4096;
 export const hashUnitBytesMax = 64 * 1024 * 1024;
+/** Calls of `hash` that run at once: each takes all processors. */
+export const hashesMax = 8;
 /** Digests in one item of a `hash` stream. */
-export const hashItemUnitsMax = 256;
+export const hashItemUnitsMax = 1024;

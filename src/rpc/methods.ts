@@ -5,7 +5,6 @@ import { bootOnceParams, bootOnceResult, bootState } from "./boot-values.ts";
 import {
   grantDisksMax,
   grantSecondsMax,
-  hashItemUnitsMax,
   hashRangesMax,
   hashUnitBytesMax,
   hashUnitBytesMin,
@@ -23,7 +22,7 @@ import {
   hostnqn,
   peerView,
   streamId,
-  unitDigest,
+  unitDigests,
   words,
 } from "./values.ts";
 
@@ -72,7 +71,10 @@ export const methods = {
       mode: grantMode,
       /** Null: until it is revoked or the box ends. */
       seconds: v.nullable(secondsOf(grantSecondsMax)),
-      /** Revoke it when this session ends, however that comes. */
+      /**
+       * It ends a quarter of a minute after this session, however that comes: another session that asks for it
+       * until then takes it over.
+       */
       untilSessionEnds: v.optional(v.boolean(), false),
       /** For the list of events: who, and what for. */
       purpose: v.optional(words(200), ""),
@@ -109,7 +111,7 @@ export const methods = {
       ),
     }),
     result: v.object({ units: count, bytes: count }),
-    item: v.object({ units: v.pipe(v.array(unitDigest), v.maxLength(hashItemUnitsMax)) }),
+    item: unitDigests,
   },
 
   /**

@@ -172,7 +172,7 @@ test("RpcClient.stream hands over each item and resolves at the end", async () =
   const ranges = [0, 1, 2].map((n) => ({ offsetBytes: n * 4096, lengthBytes: 4096 }));
   const seen: number[] = [];
   const result = await client.stream("hash", { disk: "sda", ranges, unitBytes: 4096 }, (item) => {
-    for (const unit of item.units) seen.push(unit.offsetBytes);
+    seen.push(item.offsetBytes);
   });
   assert.deepEqual(seen, [0, 4096, 8192]);
   assert.equal(result.units, 3);

@@ -1,6 +1,7 @@
 /** What parameters and results are made of. */
 
 import * as v from "valibot";
+import { hashItemUnitsMax } from "./limits.ts";
 
 /** How the box lets hosts come: see SECURITY.md. */
 const accessMode = v.picklist(["paired", "open", "local"]);
@@ -239,11 +240,16 @@ export type BoxEvent = v.InferOutput<typeof boxEvent>;
 /** A part of a disk. */
 export const byteRange = v.strictObject({ offsetBytes: count, lengthBytes: count });
 
-/** The SHA-256 of one unit, in hex. */
-export const unitDigest = v.object({
+/** Of one unit, in `hash`. */
+export const digestBytes = 32;
+const digestTextMax = Math.ceil((hashItemUnitsMax * digestBytes) / 3) * 4;
+/**
+ * Digests of units that follow each other, in base64: `digestBytes` of each, its whole SHA-256, or
+ * zeros for a unit that holds nothing but zeros.
+ */
+export const unitDigests = v.object({
   offsetBytes: count,
-  lengthBytes: count,
-  sha256: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  digests: v.pipe(v.string(), v.base64(), v.maxLength(digestTextMax)),
 });
-/** @see unitDigest */
-export type UnitDigest = v.InferOutput<typeof unitDigest>;
+/** @see unitDigests */
+export type UnitDigests = v.InferOutput<typeof unitDigests>;

@@ -1,11 +1,38 @@
-/** A thread that hashes, and the asking of it. */
+/** Threads that hash, and the asking of them. */
 
+import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { HashAnswer, Hasher, HashRequest, HashStream, StreamAlgorithm } from "./hasher.ts";
 
-/** Starts the thread; dispose of it to end it. */
+/** One processor is left to what reads and writes; more than these wait for it. */
+const threadsMax = Math.max(1, Math.min(4, availableParallelism() - 1));
+
+/** Starts a thread, and more where units are many; dispose of it to end them. */
 export function openHasher(): Hasher {
-  return new HashThread();
+  return new HashThreads();
+}
+
+/** Streams keep to the first thread; units go to the one that has the least to do. */
+class HashThreads implements Hasher {
+  readonly #first = new HashThread();
+  readonly #threads = [this.#first];
+
+  digestUnits(data: Uint8Array): Promise<Uint8Array> {
+    let thread = this.#threads.reduce((a, b) => (b.waiting < a.waiting ? b : a));
+    if (thread.waiting > 0 && this.#threads.length < threadsMax) {
+      thread = new HashThread();
+      this.#threads.push(thread);
+    }
+    return thread.digestUnits(data);
+  }
+
+  begin(algorithm: StreamAlgorithm): HashStream {
+    return this.#first.begin(algorithm);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#threads.map((thread) => thread[Symbol.asyncDispose]()));
+  }
 }
 
 type Unnumbered<T> = T extends unknown ? Omit<T, "id"> : never;
@@ -30,6 +57,10 @@ class HashThread implements Hasher {
     this.#worker.on("error", (error) => this.#fail(error));
     this.#worker.on("exit", () => this.#fail(new Error("The hashing thread ended.")));
     this.#worker.unref();
+  }
+
+  get waiting(): number {
+    return this.#pending.size;
   }
 
   async digestUnits(data: Uint8Array): Promise<Uint8Array> {

@@ -3,13 +3,12 @@
 /** Hashes that run over a stream. */
 export type StreamAlgorithm = "sha256" | "blake2b512";
 
-/** Digests of a piece's units: the first `unitDigestBytes` of the SHA-256 of each. */
-export const unitBytes = 256 * 1024;
-export const unitDigestBytes = 16;
+/** What digests are of, of images and of disks: small enough that little is sent in vain. */
+export const unitBytes = 64 * 1024;
 
 /** Hashes in another thread. Whatever it is given must stay as it is until the promise settles. */
 export interface Hasher extends AsyncDisposable {
-  /** Digests of `data` in units of `unitBytes`, one after the other; the last unit may be short. */
+  /** Digests of `data` in units of `unitBytes`, as `digestUnits` gives them; the last may be short. */
   digestUnits(data: Uint8Array): Promise<Uint8Array>;
   /** Begins a hash over a stream. */
   begin(algorithm: StreamAlgorithm): HashStream;

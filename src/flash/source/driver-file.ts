@@ -1,6 +1,7 @@
 /** Files and standard input as sources. */
 
-import { type FileHandle, open } from "node:fs/promises";
+import type { BigIntStats } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import type { CallOptions } from "../../block/index.ts";
 import { FlashError, reasonOf } from "../error.ts";
@@ -14,14 +15,17 @@ export class FileSource implements RandomSource {
   readonly readsMax = 4;
   readonly #file: FileHandle;
   readonly #modifiedNs: bigint;
+  /** What tells this state of this file from any other. */
+  readonly version: FileVersion;
   #at = 0;
   #isOpen = true;
 
-  private constructor(path: string, file: FileHandle, sizeBytes: number, modifiedNs: bigint) {
+  private constructor(path: string, file: FileHandle, stat: BigIntStats) {
     this.path = path;
     this.#file = file;
-    this.sizeBytes = sizeBytes;
-    this.#modifiedNs = modifiedNs;
+    this.sizeBytes = Number(stat.size);
+    this.#modifiedNs = stat.mtimeNs;
+    this.version = versionOf(stat);
   }
 
   /** @throws FlashError `source-missing` when it cannot be read, or is not a file. */
@@ -37,8 +41,8 @@ export class FileSource implements RandomSource {
         { cause },
       );
     }
-    const stat = await file.stat({ bigint: true });
-    if (!stat.isFile()) {
+    const found = await file.stat({ bigint: true });
+    if (!found.isFile()) {
       await file.close();
       throw new FlashError(
         "source-missing",
@@ -46,7 +50,7 @@ export class FileSource implements RandomSource {
         { path },
       );
     }
-    return new FileSource(path, file, Number(stat.size), stat.mtimeNs);
+    return new FileSource(path, file, found);
   }
 
   async read(target: Uint8Array, options?: CallOptions): Promise<number> {
@@ -54,7 +58,7 @@ export class FileSource implements RandomSource {
     const length = Math.min(target.byteLength, this.sizeBytes - at);
     this.#at += length;
     const count = await this.readAt(at, target.subarray(0, length), options);
-    if (length === 0 || count < length) await this.#refuseChange();
+    if (length === 0 || count < length) await this.refuseChange();
     return count;
   }
 
@@ -88,9 +92,16 @@ export class FileSource implements RandomSource {
     }
   }
 
-  async #refuseChange(): Promise<void> {
+  async #isReplaced(): Promise<boolean> {
+    const found = await stat(this.path, { bigint: true }).catch(() => undefined);
+    return !found || JSON.stringify(versionOf(found)) !== JSON.stringify(this.version);
+  }
+
+  /** Looks whether the file is what it was; at its path lies the same one where that is asked. */
+  async refuseChange({ isPathMeant = false } = {}): Promise<void> {
     const { size, mtimeNs } = await this.#file.stat({ bigint: true });
-    if (Number(size) === this.sizeBytes && mtimeNs === this.#modifiedNs) return;
+    const isSame = Number(size) === this.sizeBytes && mtimeNs === this.#modifiedNs;
+    if (isSame && !(isPathMeant && (await this.#isReplaced()))) return;
     throw new FlashError(
       "source-changed",
       `Cannot go on with ${this.path}: it was changed while it was being read. ` +
@@ -98,6 +109,26 @@ export class FileSource implements RandomSource {
       { path: this.path, sizeBytes: this.sizeBytes, foundBytes: Number(size) },
     );
   }
+}
+
+/** One state of one file: as far as the file system tells, what was not written to since. */
+export interface FileVersion {
+  readonly device: string;
+  readonly inode: string;
+  readonly sizeBytes: number;
+  readonly modifiedNs: string;
+  readonly changedNs: string;
+}
+
+/** @see FileVersion */
+export function versionOf(stat: BigIntStats): FileVersion {
+  return {
+    device: `${stat.dev}`,
+    inode: `${stat.ino}`,
+    sizeBytes: Number(stat.size),
+    modifiedNs: `${stat.mtimeNs}`,
+    changedNs: `${stat.ctimeNs}`,
+  };
 }
 
 /** A stream that comes in, such as standard input. */

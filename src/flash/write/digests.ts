@@ -1,7 +1,8 @@
 /** What was written, as digests: what verifying compares the disk with. */
 
 import { hash } from "node:crypto";
-import { unitBytes, unitDigestBytes } from "../integrity/hasher.ts";
+import { digestBytes } from "../../block/index.ts";
+import { unitBytes } from "../integrity/hasher.ts";
 import { pieceBytes } from "../piece.ts";
 import type { DiskRange } from "../target.ts";
 
@@ -18,10 +19,17 @@ export class Digests {
     return this.#pieces.get(offsetBytes / pieceBytes);
   }
 
+  /** The digest of the unit that begins at `offsetBytes`; undefined for zeros. */
+  unitAt(offsetBytes: number): Uint8Array | undefined {
+    const inPiece = offsetBytes % pieceBytes;
+    const at = (inPiece / unitBytes) * digestBytes;
+    return this.at(offsetBytes - inPiece)?.subarray(at, at + digestBytes);
+  }
+
   /** One digest over all: the same for the same contents, however they were packed. */
   contentSha256(sizeBytes: number): Uint8Array {
     const places = [...this.#pieces.keys()].sort((a, b) => a - b);
-    const parts: Uint8Array[] = [Buffer.from(`diskomator content 1 ${sizeBytes}\n`)];
+    const parts: Uint8Array[] = [Buffer.from(`diskomator content 2 ${sizeBytes}\n`)];
     for (const place of places) {
       parts.push(Buffer.from(`${place}\n`), this.#pieces.get(place) ?? new Uint8Array());
     }
@@ -38,8 +46,8 @@ export function differingUnits(
 ): DiskRange[] {
   const ranges: DiskRange[] = [];
   for (let n = 0; n * unitBytes < lengthBytes; n++) {
-    const at = n * unitDigestBytes;
-    const to = at + unitDigestBytes;
+    const at = n * digestBytes;
+    const to = at + digestBytes;
     if (Buffer.compare(wanted.subarray(at, to), found.subarray(at, to)) === 0) continue;
     const fromBytes = offsetBytes + n * unitBytes;
     ranges.push({ fromBytes, toBytes: Math.min(fromBytes + unitBytes, offsetBytes + lengthBytes) });

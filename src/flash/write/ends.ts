@@ -3,6 +3,7 @@
  * partition table's changes, and are written when everything else is there.
  */
 
+import type { BlockDevice, CallOptions } from "../../block/index.ts";
 import {
   DiskError,
   type Extent,
@@ -13,7 +14,8 @@ import {
   planMark,
 } from "../../disk/index.ts";
 import { inspectHead } from "../contents.ts";
-import { pieceBytes } from "../piece.ts";
+import { pieceBytes, runsOf } from "../piece.ts";
+import { type Target, targetError } from "../target.ts";
 
 /** The shape of a disk. */
 interface Shape {
@@ -98,4 +100,45 @@ export async function planEnds(
   const marked = mark && planMark(table, { ...mark, sizeBytes: image.sizeBytes });
   if (marked) put([marked]);
   return { head, tail, between, notes };
+}
+
+/**
+ * Whether a disk has these ends already.
+ * @throws FlashError as `targetError`.
+ */
+export async function holdsEnds(
+  target: Target,
+  { head, tail, between }: DiskEnds,
+  options: CallOptions,
+): Promise<boolean> {
+  const { disk } = target;
+  const parts = [
+    { offsetBytes: 0, bytes: head },
+    { offsetBytes: tailStart(disk), bytes: tail },
+    ...between,
+  ];
+  for (const { offsetBytes, bytes } of parts) {
+    const found = new Uint8Array(bytes.byteLength);
+    try {
+      if (found.byteLength > 0) await disk.read(offsetBytes, found, options);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      throw targetError(error, target, "read its first and last sectors");
+    }
+    if (Buffer.compare(found, bytes) !== 0) return false;
+  }
+  return true;
+}
+
+/** Writes bytes, runs of zeros in them as such. */
+export async function putRuns(
+  disk: BlockDevice,
+  offsetBytes: number,
+  bytes: Uint8Array,
+  options: CallOptions,
+): Promise<void> {
+  for (const { from, to, isZero } of runsOf(bytes)) {
+    if (isZero) await disk.writeZeroes(offsetBytes + from, to - from, options);
+    else await disk.write(offsetBytes + from, bytes.subarray(from, to), options);
+  }
 }

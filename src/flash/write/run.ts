@@ -1,5 +1,6 @@
 /** One disk's way through a flash, from the first look to the last sector. */
 
+import { randomBytes } from "node:crypto";
 import type { CallOptions } from "../../block/index.ts";
 import { writeExtents } from "../../disk/index.ts";
 import { FlashError } from "../error.ts";
@@ -9,7 +10,8 @@ import { type BottleneckFinder, Meter, type Phase } from "../progress.ts";
 import { formatSize } from "../size.ts";
 import { confirmIdentity, type DiskRange, lostRanges, targetError } from "../target.ts";
 import { type Digests, formatRanges, mergeRanges } from "./digests.ts";
-import { type DiskEnds, planEnds, tailStart } from "./ends.ts";
+import { type DiskEnds, holdsEnds, planEnds, putRuns, tailStart } from "./ends.ts";
+import { bytesOf, Comparison } from "./comparison.ts";
 import { differingBlocks, verifyBody } from "./verify.ts";
 import { BodyWriter } from "./writer.ts";
 
@@ -36,6 +38,7 @@ export class TargetRun {
   #verifiedBytes = 0;
   #totalBytes: number | undefined;
   #endedMs: number | undefined;
+  #comparison: Comparison | undefined;
 
   constructor(flashed: FlashTarget, context: RunContext) {
     const { request } = context;
@@ -51,6 +54,12 @@ export class TargetRun {
       isComparing: flashed.isComparing,
       clock: request.clock,
       onProgress: () => this.#report(false),
+      pool: context.pool,
+      hasher: request.hasher,
+      run: randomBytes(16).toString("hex"),
+      onCleared: async (sector) => await this.#comparison?.confirmDisk(sector),
+      onCompared: (compared, differing) => this.#comparison?.count(compared, differing),
+      onCompareFailed: (error) => this.#comparison?.fail(error),
       ...this.#call,
     });
   }
@@ -64,16 +73,30 @@ export class TargetRun {
     return this.#writer.failure === undefined;
   }
 
+  /** Whether pieces are compared by their digests before they are read. */
+  get isDelta(): boolean {
+    return this.#comparison?.isDelta ?? false;
+  }
+
   async begin(): Promise<void> {
     this.#enter("prepare", undefined);
-    await this.#guard(() => this.#writer.begin());
+    await this.#guard(async () => {
+      this.#comparison = await Comparison.begin(this.#flashed.target, this.#context, this.#writer);
+      // Where it is compared, nothing is touched before something is found to be another.
+      if (!this.isDelta) await this.#writer.begin();
+    });
     if (this.isLive) this.#enter("write", this.#context.request.image.facts.expectedBytes);
   }
 
+  /** Waits until there is room for a piece. */
+  async room(): Promise<void> {
+    await this.#writer.room();
+  }
+
   /** Takes a piece over; the head is known already, and comes last. */
-  accept(piece: Piece): void {
+  accept(piece: Piece, digests?: Promise<Uint8Array>): void {
     if (piece.offsetBytes > 0) {
-      this.#writer.accept(piece);
+      this.#writer.accept(piece, digests);
       return;
     }
     this.#writer.counts.done += piece.lengthBytes;
@@ -87,6 +110,7 @@ export class TargetRun {
   /** Waits for what is under way. */
   async settle(): Promise<void> {
     await this.#writer.drain();
+    await this.#comparison?.end();
   }
 
   /** Ranges that may be lost. */
@@ -96,6 +120,7 @@ export class TargetRun {
       lost = await this.#writer.flush();
     });
     await this.#writer.drain();
+    await this.#comparison?.end();
     return lost;
   }
 
@@ -121,6 +146,7 @@ export class TargetRun {
       hasBegun,
       counts,
       isVerified: isVerified && failure === undefined,
+      ...(this.#comparison ? { mode: this.#comparison.mode } : {}),
       seconds: ((this.#endedMs ?? clock()) - this.#began) / 1000,
       notes: this.#notes,
     };
@@ -130,8 +156,22 @@ export class TargetRun {
     const { target } = this.#flashed;
     const toBytes = Math.min(imageBytes, tailStart(target.disk));
     if (toBytes <= pieceBytes) return;
-    this.#enter("verify", toBytes - pieceBytes);
+    const onProgress = (bytes: number) => {
+      this.#verifiedBytes += bytes;
+      this.#report(false);
+    };
     const { digests, pool, request } = this.#context;
+    if (this.#comparison?.isHashing) {
+      // What was equal has been read from the medium already.
+      const ranges = this.#writer.written;
+      this.#enter("verify", bytesOf(ranges));
+      const { padded } = this.#writer;
+      const found = await this.#comparison.verify({ digests, ranges, padded, onProgress });
+      if (found && found.length > 0) throw this.#mismatch(found);
+      if (found) return;
+      this.#verifiedBytes = 0;
+    }
+    this.#enter("verify", toBytes - pieceBytes);
     const ranges = await verifyBody({
       target,
       digests,
@@ -139,10 +179,7 @@ export class TargetRun {
       imageBytes,
       hasher: request.hasher,
       pool,
-      onProgress: (bytes) => {
-        this.#verifiedBytes += bytes;
-        this.#report(false);
-      },
+      onProgress,
       ...this.#call,
     });
     if (ranges.length > 0) throw this.#mismatch(ranges);
@@ -164,6 +201,13 @@ export class TargetRun {
       this.#notes.push(
         `the image's last block was filled up to ${blockSizeBytes} bytes with zeros`,
       );
+    }
+    if (!this.#writer.hasBegun) {
+      if (await holdsEnds(target, ends, this.#call)) {
+        this.#notes.push("the disk held all of it already: nothing was written");
+        return;
+      }
+      await this.#writer.begin();
     }
     await confirmIdentity(target, this.#call);
     for (let tries = 1; ; tries++) {
@@ -188,8 +232,8 @@ export class TargetRun {
     const first = disk.blockSizeBytes;
     try {
       await writeExtents(disk, between, call);
-      if (tail.byteLength > 0) await disk.write(tailStart(disk), tail, call);
-      await disk.write(first, head.subarray(first), call);
+      await putRuns(disk, tailStart(disk), tail, call);
+      await putRuns(disk, first, head.subarray(first), call);
       await disk.flush(call);
       await disk.write(0, head.subarray(0, first), call);
       await disk.flush(call);
@@ -221,7 +265,7 @@ export class TargetRun {
 
   #mismatch(ranges: readonly DiskRange[]): FlashError {
     const { blockSizeBytes } = this.#flashed.target.disk;
-    const bytes = ranges.reduce((sum, { fromBytes, toBytes }) => sum + toBytes - fromBytes, 0);
+    const bytes = bytesOf(ranges);
     return new FlashError(
       "mismatch",
       `Cannot trust ${this.name}: it gives back other bytes than were written, in ` +

@@ -10,6 +10,8 @@ export interface Unfinished {
   readonly imageName: string;
   /** Of the image, where it was known. */
   readonly sizeBytes: number | undefined;
+  /** Of this one writing: a text that stands on no other disk. */
+  readonly run?: string;
 }
 
 const magic = "DISKOMATOR UNFINISHED 1";
@@ -17,7 +19,8 @@ const magic = "DISKOMATOR UNFINISHED 1";
 /** One block. */
 export function encodeUnfinished(what: Unfinished, blockSizeBytes: number): Uint8Array {
   const name = what.imageName.replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 128);
-  const text = `${magic}\nThis disk does not boot: writing an image to it has not ended.\nimage ${name}\nbytes ${what.sizeBytes ?? "unknown"}\n`;
+  const run = what.run === undefined ? "" : `run ${what.run}\n`;
+  const text = `${magic}\nThis disk does not boot: writing an image to it has not ended.\n${run}image ${name}\nbytes ${what.sizeBytes ?? "unknown"}\n`;
   const sector = new Uint8Array(blockSizeBytes);
   sector.set(Buffer.from(`${text}sha256 ${hash("sha256", text)}\n`, "latin1"));
   return sector;

@@ -21,7 +21,7 @@ export interface VerifyRequest extends CallOptions {
 
 /**
  * Reads a range back from the medium.
- * @returns the ranges that differ; in units of 256 KiB.
+ * @returns the ranges that differ; in units of `unitBytes`.
  * @throws FlashError as `targetError`.
  */
 export async function verifyBody(request: VerifyRequest): Promise<DiskRange[]> {

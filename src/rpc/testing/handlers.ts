@@ -40,7 +40,9 @@ export function sampleHandlers(changes: Partial<Handlers> = {}): Handlers {
     export: done,
     unexport: done,
     hash: async ({ ranges }, { send }) => {
-      for (const range of ranges) await send({ units: [{ ...range, sha256: "0".repeat(64) }] });
+      for (const { offsetBytes } of ranges) {
+        await send({ offsetBytes, digests: Buffer.alloc(32, 1).toString("base64") });
+      }
       return { units: ranges.length, bytes: 0 };
     },
     watch: (_params, { signal }) =>

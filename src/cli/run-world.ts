@@ -14,8 +14,8 @@ import type { Answer, RunWorld } from "./run-wait.ts";
 
 /** Who answers by SSH says so within this time. */
 const bannerMs = 3000;
-/** A login on a slow machine. */
-const sessionMs = 30_000;
+/** A login on a machine that is slow, or busy with booting. */
+const sessionMs = 60_000;
 const sshPort = 22;
 
 /** What is needed to look for a machine. */

@@ -18,7 +18,7 @@ const loginAttemptsMax = 60;
 export function build(
   name: string,
   outDirectory: string,
-  options: Pick<BuildOptions, "authorizedKeys" | "sshHostKey"> = {},
+  options: Pick<BuildOptions, "authorizedKeys" | "sshHostKey" | "kernelParameters"> = {},
 ): Promise<BuildReport> {
   return buildAppliance({
     ...options,

@@ -29,6 +29,7 @@ import {
   RpcSession,
 } from "../src/rpc/index.ts";
 import { createTarget, type RunningTarget } from "../src/target/index.ts";
+import { bootHandlers, FakeAbsence, type FakeBoots } from "./driver-fake-boots.ts";
 
 const fakeSsh = join(import.meta.dirname, "../src/box/testing/fake-ssh.ts");
 const main = join(import.meta.dirname, "../src/cli/main.ts");
@@ -66,13 +67,13 @@ export interface FakeBox<D extends BoxedDisk = FakeDisk> extends AsyncDisposable
 }
 
 /** Makes a box with disks of these serial numbers, named `nvme0n1` and so on. */
-export function startFakeBox(serials: readonly string[]): Promise<FakeBox> {
+export function startFakeBox(serials: readonly string[], boots: FakeBoots = {}): Promise<FakeBox> {
   const disks = serials.map((serial, n) => {
     const memory = new MemoryDisk({ sizeBytes: diskBytes });
     const name = `nvme${n}n1`;
     return { name, serial, memory, device: memory, openHashed: async () => hashedDisk(memory) };
   });
-  return startBoxOf(disks);
+  return startBoxOf(disks, boots);
 }
 
 /** Any device as what is hashed, with what the product makes digests with. */
@@ -96,18 +97,30 @@ export function hashedDisk(device: BlockDevice): HashedDisk {
 const unitsAtOnce = 16;
 
 /** Makes a box of disks, with the product's target, sessions and hashing; grants are its own. */
-export async function startBoxOf<D extends BoxedDisk>(disks: readonly D[]): Promise<FakeBox<D>> {
+export async function startBoxOf<D extends BoxedDisk>(
+  disks: readonly D[],
+  boots: FakeBoots = {},
+): Promise<FakeBox<D>> {
   await using stack = new AsyncDisposableStack();
   const target = stack.use(createTarget());
   const grants = new Map<string, GrantView>();
   const calls: string[] = [];
   const changes = new EventEmitter();
   const boot = { bootedAt: at };
-  const handlers = handlersOf(disks, target, grants, changes, boot);
   const sockets = new Set<Socket>();
+  const away = new FakeAbsence(sockets, boots);
+  const handlers = {
+    ...handlersOf(disks, target, grants, changes, boot),
+    ...bootHandlers(boots, () => void away.leave()),
+  };
   const server = createServer((socket) => {
-    sockets.add(socket);
     socket.on("error", () => {});
+    if (away.isAway) {
+      socket.destroy();
+      return;
+    }
+    sockets.add(socket);
+    socket.write("SSH-2.0-fake\r\n");
     const session = new RpcSession({
       handlers,
       write: async (line) => void socket.write(line),
@@ -148,7 +161,7 @@ function handlersOf(
   grants: Map<string, GrantView>,
   changes: EventEmitter,
   boot: { readonly bootedAt: string },
-): Handlers {
+): Omit<Handlers, "bootOnce" | "bootState"> {
   const done = async () => ({});
   const find = (name: string) => {
     const found = disks.find((disk) => disk.name === name || nqnOf(disk) === name);

@@ -82,6 +82,7 @@ function connect(
     },
   };
   const tools: BoxTools = {
+    openDisk: async () => device,
     openHashed: async () => hashed(device),
     contents: async () => ({ line: "blank", isBlank: true, partitions: [] }),
     health: async () => null,
@@ -98,6 +99,15 @@ function connect(
   const log: Parameters<typeof boxMethods>[0]["log"] = (event, fields) =>
     events.add(event, fields, new Date(at));
   const isLetIn = () => letIn;
+  const comeback = { certain: true, text: "its entry is first" };
+  const rest = { secureBoot: null, firmwareMs: null, loaderMs: null, underTest: null };
+  const boot: Parameters<typeof boxMethods>[0]["boot"] = {
+    state: async () => ({ comeback, ...rest, lastRun: null }),
+    prepare: async ({ disk, others }) => {
+      done.push(`prepare ${disk.name} beside ${others.join(" ")}`);
+      return { entry: "0007", path: "\\EFI\\BOOT\\BOOTX64.EFI", partUuid: "u", comeback };
+    },
+  };
   const handlers = boxMethods({
     box,
     tools,
@@ -107,6 +117,7 @@ function connect(
     events,
     tls: true,
     isLetIn,
+    boot,
     log,
   });
   const client = new RpcClient((line) => void session.receive(Buffer.from(line)));
@@ -330,4 +341,23 @@ test("reboot, powerOff and blink reach the machine", async () => {
   await client.call("reboot", {});
   await client.call("powerOff", {});
   assert.deepEqual(done, ["blink vda 5", "reboot", "poweroff"]);
+});
+
+test("bootOnce prepares the disk, looks at all others, and reboots", async () => {
+  const { client, done, events } = connect();
+  const run = "6c0f57bd-7e5c";
+  const prepared = await client.call("bootOnce", { disk: "nvme0n1", run });
+  assert.equal(prepared.entry, "0007");
+  assert.deepEqual(done, ["prepare nvme0n1 beside vda sdr sdb", "reboot"]);
+  assert.equal(events.after(0).at(-1)?.fields.how, "boot-once");
+  assert.equal((await client.call("bootState", {})).lastRun, null);
+});
+
+test("bootOnce does not boot what the box booted from, nor a disk that is not there", async () => {
+  const { client, done } = connect();
+  const run = "6c0f57bd-7e5c";
+  const boot = (disk: string) => client.call("bootOnce", { disk, run });
+  await assert.rejects(boot("sdb"), fails("refused", /the box itself booted from it/));
+  await assert.rejects(boot("sdz"), fails("no-such-disk", /No disk is called sdz/));
+  assert.deepEqual(done, []);
 });

@@ -2,6 +2,7 @@
  * What the box does for each method of the control channel. Whoever gets here is root on the box by
  * SSH; what is checked is that a call makes sense, not who calls.
  */
+import type { BlockDevice } from "../block/index.ts";
 import {
   type AccessMode,
   type Call,
@@ -15,6 +16,7 @@ import {
   RpcError,
   rpcVersion,
 } from "../rpc/index.ts";
+import { type BootMethodsSetup, bootMethods } from "./boot-methods.ts";
 import type { EventList } from "./events.ts";
 import { grantNqn } from "./grant-exports.ts";
 import { GrantHolders } from "./grant-holders.ts";
@@ -35,7 +37,9 @@ export interface BoxState {
 
 /** What the machine is asked beside the daemon; each may take time, and says null when it cannot. */
 export interface BoxTools {
-  /** Past what the kernel remembers of it. */
+  /** For reading only, and past what the kernel remembers of it. */
+  openDisk(name: string): Promise<BlockDevice>;
+  /** As `openDisk`. */
   openHashed(name: string): Promise<HashedDisk>;
   contents(name: string): Promise<DiskView["contents"]>;
   health(name: string, transport: string): Promise<DiskView["health"]>;
@@ -63,6 +67,7 @@ export interface BoxMethodsSetup {
   readonly tls: boolean;
   /** In `local` mode: whether somebody at the box has let hosts in. */
   readonly isLetIn: () => boolean;
+  readonly boot: BootMethodsSetup["boot"];
   readonly log: Log;
 }
 
@@ -127,6 +132,7 @@ export function boxMethods(setup: BoxMethodsSetup): Handlers {
     },
     watch: (_params, { send, signal }) => watch(events, send, signal),
     log: async ({ after }) => ({ events: [...events.after(after)] }),
+    ...bootMethods(setup),
     reboot: async () => {
       log("going", { how: "reboot" });
       tools.end("reboot");
@@ -146,7 +152,8 @@ export function boxMethods(setup: BoxMethodsSetup): Handlers {
   };
 }
 
-function stateOf({ state }: BoxState): State {
+/** @throws RpcError `failed` before the first look */
+export function stateOf({ state }: BoxState): State {
   if (state !== null) return state;
   throw new RpcError("failed", "The box has not looked at its disks yet. Ask again in a second.");
 }
@@ -169,7 +176,7 @@ function describe(state: State, { tls, tools }: BoxMethodsSetup) {
  * The one disk of a name.
  * @throws RpcError `no-such-disk` where there is none or several
  */
-function findDisk(state: State, wanted: string): DiskRow {
+export function findDisk(state: State, wanted: string): DiskRow {
   const bare = wanted.startsWith("/dev/") ? wanted.slice("/dev/".length) : wanted;
   const rows = state.disks.filter(isOnStage);
   const byName = rows.filter(({ disk }) => disk.name === bare);

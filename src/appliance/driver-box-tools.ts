@@ -34,6 +34,7 @@ export function boxTools(
     return await openPastCache(pathOf(name));
   };
   return {
+    openDisk,
     openHashed: async (name) => (await import("./driver-hashing.ts")).openHashed(pathOf(name)),
     contents: (name) => within(lookTimeoutMs, (signal) => readContents(openDisk, name, signal)),
     health: (name, transport) => readHealth(join(root, "dev", name), transport),

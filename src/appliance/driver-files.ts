@@ -3,13 +3,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { BootClues } from "./boot-medium.ts";
+import { efiVariables, globalVendor } from "./efi-names.ts";
 import { ApplianceError } from "./error.ts";
 import { parseBootCurrent, parseBootOption, parseTextVariable } from "./firmware-path.ts";
 
-const efiVariables = "sys/firmware/efi/efivars";
-/** Vendor ids of boot loader interface variables and of the firmware's own. */
+/** Vendor of the boot loader interface's variables. */
 const loaderVendor = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
-const globalVendor = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
 /** The text of a file below the root, or null when it cannot be read. */
 export function readOptional(root: string, path: string): string | null {

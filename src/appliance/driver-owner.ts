@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { boxMethods } from "./box-methods.ts";
+import { bootLater } from "./driver-boot-later.ts";
 import { boxTools } from "./driver-box-tools.ts";
 import type { Daemon } from "./driver-daemon.ts";
 import { readOptional } from "./driver-files.ts";
@@ -45,7 +46,8 @@ export function serveOwner(owned: Owned, signal: AbortSignal): Keyboard {
   const { grants, choices, tls, configuration } = setup;
   const keys = keyMaker((length) => randomBytes(length));
   const tools = boxTools(root, softTarget, showNotice);
-  const parts = { box: daemon, tools, grants, keys, choices, events, tls, log };
+  const boot = bootLater(root, log, tools.now);
+  const parts = { box: daemon, tools, grants, keys, choices, events, tls, log, boot };
   const bootId = readOptional(root, "proc/sys/kernel/random/boot_id") ?? "";
   const keyboard = new Keyboard(
     {

@@ -16,7 +16,7 @@ function handlersWith(changes: Partial<Handlers>): Handlers {
   return {
     ...{ describe: unused, disks: unused, grant: unused, revoke: unused, export: unused },
     ...{ unexport: unused, hash: unused, watch: unused, reboot: unused, powerOff: unused },
-    blink: unused,
+    ...{ blink: unused, bootOnce: unused, bootState: unused },
     log: async () => ({ events: [{ number: 1, at, event: "granted", fields: { disk: "sda" } }] }),
     ...changes,
   };

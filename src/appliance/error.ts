@@ -1,7 +1,15 @@
 /** The world's fault while the box exports its disks. */
 
 /** Why something on the box could not be done. */
-export type ApplianceErrorCode = "config" | "configfs" | "disk" | "module" | "tool" | "state";
+export type ApplianceErrorCode =
+  | "config"
+  | "configfs"
+  | "disk"
+  | "module"
+  | "tool"
+  | "state"
+  /** A variable of the firmware; `facts.reason` says more: efi-fault.ts. */
+  | "efi";
 
 /** Something outside the daemon failed; `cause` is what the system said. */
 export class ApplianceError extends Error {

@@ -26,6 +26,7 @@ export type LogEvent =
   | "let-in"
   | "blink"
   | "going"
+  | "run-returned"
   | "stopping"
   | "torn-down";
 

@@ -28,6 +28,14 @@ const commands: Readonly<Record<string, KnownCommand>> = {
     summary: "write an image to disks",
     load: async () => (await import("./flash.ts")).flash,
   },
+  run: {
+    summary: "write an image to a disk of a box, boot it once, come back",
+    load: async () => (await import("./run.ts")).run,
+  },
+  boot: {
+    summary: "boot a disk of a box once",
+    load: async () => (await import("./run.ts")).boot,
+  },
   verify: {
     summary: "compare a disk with an image",
     load: async () => (await import("./verify.ts")).verify,

@@ -1,6 +1,7 @@
 /** The methods of a box: what each takes, gives, and streams meanwhile. */
 
 import * as v from "valibot";
+import { bootOnceParams, bootOnceResult, bootState } from "./boot-values.ts";
 import {
   grantDisksMax,
   grantSecondsMax,
@@ -137,6 +138,15 @@ export const methods = {
 
   /** Switches the box off; the answer comes before it goes. */
   powerOff: { params: nothing, result: done },
+
+  /**
+   * Boots a disk once, by the firmware: an entry for its EFI loader, `BootNext`, and a reboot after
+   * the answer. `refused` where the box would not come back, or where there is nothing to boot.
+   */
+  bootOnce: { params: bootOnceParams, result: bootOnceResult },
+
+  /** Whether the box would come back, and what became of the disk that was booted once last. */
+  bootState: { params: nothing, result: bootState },
 
   /** Shows which machine, or which disk, is meant: its screen, the light of the disk. */
   blink: {

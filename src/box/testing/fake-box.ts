@@ -97,6 +97,11 @@ function answers({ disks }: FakeBoxOptions, grants: Map<string, GrantView>): Han
         signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       }),
     log: async () => ({ events: [] }),
+    bootOnce: () => Promise.reject(new RpcError("refused", "This box boots no disk.")),
+    bootState: async () => ({
+      comeback: { certain: true, text: "it is no machine" },
+      ...{ secureBoot: null, firmwareMs: null, loaderMs: null, underTest: null, lastRun: null },
+    }),
     reboot: done,
     powerOff: done,
     blink: done,

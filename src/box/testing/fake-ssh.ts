@@ -20,7 +20,12 @@ if (flag === "--says") {
   const port = options.find(([name]) => name === "Port")?.[1];
   const socket = connect({ host: "127.0.0.1", port: Number(port) });
   process.stdin.pipe(socket);
-  socket.pipe(process.stdout);
+  // A server that greets as SSH servers do has said so before anything else.
+  socket.once("data", (chunk) => {
+    const isGreeting = chunk.subarray(0, 4).toString() === "SSH-";
+    process.stdout.write(isGreeting ? chunk.subarray(chunk.indexOf("\n") + 1) : chunk);
+    socket.pipe(process.stdout);
+  });
   socket.on("error", (error) => {
     process.stderr.write(`ssh: connect to host 127.0.0.1 port ${port}: ${error.message}\n`);
     process.exitCode = 255;

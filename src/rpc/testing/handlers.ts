@@ -50,6 +50,16 @@ export function sampleHandlers(changes: Partial<Handlers> = {}): Handlers {
         signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       }),
     log: async () => ({ events: [] }),
+    bootOnce: async () => ({
+      entry: "0007",
+      path: "\\EFI\\BOOT\\BOOTX64.EFI",
+      partUuid: "0fc63daf-8483-4772-8e79-3d69d8477de4",
+      comeback: { certain: true, text: "the box's entry is first" },
+    }),
+    bootState: async () => ({
+      comeback: { certain: true, text: "the box's entry is first" },
+      ...{ secureBoot: false, firmwareMs: null, loaderMs: null, underTest: null, lastRun: null },
+    }),
     reboot: done,
     powerOff: done,
     blink: done,

@@ -1,0 +1,41 @@
+/** The methods by which an owner boots a disk of the box once. */
+import { type Handlers, RpcError } from "../rpc/index.ts";
+import { type BoxState, type BoxTools, findDisk, stateOf } from "./box-methods.ts";
+import type { BootControl } from "./driver-boot-control.ts";
+import type { Log } from "./log.ts";
+
+/** What they are made from. */
+export interface BootMethodsSetup {
+  readonly box: BoxState;
+  readonly tools: BoxTools;
+  readonly log: Log;
+  readonly boot: Pick<BootControl, "prepare" | "state">;
+}
+
+/** Their handlers. */
+export function bootMethods(setup: BootMethodsSetup): Pick<Handlers, "bootOnce" | "bootState"> {
+  const { box, tools, log, boot } = setup;
+  return {
+    bootOnce: async ({ disk: wanted, run, noReturn, purpose }) => {
+      const state = stateOf(box);
+      const row = findDisk(state, wanted);
+      const { disk } = row;
+      if (row.state.kind === "not exported" && row.state.reason.code === "boot-medium") {
+        const message = `Cannot boot ${disk.name} once: the box itself booted from it.`;
+        throw new RpcError("refused", message, { reason: "boot-medium", disk: disk.name });
+      }
+      const others = state.disks
+        .map((other) => other.disk)
+        .filter(({ name, sizeBytes }) => name !== disk.name && sizeBytes > 0);
+      const prepared = await boot.prepare({
+        ...{ disk, run, noReturn, now: tools.now() },
+        others: others.map(({ name }) => name),
+        open: (name) => tools.openDisk(name),
+      });
+      log("going", { how: "boot-once", disk: disk.name, run, purpose, entry: prepared.entry });
+      tools.end("reboot");
+      return prepared;
+    },
+    bootState: () => boot.state(),
+  };
+}

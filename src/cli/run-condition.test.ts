@@ -1,0 +1,97 @@
+/** What a run waits for, and what its end means. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { RunReport } from "../rpc/index.ts";
+import { UsageError } from "./exit.ts";
+import {
+  describeReport,
+  judgeRun,
+  parseUntil,
+  type RunOutcome,
+  type Seen,
+  wayBack,
+} from "./run-condition.ts";
+
+const report: RunReport = {
+  ...{ run: "6c0f57bd-7e5c", disk: "S6Z1NJ0W1", startedAt: "2026-11-23T12:00:00.000Z" },
+  ...{ returnedAt: "2026-11-23T12:01:00.000Z", boots: 2, orderIgnored: false },
+  bootOrder: { outcome: "same", wanted: ["0001"], found: ["0001"] },
+  ...{ crashes: [], problems: [] },
+};
+const comeback = { certain: true, text: "Boot0001 is first in the boot order" };
+
+function returned(changes: Partial<RunReport> = {}): Seen {
+  const rest = { secureBoot: false, firmwareMs: null, loaderMs: null, underTest: null };
+  const state = { comeback, ...rest, lastRun: { ...report, ...changes } };
+  return { leftMs: 2000, met: null, returned: { afterMs: 60_000, state } };
+}
+
+const crashes = [{ name: "Panic#1", text: "one\ntwo\n" }];
+const ssh = { kind: "ssh", port: 22 } as const;
+const back = { kind: "return" } as const;
+const met: Seen = { leftMs: 1, met: { afterMs: 9, address: "192.0.2.7" }, returned: null };
+const table: readonly [
+  name: string,
+  condition: Parameters<typeof judgeRun>[0],
+  seen: Seen,
+  outcome: RunOutcome,
+  exitCode: number,
+  text: RegExp,
+][] = [
+  ["SSH answers", ssh, met, "met", 0, /SSH answered at 192\.0\.2\.7/],
+  ["a port answers", { kind: "port", port: 80 }, met, "met", 0, /Port 80 answered/],
+  ["the box is back", back, returned(), "met", 0, /^The box is back\.$/],
+  ["nothing counts boots", back, returned({ boots: null }), "met", 0, /back/],
+  ["back without SSH", ssh, returned(), "came-back", 1, /SSH did not answer before/],
+  ["back after a crash", back, returned({ crashes }), "crashed", 1, /\(Panic#1\)/],
+  ["one boot, the box's own", back, returned({ boots: 1 }), "not-booted", 1, /did not boot/],
+  ["BootNext is left", ssh, returned({ orderIgnored: true }), "not-booted", 1, /still set/],
+  ["it crashed under SSH", ssh, returned({ crashes, boots: 2 }), "crashed", 1, /crashed/],
+  ["it never went", back, { ...met, met: null, leftMs: null }, "never-left", 6, /within 600 s/],
+  ["it is gone", back, { ...met, met: null }, "never-came-back", 6, /not come back within 600 s/],
+];
+
+for (const [name, condition, seen, outcome, exitCode, text] of table) {
+  test(`judgeRun: ${name}`, () => {
+    const verdict = judgeRun(condition, seen, 600_000);
+    assert.equal(verdict.outcome, outcome);
+    assert.equal(verdict.exitCode, exitCode);
+    assert.match(verdict.text, text);
+  });
+}
+
+test("parseUntil reads conditions, and refuses ports that say nothing", () => {
+  assert.deepEqual(parseUntil("return"), { kind: "return" });
+  assert.deepEqual(parseUntil("ssh"), ssh);
+  assert.deepEqual(parseUntil("port:22"), ssh);
+  assert.deepEqual(parseUntil("port:8080"), { kind: "port", port: 8080 });
+  for (const wrong of ["", "port:", "port:0", "port:70000", "port:4420", "port:08", "login"]) {
+    assert.throws(() => parseUntil(wrong), UsageError, wrong);
+  }
+});
+
+test("describeReport says nothing of a run as it should be, and all else", () => {
+  assert.deepEqual(describeReport(report), []);
+  const lines = describeReport({
+    ...report,
+    boots: 4,
+    bootOrder: { outcome: "restored", wanted: ["0001", "0002"], found: ["0003", "0001"] },
+    crashes,
+    problems: ["The boot entry Boot0003 was lost or overwritten."],
+  });
+  assert.deepEqual(lines, [
+    "The machine booted 4 times in between, the box's own boot included.",
+    "BootOrder was changed to 0003,0001 and was restored: 0001,0002.",
+    "Problem: The boot entry Boot0003 was lost or overwritten.",
+    "Panic#1, the end of the kernel's log:",
+    "  one",
+    "  two",
+  ]);
+});
+
+test("wayBack does not promise what the firmware will not do", () => {
+  assert.match(wayBack("lunch-feta", comeback), /^Any reset brings lunch-feta back/);
+  const uncertain = { certain: false, text: "Boot0002 comes before it" };
+  assert.match(wayBack("lunch-feta", uncertain), /^Nothing brings .* Boot0002 comes before it/);
+});

@@ -1,0 +1,160 @@
+/** What `run` and `boot` wait for, and what the way it ended means. Pure. */
+
+import type { BootState, RunReport } from "../rpc/index.ts";
+import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
+
+/** When a run is over. */
+export type Condition =
+  /** The box is back. */
+  | { readonly kind: "return" }
+  /** The machine that was booted answers by SSH. */
+  | { readonly kind: "ssh"; readonly port: number }
+  /** It accepts TCP connections. */
+  | { readonly kind: "port"; readonly port: number };
+
+/** What was seen; times in milliseconds after the box was told to boot. */
+export interface Seen {
+  readonly leftMs: number | null;
+  readonly met: { readonly afterMs: number; readonly address: string } | null;
+  readonly returned: { readonly afterMs: number; readonly state: BootState } | null;
+}
+
+/** How a run ended. */
+export type RunOutcome =
+  | "met"
+  /** The box is back, and the disk's system died. */
+  | "crashed"
+  /** The box is back, and the firmware did not boot the disk. */
+  | "not-booted"
+  /** The box is back, and the condition was not met before. */
+  | "came-back"
+  | "never-left"
+  | "never-came-back";
+
+/** The outcome for programs and people. */
+export interface Verdict {
+  readonly outcome: RunOutcome;
+  readonly exitCode: ExitCode;
+  readonly text: string;
+}
+
+const sshPort = 22;
+/** What a box listens on: an answer there would say nothing. */
+const boxPorts = [4420, 4421, 8009];
+
+/**
+ * Reads `--until`.
+ * @throws UsageError
+ */
+export function parseUntil(text: string): Condition {
+  if (text === "return") return { kind: "return" };
+  if (text === "ssh") return { kind: "ssh", port: sshPort };
+  const port = Number(/^port:([1-9]\d{0,4})$/.exec(text)?.[1] ?? 0);
+  if (port === sshPort) return { kind: "ssh", port };
+  if (boxPorts.includes(port)) {
+    throw new UsageError(`A box listens on port ${port} too. Wait for a port of the image alone.`);
+  }
+  if (port > 0 && port < 65536) return { kind: "port", port };
+  throw new UsageError(`--until takes return, ssh or port:NUMBER, not "${text}".`);
+}
+
+/** What is waited for, in words. */
+export function describeCondition(condition: Condition): string {
+  switch (condition.kind) {
+    case "return":
+      return "the box to be back";
+    case "ssh":
+      return "SSH to answer";
+    case "port":
+      return `port ${condition.port} to answer`;
+  }
+}
+
+/** What became of a run. */
+export function judgeRun(condition: Condition, seen: Seen, timeoutMs: number): Verdict {
+  const { met, returned, leftMs } = seen;
+  const verdict = (outcome: RunOutcome, exitCode: ExitCode, text: string) => {
+    return { outcome, exitCode, text };
+  };
+  if (met !== null) {
+    return verdict("met", exitCodes.ok, `${wordsOf(condition)} answered at ${met.address}.`);
+  }
+  if (returned !== null) return judgeReturned(condition, returned.state.lastRun, verdict);
+  const within = `within ${Math.round(timeoutMs / 1000)} s`;
+  if (leftMs === null) {
+    return verdict("never-left", exitCodes.unreachable, `The box did not go down ${within}.`);
+  }
+  return verdict("never-came-back", exitCodes.unreachable, `The box did not come back ${within}.`);
+}
+
+function judgeReturned(
+  condition: Condition,
+  report: RunReport | null,
+  verdict: (outcome: RunOutcome, exitCode: ExitCode, text: string) => Verdict,
+): Verdict {
+  const [crash] = report?.crashes ?? [];
+  if (report?.orderIgnored || (report?.boots === 1 && crash === undefined)) {
+    const why = report.orderIgnored ? " (BootNext is still set)" : "";
+    const text =
+      `The firmware did not boot the disk${why}: the box is back at once. Boot the disk from the ` +
+      "firmware's own menu to see what it says.";
+    return verdict("not-booted", exitCodes.failure, text);
+  }
+  if (crash !== undefined) {
+    return verdict(
+      "crashed",
+      exitCodes.failure,
+      `The system crashed (${crash.name}), the box is back.`,
+    );
+  }
+  if (condition.kind === "return") return verdict("met", exitCodes.ok, "The box is back.");
+  const text = `The box is back, and ${wordsOf(condition)} did not answer before.`;
+  return verdict("came-back", exitCodes.failure, text);
+}
+
+function wordsOf(condition: Condition): string {
+  return condition.kind === "ssh"
+    ? "SSH"
+    : condition.kind === "port"
+      ? `Port ${condition.port}`
+      : "";
+}
+
+/** How a box that is gone comes back. */
+export function wayBack(box: string, comeback: BootState["comeback"]): string {
+  return comeback.certain
+    ? `Any reset brings ${box} back (${comeback.text}): its reset button, switching it off and on, ` +
+        'or a reboot of what runs now. It then sets the boot order right; "diskomator ls" shows it.'
+    : `Nothing brings ${box} back by itself: ${comeback.text}. Choose its medium in the firmware's ` +
+        "menu.";
+}
+
+/** What the box found when it was back, a line each. */
+export function describeReport(report: RunReport): string[] {
+  const { boots, bootOrder, crashes, problems } = report;
+  const lines: string[] = [];
+  if (boots !== null && boots > 2) {
+    lines.push(`The machine booted ${boots} times in between, the box's own boot included.`);
+  }
+  if (bootOrder.outcome !== "same") {
+    const done = bootOrder.outcome === "restored" ? "was restored" : "COULD NOT BE RESTORED";
+    lines.push(
+      `BootOrder was changed to ${bootOrder.found.join(",")} and ${done}: ${bootOrder.wanted.join(",")}.`,
+    );
+  }
+  for (const problem of problems) lines.push(`Problem: ${problem}`);
+  for (const { name, text } of crashes) {
+    lines.push(`${name}, the end of the kernel's log:`);
+    lines.push(
+      ...text
+        .trimEnd()
+        .split("\n")
+        .slice(-crashLinesMax)
+        .map((line) => `  ${line}`),
+    );
+  }
+  return lines;
+}
+
+/** Lines of a crash that are shown; `--json` has all that the firmware kept. */
+const crashLinesMax = 40;

@@ -1,0 +1,98 @@
+/** The wait of a run, in a world in which time passes only by waiting. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { BootState } from "../rpc/index.ts";
+import type { Condition } from "./run-condition.ts";
+import { type Answer, type RunWorld, waitForRun } from "./run-wait.ts";
+
+const run = "6c0f57bd-7e5c";
+const silent: Answer = { kind: "silent" };
+const other: Answer = { kind: "other" };
+const undecided: Answer = { kind: "undecided" };
+
+function box(changes: Partial<BootState>): Answer {
+  const comeback = { certain: true, text: "" };
+  const rest = { secureBoot: null, firmwareMs: null, loaderMs: null, underTest: null };
+  return { kind: "box", state: { comeback, ...rest, lastRun: null, ...changes } };
+}
+
+function reportOf(id: string): BootState["lastRun"] {
+  return {
+    ...{ run: id, disk: "d", startedAt: "", returnedAt: "", boots: 2, orderIgnored: false },
+    bootOrder: { outcome: "same", wanted: [], found: [] },
+    ...{ crashes: [], problems: [] },
+  };
+}
+
+const back = box({ lastRun: reportOf(run) });
+const earlier = box({ lastRun: reportOf("another-run") });
+
+/** @param answers one for each time that somebody asks; the last one stays */
+function world(answers: readonly Answer[], options: { accepts?: boolean; stays?: boolean } = {}) {
+  let nowMs = 0;
+  const rest = [...answers];
+  const made: RunWorld = {
+    left: options.stays ? new Promise<never>(() => {}) : Promise.resolve(),
+    ask: async () => (rest.length > 1 ? rest.shift() : rest[0]) ?? silent,
+    accepts: async () => options.accepts === true,
+    address: "192.0.2.7",
+    nowMs: () => nowMs,
+    sleep: async (ms) => {
+      nowMs += ms;
+    },
+  };
+  return made;
+}
+
+const ssh: Condition = { kind: "ssh", port: 22 };
+const port: Condition = { kind: "port", port: 80 };
+const untilBack: Condition = { kind: "return" };
+
+const table: readonly [
+  name: string,
+  condition: Condition,
+  made: RunWorld,
+  end: "met" | "returned" | "neither",
+][] = [
+  ["the box is back", untilBack, world([silent, undecided, back]), "returned"],
+  ["the image's SSH is not the box", untilBack, world([other, other, back]), "returned"],
+  ["the report of another run is not this one", untilBack, world([earlier, back]), "returned"],
+  ["SSH of another system", ssh, world([silent, undecided, other]), "met"],
+  ["SSH of the box itself", ssh, world([silent, undecided, back]), "returned"],
+  ["a box that is itself under test", ssh, world([box({ underTest: run })]), "met"],
+  ["a box that is under test is not back", untilBack, world([box({ underTest: run })]), "neither"],
+  ["a port", port, world([silent], { accepts: true }), "met"],
+  ["a port of the box that is back", port, world([back], { accepts: true }), "returned"],
+  ["a port of whom nobody knows yet", port, world([undecided], { accepts: true }), "neither"],
+  ["a port that is closed", port, world([other]), "neither"],
+  ["nothing", untilBack, world([silent]), "neither"],
+  ["a box that stays", untilBack, world([silent], { stays: true }), "neither"],
+];
+
+for (const [name, condition, made, end] of table) {
+  test(`waitForRun: ${name}`, async () => {
+    const phases: string[] = [];
+    const seen = await waitForRun(made, {
+      ...{ run, condition, timeoutMs: 20_000, signal: new AbortController().signal },
+      onPhase: (phase) => phases.push(phase),
+    });
+    const found = seen.met ? "met" : seen.returned ? "returned" : "neither";
+    assert.equal(found, end);
+    assert.deepEqual(phases, [
+      ...(name === "a box that stays" ? [] : ["left"]),
+      ...(end === "neither" ? [] : [end]),
+    ]);
+  });
+}
+
+test("waitForRun ends when it is told to", async () => {
+  const stop = new AbortController();
+  const made = world([silent]);
+  const ask = async (): Promise<Answer> => {
+    stop.abort(new Error("Ctrl-C"));
+    return silent;
+  };
+  const wait = { run, condition: untilBack, timeoutMs: 20_000, signal: stop.signal };
+  await assert.rejects(waitForRun({ ...made, ask }, { ...wait, onPhase: () => {} }), /Ctrl-C/);
+});

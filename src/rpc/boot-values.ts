@@ -1,0 +1,70 @@
+/** What the methods about booting a disk once take and give. */
+
+import * as v from "valibot";
+import { count, diskName, words } from "./values.ts";
+
+/** Chosen by the caller, so that it knows its own run again when the box is back. */
+const runId = v.pipe(v.string(), v.regex(/^[\w-]{8,64}$/, "Wanted: 8 to 64 letters and digits"));
+const time = v.pipe(v.string(), v.isoTimestamp());
+const nullableMs = v.nullable(v.number());
+
+/** @see bootOnceResult */
+export const bootOnceParams = v.strictObject({
+  disk: diskName,
+  run: runId,
+  /** Boot it even if the box will not come back by itself. */
+  noReturn: v.optional(v.boolean(), false),
+  /** What for, for the list of events. */
+  purpose: v.optional(words(200), ""),
+});
+
+const comeback = v.object({ certain: v.boolean(), text: v.string() });
+
+/** What was prepared, before the box goes. */
+export const bootOnceResult = v.object({
+  /** Number of the boot entry, four hex digits. */
+  entry: v.string(),
+  /** What the firmware will load, as it names files. */
+  path: v.string(),
+  partUuid: v.string(),
+  /** Whether any reset leads back to the box, and why. */
+  comeback,
+});
+
+/** What became of a disk that was booted once, as the box found it on its return. */
+const runReport = v.object({
+  run: v.string(),
+  disk: v.string(),
+  startedAt: time,
+  /** When the box was back. */
+  returnedAt: time,
+  /** How often the machine booted from then to now, the box included; null if nothing counts. */
+  boots: v.nullable(count),
+  /** The firmware did not do what it was told: the order was still there. */
+  orderIgnored: v.boolean(),
+  bootOrder: v.object({
+    outcome: v.picklist(["same", "restored", "failed"]),
+    wanted: v.array(v.string()),
+    found: v.array(v.string()),
+  }),
+  /** What the kernel said last, of each crash since then. */
+  crashes: v.array(v.object({ name: v.string(), text: v.string() })),
+  /** What could not be set right, one sentence each. */
+  problems: v.array(v.string()),
+});
+/** @see runReport */
+export type RunReport = v.InferOutput<typeof runReport>;
+
+/** What `bootState` gives. */
+export const bootState = v.object({
+  comeback,
+  secureBoot: v.nullable(v.boolean()),
+  /** How long firmware and loader took at this boot, as far as they tell. */
+  firmwareMs: nullableMs,
+  loaderMs: nullableMs,
+  /** This box is itself what was to be booted once: the run of that id has not returned. */
+  underTest: v.nullable(v.string()),
+  lastRun: v.nullable(runReport),
+});
+/** @see bootState */
+export type BootState = v.InferOutput<typeof bootState>;

@@ -1,0 +1,64 @@
+/** How a box in this process boots one of its disks: it goes, and comes back or not. */
+
+import { randomUUID } from "node:crypto";
+import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Handlers, RunReport } from "../src/rpc/index.ts";
+
+const at = "2026-11-23T12:00:00.000Z";
+const answerMs = 100;
+const awayMs = 1500;
+
+/** What becomes of it; unless told, it comes back with an empty report. */
+export interface FakeBoots {
+  /** Whether any reset leads back to the box. */
+  readonly comeback?: boolean;
+  /** It stays away. */
+  readonly isLost?: boolean;
+  readonly report?: Partial<RunReport>;
+}
+
+/** The time in which nobody answers at the box's port. */
+export class FakeAbsence {
+  isAway = false;
+  readonly #sockets: ReadonlySet<Socket>;
+  readonly #boots: FakeBoots;
+
+  /** @param sockets connections to the box; they end with it */
+  constructor(sockets: ReadonlySet<Socket>, boots: FakeBoots) {
+    this.#sockets = sockets;
+    this.#boots = boots;
+  }
+
+  /** Goes after its answer. */
+  async leave(): Promise<void> {
+    await sleep(answerMs);
+    this.isAway = true;
+    for (const socket of this.#sockets) socket.destroy();
+    await sleep(awayMs);
+    this.isAway = this.#boots.isLost === true;
+  }
+}
+
+/** The methods by which it does so. */
+export function bootHandlers(
+  boots: FakeBoots,
+  leave: () => void,
+): Pick<Handlers, "bootOnce" | "bootState"> {
+  const comeback = { certain: boots.comeback ?? true, text: "this is what the test says" };
+  let lastRun: RunReport | null = null;
+  const rest = { secureBoot: false, firmwareMs: 3000, loaderMs: null, underTest: null };
+  return {
+    bootState: async () => ({ comeback, ...rest, lastRun }),
+    bootOnce: async ({ disk, run }) => {
+      lastRun = {
+        ...{ run, disk, startedAt: at, returnedAt: at, boots: 2, orderIgnored: false },
+        bootOrder: { outcome: "same", wanted: ["0001"], found: ["0001"] },
+        ...{ crashes: [], problems: [], ...boots.report },
+      };
+      leave();
+      const path = "\\EFI\\BOOT\\BOOTX64.EFI";
+      return { entry: "0007", path, partUuid: randomUUID(), comeback };
+    },
+  };
+}

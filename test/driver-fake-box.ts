@@ -255,6 +255,7 @@ export interface Ended {
 /** A user who knows boxes at ports of this machine; disposal removes the user's files. */
 export interface FakeUser extends AsyncDisposable {
   readonly folder: string;
+  readonly environment: NodeJS.ProcessEnv;
   start(...args: readonly string[]): ChildProcess;
   run(...args: readonly string[]): Promise<Ended>;
 }
@@ -277,6 +278,7 @@ export async function makeFakeUser(boxes: Readonly<Record<string, number>>): Pro
     ...process.env,
     HOME: folder,
     XDG_CONFIG_HOME: join(folder, "config"),
+    XDG_CACHE_HOME: join(folder, "cache"),
     PATH: [programs, process.env.PATH].join(delimiter),
   };
   const start = (...args: readonly string[]) =>
@@ -295,6 +297,7 @@ export async function makeFakeUser(boxes: Readonly<Record<string, number>>): Pro
   };
   return {
     folder,
+    environment: env,
     start,
     run,
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),

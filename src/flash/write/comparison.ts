@@ -152,14 +152,14 @@ export class Comparison {
     );
   }
 
-  /** What differs, by the box; undefined when it could not say. */
-  async verify(request: Omit<BoxVerifyRequest, "hashing">): Promise<DiskRange[] | undefined> {
+  /** What differs, by the box; why it could not say, when it could not. */
+  async verify(request: Omit<BoxVerifyRequest, "hashing">): Promise<DiskRange[] | string> {
     try {
       return await verifyOnBox({ hashing: this.#hashing, ...request, ...this.#call });
-    } catch {
+    } catch (error) {
       this.#call.signal?.throwIfAborted();
       this.#isHashing = false;
-      return undefined;
+      return reasonOf(error);
     }
   }
 

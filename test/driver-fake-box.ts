@@ -74,7 +74,7 @@ export function startFakeBox(serials: readonly string[]): Promise<FakeBox> {
 }
 
 /** Any device as what is hashed, with what the product makes digests with. */
-export function hashedDisk(device: BlockDevice): HashedDisk {
+function hashedDisk(device: BlockDevice): HashedDisk {
   const { sizeBytes, blockSizeBytes } = device;
   async function* digest(ranges: readonly DigestRange[], unitBytes: number) {
     for (const { offsetBytes, lengthBytes } of ranges) {

@@ -8,6 +8,7 @@ import { after, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { MemoryDisk } from "../block/index.ts";
+import { compareImage } from "./compare.ts";
 import { openImage } from "./driver-image.ts";
 import { FlashError } from "./error.ts";
 import { type FlashReport, flashImage } from "./flash.ts";
@@ -399,6 +400,72 @@ test("flashImage remembers an image's digests, and believes them only for the sa
   await mkdir(join(elsewhere.cache, ".."), { recursive: true });
   await appendFile(elsewhere.cache, "a file where the folder should be");
   assert.equal(onlyResult(await elsewhere.flash([hashed(disk)])).error, undefined);
+});
+
+test("flashImage of a hashed disk refuses an image whose checksum is wrong, and it does not boot", async () => {
+  const image = bootableImage(16 * MiB);
+  const old = image.slice();
+  old[9 * MiB]! ^= 1;
+  for (const [sum, isRight] of [
+    [hash("sha256", image), true],
+    ["0".repeat(64), false],
+  ] as const) {
+    const disk = diskOf(old, 20 * MiB);
+    await using file = await ImageFile.of(image);
+    await writeFile(`${file.path}.sha256`, `${sum}  os.raw\n`);
+    const flashing = file.flash([hashed(disk)]);
+    if (isRight) assert.equal(onlyResult(await flashing).error, undefined);
+    else await assert.rejects(flashing, { code: "checksum" });
+    assert.deepEqual(
+      file.modes.map(({ mode }) => mode),
+      ["delta"],
+    );
+    assert.equal((await contentsOf(disk))[510] === 0x55, isRight);
+  }
+});
+
+test("compareImage by digests names the blocks that differ, and reads no others", async () => {
+  const image = bootableImage(16 * MiB + 100);
+  const disk = diskOf(image, 20 * MiB);
+  const places = [7 * 512, 5 * MiB, 9 * MiB + 12345, 16 * MiB + 99];
+  for (const at of places) {
+    const block = new Uint8Array(512);
+    await disk.read(Math.floor(at / 512) * 512, block);
+    block[at % 512]! ^= 1;
+    await disk.write(Math.floor(at / 512) * 512, block);
+  }
+  let readBytes = 0;
+  const watched = new Proxy(disk, {
+    get: (_, name) => {
+      const value: unknown = Reflect.get(disk, name, disk);
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]) => {
+        if (name === "read") readBytes += (args[1] as Uint8Array).byteLength;
+        return Reflect.apply(value, disk, args);
+      };
+    },
+  });
+  await using file = await ImageFile.of(image);
+  for (const isFailing of [false, true]) {
+    const hashing = hashingOf(disk, async () => {
+      if (isFailing) throw new Error("the session has ended");
+    });
+    readBytes = 0;
+    await using opened = await openImage(file.path, { hasher, clock: () => 0 });
+    const report = await compareImage({
+      image: opened,
+      target: targetOf(watched, { hashing }),
+      clock: () => 0,
+    });
+    assert.deepEqual(
+      report.ranges,
+      places.map((at) => {
+        const fromBytes = Math.floor(at / 512) * 512;
+        return { fromBytes, toBytes: Math.min(fromBytes + 512, image.length) };
+      }),
+    );
+    assert.equal(readBytes < 8 * MiB, !isFailing);
+  }
 });
 
 /** The same numbers for the same seed. */

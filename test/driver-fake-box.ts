@@ -140,6 +140,7 @@ function handlersOf(
   changes: EventEmitter,
 ): Handlers {
   const done = async () => ({});
+  const given = new Map<string, GrantedAccess>();
   const find = (name: string) => {
     const found = disks.find((disk) => disk.name === name || nqnOf(disk) === name);
     if (found === undefined) throw new RpcError("no-such-disk", `No disk is called ${name}.`);
@@ -154,11 +155,17 @@ function handlersOf(
     }),
     disks: async () => ({ disks: disks.map(viewOf), grants: [...grants.values()], peers: [] }),
     grant: async (params) => {
-      const grant = `g${grants.size + 1}`;
       const { hostnqn, mode, purpose, disks: names } = params;
+      // Who asks again prolongs what there is.
+      const key = JSON.stringify([hostnqn, mode, names]);
+      const known = given.get(key);
+      if (known && grants.has(known.grant)) return known;
+      const grant = `g${grants.size + 1}`;
       const rest = { mode, purpose, disks: names, since: at, expiresAt: null, overlay: null };
       grants.set(grant, { grant, hostnqn, ...rest });
-      return await serve(target, find(names[0] ?? ""), { grant, hostnqn, mode });
+      const access = await serve(target, find(names[0] ?? ""), { grant, hostnqn, mode });
+      given.set(key, access);
+      return access;
     },
     revoke: async ({ grant }) => {
       if (grants.delete(grant)) return {};

@@ -26,6 +26,7 @@ export class Comparison {
   #mode: Mode;
   /** The box hashes no slower than its link carries, and still does. */
   #isHashing = true;
+  #isOver = false;
   #comparedBytes = 0;
   #differingBytes = 0;
 
@@ -108,14 +109,15 @@ export class Comparison {
 
   /** The digests do not come. */
   fail(error: unknown): void {
-    // Whatever waited for digests when they were given up.
-    if (!this.isDelta) return;
+    // Whatever waited for digests when they were given up, or were not wanted any more.
+    if (!this.isDelta || this.#isOver) return;
     this.#isHashing = false;
     this.#giveUp(`the box cannot hash the disk: ${reasonOf(error)}`);
   }
 
   /** The pass is over. */
   async end(): Promise<void> {
+    this.#isOver = true;
     this.#writer.compareWith(undefined);
     await this.#digests?.stop();
   }

@@ -57,6 +57,7 @@ export class TargetRun {
       pool: context.pool,
       hasher: request.hasher,
       run: randomBytes(16).toString("hex"),
+      onBegin: request.onBegin,
       onCleared: async (sector) => await this.#comparison?.confirmDisk(sector),
       onCompared: (compared, differing) => this.#comparison?.count(compared, differing),
       onCompareFailed: (error) => this.#comparison?.fail(error),

@@ -4,108 +4,27 @@ import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import { appendFile, mkdir, readdir, readFile, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
-import { MemoryDisk } from "../block/index.ts";
+import type { MemoryDisk } from "../block/index.ts";
 import { compareImage } from "./compare.ts";
 import { openImage } from "./driver-image.ts";
 import { FlashError } from "./error.ts";
-import { type FlashReport, flashImage } from "./flash.ts";
-import { openHasher } from "./integrity/driver-hasher.ts";
-import type { ModeEvent } from "./progress.ts";
-import type { Target } from "./target.ts";
-import { contentsOf, MiB, noise, scratchFolder, targetOf, usedDisk } from "./testing/fixtures.ts";
-import { CuttableDisk, hashingOf } from "./testing/hashing.ts";
+import { contentsOf, MiB, noise, targetOf, usedDisk } from "./testing/fixtures.ts";
+import { hashingOf } from "./testing/hashing.ts";
+import {
+  assertHolds,
+  bootableImage,
+  diskOf,
+  hashed,
+  hasher,
+  ImageFile,
+  onlyResult,
+} from "./testing/image-file.ts";
 
 const KiB = 1024;
 const unit = 64 * KiB;
-
-/** Threads take longer to start than most of these tests. */
-const hasher = openHasher();
-after(() => hasher[Symbol.asyncDispose]());
-
-/** An image in a file, as the tests change and flash it. */
-class ImageFile implements AsyncDisposable {
-  readonly modes: ModeEvent[] = [];
-  readonly #folder: AsyncDisposable & { path: string };
-  readonly path: string;
-  readonly cache: string;
-  storedBytes = 0;
-
-  static async of(bytes: Uint8Array, name = "os.raw"): Promise<ImageFile> {
-    const file = new ImageFile(await scratchFolder(), name);
-    await writeFile(file.path, bytes);
-    // It was built a while ago.
-    const then = new Date(Date.now() - 60_000);
-    await utimes(file.path, then, then);
-    return file;
-  }
-
-  private constructor(folder: AsyncDisposable & { path: string }, name: string) {
-    this.#folder = folder;
-    this.path = join(folder.path, name);
-    this.cache = join(folder.path, "cache");
-  }
-
-  async flash(targets: readonly Target[], changes: Partial<Changes> = {}): Promise<FlashReport> {
-    const { clock = () => performance.now(), isVerified = true, signal } = changes;
-    const open = { hasher, clock, digestCache: this.cache };
-    await using image = await openImage(this.path, open);
-    try {
-      return await flashImage({
-        image,
-        targets: targets.map((target) => ({ target, isComparing: false })),
-        reopen: () => openImage(this.path, open),
-        isGrown: false,
-        isVerified,
-        hasher,
-        clock,
-        onMode: (event) => this.modes.push(event),
-        ...(signal ? { signal } : {}),
-      });
-    } finally {
-      this.storedBytes = image.storedBytes;
-    }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#folder[Symbol.asyncDispose]();
-  }
-}
-
-interface Changes {
-  readonly clock: () => number;
-  readonly isVerified: boolean;
-  readonly signal: AbortSignal;
-}
-
-/** An image that firmware would boot by its first sector, with a hole. */
-function bootableImage(sizeBytes: number, seed = 1): Uint8Array {
-  const image = noise(sizeBytes, seed);
-  image.set([0x55, 0xaa], 510);
-  image.fill(0, 4 * MiB, Math.min(6 * MiB, sizeBytes));
-  return image;
-}
-
-function hashed(disk: MemoryDisk, overrides: Partial<Target> = {}): Target {
-  return targetOf(disk, { hashing: hashingOf(disk), ...overrides });
-}
-
-function diskOf(contents: Uint8Array, sizeBytes: number, blockSizeBytes = 512): MemoryDisk {
-  return new MemoryDisk({ sizeBytes, blockSizeBytes, contents });
-}
-
-async function assertHolds(disk: MemoryDisk, image: Uint8Array, what = ""): Promise<void> {
-  const found = await contentsOf(disk);
-  assert.equal(Buffer.compare(found.subarray(0, image.length), image), 0, what);
-}
-
-function onlyResult({ results }: FlashReport) {
-  const [result, ...others] = results;
-  assert.ok(result && others.length === 0);
-  return result;
-}
 
 test("flashImage sends a hashed disk only the units that differ", async () => {
   const image = bootableImage(24 * MiB);
@@ -467,57 +386,3 @@ test("compareImage by digests names the blocks that differ, and reads no others"
     assert.equal(readBytes < 8 * MiB, !isFailing);
   }
 });
-
-/** The same numbers for the same seed. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
-test("flashImage cut at fifty random points never leaves half an image that boots", async () => {
-  const random = randomOf(20261123);
-  const oldImage = bootableImage(6 * MiB, 3);
-  const newImage = oldImage.slice();
-  // A third of it is other.
-  for (let at = MiB; at < newImage.length; at += 3 * unit) {
-    newImage.set(noise(unit, at), at);
-  }
-  await using older = await ImageFile.of(oldImage, "old.raw");
-  await using newer = await ImageFile.of(newImage, "new.raw");
-  const before = diskOf(new Uint8Array(), 9 * MiB);
-  await older.flash([hashed(before)]);
-  const oldDisk = await contentsOf(before);
-  const target = (disk: CuttableDisk) => targetOf(disk, { hashing: hashingOf(disk) });
-  const whole = new CuttableDisk(oldDisk, random);
-  assert.equal(onlyResult(await newer.flash([target(whole)])).error, undefined);
-  const states = new Set<string>();
-  for (let n = 0; n < 50; n++) {
-    const disk = new CuttableDisk(oldDisk, random);
-    disk.cutAfter(Math.floor(random() * whole.changes));
-    const result = onlyResult(await newer.flash([target(disk)]));
-    assert.ok(disk.isCut && result.error instanceof FlashError, `cut ${n}`);
-    const left = await contentsOf(disk.medium);
-    states.add(stateOf(left, oldDisk, newImage, `cut ${n}`));
-    // The machine comes back, and the same command again completes.
-    const again = new CuttableDisk(left, random);
-    const rerun = onlyResult(await newer.flash([target(again)]));
-    assert.equal(rerun.error, undefined, `rerun ${n}`);
-    assert.ok(rerun.counts.written <= result.counts.written + 3 * MiB, `rerun ${n} goes on`);
-    await assertHolds(again.medium, newImage, `rerun ${n}`);
-  }
-  assert.ok(states.has("does not boot"), [...states].join());
-});
-
-/** What would boot, if anything: it must be whole. */
-function stateOf(left: Uint8Array, old: Uint8Array, image: Uint8Array, what: string): string {
-  const isBootable = left[510] === 0x55 && left[511] === 0xaa;
-  if (!isBootable) return "does not boot";
-  const body = (bytes: Uint8Array) => bytes.subarray(MiB, 6 * MiB);
-  const isOld = Buffer.compare(body(left), body(old)) === 0;
-  const isNew = Buffer.compare(body(left), body(image)) === 0;
-  assert.ok(isOld || isNew, `${what}: half an image boots`);
-  return isOld ? "boots as before" : "boots the image";
-}

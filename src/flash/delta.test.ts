@@ -5,7 +5,7 @@ import { hash } from "node:crypto";
 import { appendFile, mkdir, readdir, readFile, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { gzipSync } from "node:zlib";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import type { MemoryDisk } from "../block/index.ts";
 import { compareImage } from "./compare.ts";
@@ -188,6 +188,20 @@ test("flashImage gives up comparing on the way when most turns out to differ", a
   assert.equal(result.mode?.mode, "full");
   assert.match(result.mode?.reason ?? "", /^\d\d % of what was compared so far differs$/);
   await assertHolds(disk, image);
+});
+
+test("flashImage compares a packed image that says how long it is", async () => {
+  const image = bootableImage(16 * MiB);
+  const old = image.slice();
+  for (const at of [2 * MiB, 15 * MiB]) old[at]! ^= 1;
+  const disk = diskOf(old, 20 * MiB);
+  await using file = await ImageFile.of(zstdCompressSync(image), "os.raw.zst");
+  const result = onlyResult(await file.flash([hashed(disk)]));
+  assert.equal(result.error, undefined);
+  assert.deepEqual([result.mode?.mode, result.counts.written], ["delta", 2 * unit]);
+  await assertHolds(disk, image);
+  const again = onlyResult(await file.flash([hashed(disk)]));
+  assert.equal(again.hasBegun, false);
 });
 
 test("flashImage goes on in full when the box stops hashing, and reads back itself", async () => {

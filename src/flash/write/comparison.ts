@@ -42,7 +42,8 @@ export class Comparison {
     const { hashing, disk } = target;
     if (!hashing) return undefined;
     const { image, clock, signal } = context.request;
-    const { sizeBytes } = image.facts;
+    // What packed data says of its length is good enough to hash so much.
+    const sizeBytes = image.facts.sizeBytes ?? image.facts.expectedBytes;
     const whole = Math.ceil((sizeBytes ?? 0) / disk.blockSizeBytes) * disk.blockSizeBytes;
     const range = { fromBytes: pieceBytes, toBytes: Math.min(whole, tailStart(disk)) };
     if (sizeBytes === undefined) {

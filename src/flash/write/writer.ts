@@ -252,9 +252,10 @@ export class BodyWriter {
     const toBytes = Math.min(offsetBytes + lengthBytes, this.#tailStart);
     const isZero = !data && !load;
     if (!this.#digests || !(digests || isZero) || offsetBytes >= toBytes) return undefined;
+    const end = offsetBytes + this.#padded(toBytes - offsetBytes);
+    if (!this.#digests.covers(end)) return undefined;
     let found: Uint8Array;
     try {
-      const end = offsetBytes + this.#padded(toBytes - offsetBytes);
       found = await this.#digests.of(offsetBytes, end);
     } catch (error) {
       this.#options.signal?.throwIfAborted();

@@ -36,10 +36,7 @@ export default defineAppliance({
   excludeDependencies: { ...scriptOnly },
 
   // What nmap knows of systems and services; that a port is open it finds out without.
-  excludeFiles: [
-    "usr/share/nmap/{scripts,nselib}/**",
-    "usr/share/nmap/nmap-{os-db,service-probes}",
-  ],
+  excludeFiles: ["usr/share/nmap/{scripts,nselib}/**", "usr/share/nmap/nmap-os-db"],
 
   kernel: {
     package: "linux-image-cloud-amd64",

@@ -18,7 +18,7 @@ import { type Run, runNode, showRuns } from "./timing.ts";
 const diskBytes = 64 * 1024 * 1024;
 const ticksPerSecond = 100;
 /** What boots after the disks has ended by then. */
-const settleMs = 20_000;
+const settleMs = 15_000;
 /** Between two lists. */
 const pauseMs = 5000;
 const runs = Number(process.argv.slice(2).find((word) => /^\d+$/.test(word)) ?? 7);

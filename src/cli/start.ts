@@ -18,7 +18,7 @@ import { printLine, progressLine, tell } from "./console.ts";
 import { exitCodes } from "./exit.ts";
 import type { OpenTarget } from "./namespace-target.ts";
 import { ownHostKey, readUsableSshKeys } from "./own-keys.ts";
-import { aborted, bootBox, makeKnown, reachLines } from "./vm.ts";
+import { aborted, bootBox, makeKnown } from "./vm.ts";
 
 const help = `Usage: diskomator start [--out DIR]
 
@@ -65,17 +65,13 @@ export const start: Command = {
       signal,
     });
     try {
-      const port = await box.forward(4420);
-      const sshPort = await box.forward(22);
-      await using _known = await makeKnown(boxName, [
-        [22, sshPort],
-        [4420, port],
-        [4421, await box.forward(4421)],
-      ]);
+      const reached: (readonly [port: number, forwarded: number])[] = [];
+      for (const port of [22, 4420, 4421]) reached.push([port, await box.forward(port)]);
+      await using _known = await makeKnown(boxName, reached);
       await box.waitForSerial(/SCRATCH-NVME +exported/, { timeoutMs: 300_000, signal });
       times.mark(`booted to exported disks (${box.accelerator})`);
       await exercise({ imagePath, backingPath: nvme.path, times, signal });
-      printSummary(times, imagePath, { nvme: port, ssh: sshPort });
+      printSummary(times, imagePath);
       if (process.stdin.isTTY && process.stdout.isTTY) await stay(box, signal);
     } catch (error) {
       if (!signal.aborted)
@@ -157,21 +153,18 @@ async function hashStart(path: string, sizeBytes: number): Promise<string> {
   return hash.digest("hex");
 }
 
-function printSummary(
-  times: Times,
-  imagePath: string,
-  ports: { readonly nvme: number; readonly ssh: number },
-): void {
+function printSummary(times: Times, imagePath: string): void {
   printLine("");
   for (const line of times.lines()) printLine(line);
   printLine("");
   printLine(`The image: ${imagePath}. Write it to a USB stick, boot a machine from it, and its`);
   printLine("disks are there for you alone: diskomator ls.");
-  for (const line of reachLines(ports)) printLine(line);
 }
 
 async function stay(box: Vm, signal: AbortSignal): Promise<void> {
-  printLine(`The box stays up until Ctrl-C. Its name is ${boxName}: diskomator ls`);
+  printLine(`The box stays up until Ctrl-C. Its name is ${boxName}:`);
+  for (const command of ["ls", `ssh ${boxName}`])
+    printLine(`  npm run -s diskomator -- ${command}`);
   await Promise.race([box.exited, aborted(signal)]);
 }
 

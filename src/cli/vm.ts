@@ -58,7 +58,7 @@ export const vm: Command = {
       ...others,
     ]);
     if (values.json) printJson({ event: "started", pid: machine.pid, ...ports });
-    else for (const line of reachLines(ports)) printLine(line);
+    else for (const line of reachLines(values.name, ports.nvme)) printLine(line);
     await machine.waitForSerial(/SCRATCH-NVME +exported/, { timeoutMs: 300_000, signal });
     if (values.json) printJson({ event: "exported" });
     else tell(`The box exports its disks: diskomator ls, or ${values.name}:DISK. Ctrl-C ends it.`);
@@ -115,10 +115,10 @@ export async function bootBox(box: BoxMachine): Promise<Vm> {
 }
 
 /** How to reach a box through forwarded ports. */
-export function reachLines(ports: { readonly nvme: number; readonly ssh: number }): string[] {
+function reachLines(name: string, port: number): string[] {
   return [
-    `NVMe/TCP: nvme discover -t tcp -a 127.0.0.1 -s ${ports.nvme}`,
-    `SSH:      ssh -p ${ports.ssh} root@127.0.0.1`,
+    `NVMe/TCP: nvme discover -t tcp -a 127.0.0.1 -s ${port}`,
+    `SSH:      diskomator ssh ${name}`,
   ];
 }
 

@@ -5,16 +5,24 @@
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
+import { createConnection } from "node:net";
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeSshKey as makeHostKey } from "../src/image/index.ts";
 import { connectController, discover, type RemoteDisk } from "../src/initiator/index.ts";
-import type { CallParams, GrantedAccess, RpcClient } from "../src/rpc/index.ts";
+import {
+  type CallParams,
+  type GrantedAccess,
+  orphanGraceSeconds,
+  type RpcClient,
+} from "../src/rpc/index.ts";
 import { makeScratchDisk, makeScratchFolder, startVm, type Vm } from "../src/vm/index.ts";
 import { build, openShell, readState, stickOf } from "./driver-box.ts";
 import { Control } from "./driver-control.ts";
+import { Relay } from "./driver-relay.ts";
 import { makeSshKey, type Ssh, type SshKey } from "./driver-ssh.ts";
 
 const mebibyte = 1024 * 1024;
@@ -102,14 +110,20 @@ async function grant(change: Partial<CallParams<"grant">> = {}): Promise<Granted
 /** How a grant is used; `with` is what of it. */
 async function connect(
   access: GrantedAccess,
-  how: { tls?: boolean; hostNqn?: string; secret?: string; controllerSecret?: string } = {},
+  how: {
+    tls?: boolean;
+    hostNqn?: string;
+    secret?: string;
+    controllerSecret?: string;
+    port?: number;
+  } = {},
 ) {
   const [disk] = access.disks;
   assert.ok(disk);
   const { secret = access.secrets.host, controllerSecret = access.secrets.controller } = how;
   return connectController({
     host: "127.0.0.1",
-    port: ports.get(disk.port)!,
+    port: how.port ?? ports.get(disk.port)!,
     subsystemNqn: disk.nqn,
     hostNqn: how.hostNqn ?? access.hostnqn,
     ioQueues: 1,
@@ -202,12 +216,72 @@ scenario("wrong keys, another host's name and a stranger's are refused", async (
   });
   await assert.rejects(connect(access, { hostNqn: other.hostnqn }), { code: "status" });
   await assert.rejects(connect(access, { hostNqn: freshHost() }), { code: "status" });
+  await assert.rejects(connect(access, { tls: true, secret: wrong }), {
+    code: "authentication-failed",
+  });
   const psk = { ...access, tlsPsk: other.tlsPsk };
   await assert.rejects(connect(psk, { tls: true }));
   const told = async () => (await eventsOf("kernel")).map(({ text }) => String(text)).join("\n");
   while (!/host response mismatch/.test(await told())) await sleep(500);
   assert.match(await told(), new RegExp(`host ${other.hostnqn} for subsystem \\S+ not allowed`));
 });
+
+/** Says again what a host once said, waiting for an answer each time; returns all answers. */
+async function replay(port: number, said: readonly Uint8Array[]): Promise<Buffer> {
+  const answers: Buffer[] = [];
+  const socket = createConnection({ host: "127.0.0.1", port });
+  socket.on("error", () => {});
+  socket.on("data", (bytes) => answers.push(bytes));
+  await once(socket, "connect");
+  for (const bytes of said) {
+    if (socket.destroyed) break;
+    socket.write(bytes);
+    const answered = new Promise((resolve) => socket.once("data", resolve).once("close", resolve));
+    await Promise.race([answered, sleep(replayPauseMs)]);
+  }
+  socket.destroy();
+  return Buffer.concat(answers);
+}
+
+/** What answers has long done so. */
+const replayPauseMs = 3000;
+
+scenario(
+  "what a host said, and the keys of a grant that is over, are worth nothing again",
+  async () => {
+    const refusals = async () => (await eventsOf("kernel")).map(({ text }) => String(text));
+    const mismatches = async () =>
+      (await refusals()).filter((text) => text.includes("host response mismatch")).length;
+    const hostnqn = freshHost();
+    const access = await grant({ hostnqn });
+    const said: Uint8Array[] = [];
+    {
+      await using relay = await Relay.to(ports.get(4420)!);
+      relay.onHostBytes = (n, bytes) => {
+        if (n === 0) said.push(Buffer.from(bytes));
+      };
+      await using controller = await connect(access, { port: relay.port });
+      await using disk = await controller.openNamespace(1);
+      await disk.read(0, Buffer.alloc(4096));
+    }
+    const before = await mismatches();
+    const answers = await replay(ports.get(4420)!, said);
+    // Who the controller is takes 4096 bytes: nothing of the kind is told.
+    assert.ok(answers.length > 128 && answers.length < 4096, `${answers.length} bytes`);
+    while ((await mismatches()) === before) await sleep(500);
+
+    await rpc.call("revoke", { grant: access.grant });
+    await assert.rejects(connect(access), { code: "status" });
+    const gone = `invalid subsystem ${access.disks[0]?.nqn}`;
+    while (!(await refusals()).some((text) => text.includes(gone))) await sleep(500);
+    const again = await grant({ hostnqn });
+    assert.equal(again.disks[0]?.nqn, access.disks[0]?.nqn);
+    await assert.rejects(connect(access), { code: "authentication-failed" });
+    await assert.rejects(connect(access, { tls: true }));
+    await (await connect(again)).close();
+    await rpc.call("revoke", { grant: again.grant });
+  },
+);
 
 scenario("a grant taken back under load ends its host at once, and no other", async () => {
   const [one, other] = [await grant(), await grant()];
@@ -249,20 +323,26 @@ scenario("a grant ends by itself when its time is up", async () => {
 });
 
 scenario("a grant until the session ends goes when the client is killed", async () => {
-  const session = Control.open(shell);
+  const ask = async ({ client }: Control, disk: string): Promise<GrantedAccess> => {
+    const wish = { hostnqn, disks: [disk], mode: "rw", seconds: null } as const;
+    return await client.call("grant", { ...wish, disks: [disk], untilSessionEnds: true });
+  };
   const hostnqn = freshHost();
-  const wish = { hostnqn, disks: ["ACCESS-NVME"], mode: "rw", seconds: null } as const;
-  const access = await session.client.call("grant", {
-    ...wish,
-    disks: [...wish.disks],
-    untilSessionEnds: true,
-  });
+  const session = Control.open(shell);
+  const access = await ask(session, "ACCESS-NVME");
+  const other = await ask(session, "ACCESS-VIRTIO");
   await (await connect(access)).close();
+  await using heir = Control.open(shell);
+  assert.equal((await ask(heir, "ACCESS-VIRTIO")).grant, other.grant);
   await session.kill();
-  while (!(await eventsOf("revoked")).some((fields) => fields.grant === access.grant)) {
-    await sleep(200);
-  }
+  const nqn = access.disks[0]?.nqn;
+  while (!(await eventsOf("removed")).some(({ subject }) => subject === nqn)) await sleep(500);
+  assert.ok((await eventsOf("expired")).some((fields) => fields.grant === access.grant));
+  const [told] = (await eventsOf("orphaned")).filter(({ grant: id }) => id === access.grant);
+  assert.equal(told?.seconds, orphanGraceSeconds);
   await assert.rejects(connect(access));
+  await (await connect(other)).close();
+  await heir.client.call("revoke", { grant: other.grant });
 });
 
 scenario("grants and connections outlive the daemon", async () => {

@@ -7,6 +7,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { MemoryDisk } from "../src/block/index.ts";
 import { makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
 
@@ -70,6 +71,42 @@ test("commands end with the codes that the documents give", async () => {
     assert.equal(exitCode, code, `${args.join(" ")}: ${stderr}`);
     assert.match(stderr, message);
   }
+  assert.equal(box.grants.size, 0);
+});
+
+test("flash says that its box was booted again meanwhile, and the same command again ends well", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const image = join(user.folder, "os.raw");
+  const large = randomBytes(7 * mebibyte);
+  await writeFile(image, large);
+  const child = user.start("flash", "-", "lunch-feta");
+  let said = "";
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    said += text;
+  });
+  child.stdin?.on("error", () => {});
+  const ended = once(child, "close");
+  // The first piece is written last.
+  const begun = () => readDisk(box.disks[0]!.memory, 3 * mebibyte);
+  child.stdin?.write(large.subarray(0, 4 * mebibyte));
+  while (
+    !(await begun()).subarray(2 * mebibyte).equals(large.subarray(2 * mebibyte, 3 * mebibyte))
+  ) {
+    await sleep(50);
+  }
+  box.reboot();
+  child.stdin?.end(large.subarray(4 * mebibyte));
+  await ended;
+  assert.equal(child.exitCode, 6, said);
+  assert.match(said, /the connection is lost/);
+  assert.match(said, /the box was booted again meanwhile, and has other keys now/);
+  assert.match(said, /run the same command again/);
+  assert.match(said, /does not boot now; the same command again goes on where it can/);
+  const { exitCode, stdout, stderr } = await user.run("flash", image, "lunch-feta", "--yes");
+  assert.equal(exitCode, 0, stderr);
+  assert.match(stdout, /ok, verified/);
+  assert((await readDisk(box.disks[0]!.memory, large.length)).equals(large));
   assert.equal(box.grants.size, 0);
 });
 

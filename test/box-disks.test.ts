@@ -15,7 +15,7 @@ import {
   startVm,
   type Vm,
 } from "../src/vm/index.ts";
-import { boot, build, Exports, openShell, readState, stickOf } from "./driver-box.ts";
+import { boot, build, Exports, openShell, openToAll, readState, stickOf } from "./driver-box.ts";
 import { type DiskImage, hashFile, makeDiskImages } from "./driver-disk-images.ts";
 import { makeSshKey, type Ssh } from "./driver-ssh.ts";
 
@@ -70,7 +70,7 @@ before(async () => {
       disks: [stickOf(raw, "diskomator"), ...(await otherDisks()), ...kinds],
       nics: [{ network: { kind: "user" } }, { network: { kind: "user" }, model: "e1000e" }],
       // Whoever resumes from swap space by the command line would find it.
-      extraKernelCommandLine: "resume=LABEL=hibernated",
+      extraKernelCommandLine: `resume=LABEL=hibernated ${openToAll}`,
     }),
   );
   const { timeoutMs } = boot;
@@ -181,7 +181,7 @@ test("at the next boot, on other ports and a fixed address, the disks have the s
     sparePorts: 0,
     disks: [...kinds.toReversed(), stickOf(raw, "diskomator")],
     nics: [{ network: { kind: "user" } }],
-    extraKernelCommandLine: "ip=10.0.2.77::10.0.2.2:255.255.255.0:::none",
+    extraKernelCommandLine: `ip=10.0.2.77::10.0.2.2:255.255.255.0:::none ${openToAll}`,
   });
   await next.waitForSerial(`exported: ${kinds.length}\n`, boot);
   await next.waitForSerial(/Addresses: 10\.0\.2\.77 \(/, boot);

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { makeScratchDisk, type ScratchDisk, startVm, type Vm } from "../src/vm/index.ts";
-import { boot, build, Exports, openShell, readState, stickOf } from "./driver-box.ts";
+import { boot, build, Exports, openShell, openToAll, readState, stickOf } from "./driver-box.ts";
 import { makeSshKey, type Ssh, type SshKey } from "./driver-ssh.ts";
 
 const mebibyte = 1024 * 1024;
@@ -40,6 +40,7 @@ before(async () => {
       { id: "drive", kind: "cdrom" },
     ],
     nics: [{ network: { kind: "user" } }],
+    extraKernelCommandLine: openToAll,
   });
   exported = await Exports.of(box);
   shell = await openShell(box, key);

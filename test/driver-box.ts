@@ -32,6 +32,9 @@ export function build(
   });
 }
 
+/** For the kernel command line of a box whose disks everybody may use, as the original has it. */
+export const openToAll = "diskomator.access=open";
+
 /** The stick with an appliance on it, first in the boot order. */
 export function stickOf(outDirectory: string, name: string): DiskOptions {
   const path = join(outDirectory, `${name}.raw`);

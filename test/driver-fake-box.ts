@@ -61,6 +61,8 @@ export interface FakeBox<D extends BoxedDisk = FakeDisk> extends AsyncDisposable
   readonly calls: readonly string[];
   /** Tells those that watch that something is not what it was. */
   changed(): void;
+  /** Ends all sessions and connections, and forgets what was granted; disks stay as they are. */
+  reboot(): void;
 }
 
 /** Makes a box with disks of these serial numbers, named `nvme0n1` and so on. */
@@ -100,7 +102,8 @@ export async function startBoxOf<D extends BoxedDisk>(disks: readonly D[]): Prom
   const grants = new Map<string, GrantView>();
   const calls: string[] = [];
   const changes = new EventEmitter();
-  const handlers = handlersOf(disks, target, grants, changes);
+  const boot = { bootedAt: at };
+  const handlers = handlersOf(disks, target, grants, changes, boot);
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -129,6 +132,12 @@ export async function startBoxOf<D extends BoxedDisk>(disks: readonly D[]): Prom
     grants,
     calls,
     changed: () => void changes.emit("state"),
+    reboot() {
+      boot.bootedAt = "2026-11-23T13:00:00.000Z";
+      grants.clear();
+      for (const nqn of [...target.target.subsystems.keys()]) target.target.removeSubsystem(nqn);
+      for (const socket of sockets) socket.destroy();
+    },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
@@ -138,6 +147,7 @@ function handlersOf(
   target: RunningTarget,
   grants: Map<string, GrantView>,
   changes: EventEmitter,
+  boot: { readonly bootedAt: string },
 ): Handlers {
   const done = async () => ({});
   const given = new Map<string, GrantedAccess>();
@@ -151,7 +161,8 @@ function handlersOf(
       ...{ rpc: 1, name: "lunch-feta", fullName: "lunch-feta-olive", box: "cd7c3f8f" },
       ...{ version: "0.1.0", access: "paired" as const, readOnly: false, addresses: [] },
       ports: { nvme: 4420, discovery: 8009, readOnly: 4421 },
-      ...{ tls: true, bootMedium: "sda", problems: [], startedAt: at, bootedAt: at, now: at },
+      ...{ tls: true, bootMedium: "sda", problems: [], startedAt: at, now: at },
+      bootedAt: boot.bootedAt,
     }),
     disks: async () => ({ disks: disks.map(viewOf), grants: [...grants.values()], peers: [] }),
     grant: async (params) => {
@@ -263,6 +274,7 @@ export interface Ended {
 export interface FakeUser extends AsyncDisposable {
   readonly folder: string;
   readonly environment: NodeJS.ProcessEnv;
+  /** Its standard input may be written to. */
   start(...args: readonly string[]): ChildProcess;
   run(...args: readonly string[]): Promise<Ended>;
 }
@@ -289,9 +301,10 @@ export async function makeFakeUser(boxes: Readonly<Record<string, number>>): Pro
     PATH: [programs, process.env.PATH].join(delimiter),
   };
   const start = (...args: readonly string[]) =>
-    spawn(process.execPath, [main, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
+    spawn(process.execPath, [main, ...args], { env, stdio: "pipe" });
   const run = async (...args: readonly string[]): Promise<Ended> => {
     const child = start(...args);
+    child.stdin.end();
     let [stdout, stderr] = ["", ""];
     child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       stdout += text;

@@ -18,8 +18,10 @@ import {
 import { makeScratchFolder, startVm, type Vm } from "../src/vm/index.ts";
 import { boot, build, stickOf } from "./driver-box.ts";
 import type { Reading } from "./driver-capture.ts";
+import { fio, type Load, Rounds } from "./driver-fio.ts";
 import { freePort } from "./driver-port.ts";
-import { type Job, Probe } from "./driver-probe.ts";
+import { Probe } from "./driver-probe.ts";
+import { makeTlsKey } from "./driver-tls-key.ts";
 
 const mebibyte = 1024 * 1024;
 export const diskBytes = 512 * mebibyte;
@@ -68,7 +70,6 @@ export class LinuxHost implements AsyncDisposable {
   readonly #owned: AsyncDisposableStack;
   readonly #folder: string;
   #running: RunningTarget | undefined;
-  #loads = 0;
   #authentication: Readonly<Record<string, unknown>> | undefined;
 
   /** Builds and boots the probe; nothing is served yet. */
@@ -182,7 +183,7 @@ export class LinuxHost implements AsyncDisposable {
 
   /** Writes and compares; nothing may have disturbed it. */
   async verify(t: TestContext, loads: readonly Load[], more?: string): Promise<void> {
-    const { code, output } = await this.probe.run(fio(loads, more), boot);
+    const { code, output } = await this.probe.run(fio(disk, loads, more), boot);
     assert.equal(code, 0, output);
     for (const line of output.match(/^ +(READ|WRITE): .*/gm) ?? []) t.diagnostic(line.trim());
     await this.checkKernel();
@@ -194,32 +195,8 @@ export class LinuxHost implements AsyncDisposable {
   }
 
   /** Starts rounds of writes that are then read and compared, until one fails or it is ended. */
-  async startLoad(served: string = uuid): Promise<{
-    /** Ends by itself when a write fails, or what is read differs. */
-    readonly job: Job;
-    /** Ends it after its round; nothing may have gone wrong. */
-    finish(): Promise<void>;
-  }> {
-    const end = `/run/end-${this.#loads++}`;
-    const load = { sizes: "16k", amount: "4M", depth: 4, order: "randwrite" } as const;
-    const round = fio([load], "", diskPath(served));
-    const job = await this.probe.start(`while test ! -e ${end}; do ${round} || exit; done`);
-    await this.waitForWrites(served);
-    return {
-      job,
-      finish: async () => {
-        await this.probe.succeed(`touch ${end}`);
-        const { code, output } = await job.wait(boot);
-        assert.equal(code, 0, output);
-      },
-    };
-  }
-
-  /** Waits until something is being written. */
-  async waitForWrites(served: string = uuid): Promise<void> {
-    const statistics = `/sys/class/block/$(basename $(realpath ${diskPath(served)}))/stat`;
-    const writes = `$(set -- $(cat ${statistics}); echo $5)`;
-    await this.probe.until(`before=${writes}; sleep 0.5; test ${writes} -gt $before`, boot);
+  startRounds(served: string = uuid): Promise<Rounds> {
+    return Rounds.start(this.probe, diskPath(served));
   }
 
   /** Makes a secret for DH-HMAC-CHAP, as nvme-cli does. */
@@ -236,15 +213,8 @@ export class LinuxHost implements AsyncDisposable {
   }
 
   /** Makes a TLS key, as nvme-cli does, and puts it in the place of those that the kernel has. */
-  async makeTlsKey(): Promise<string> {
-    await this.probe.succeed("systemctl start tlshd && keyctl clear %:.nvme");
-    const names = `--hostnqn=${hostNqn} --subsysnqn=${nqn}`;
-    const said = await this.probe.succeed(
-      `nvme gen-tls-key --hmac=1 --identity=1 ${names} --insert`,
-    );
-    const key = /^NVMeTLSkey-1:\S+/m.exec(said)?.[0];
-    assert.ok(key, said);
-    return key;
+  makeTlsKey(): Promise<string> {
+    return makeTlsKey(this.probe, { hostnqn: hostNqn, subnqn: nqn });
   }
 
   /** Wakes CPUs up, or lets them sleep. */
@@ -291,32 +261,6 @@ export class LinuxHost implements AsyncDisposable {
 export function sharedAddress(): string | undefined {
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   return addresses.find(({ family, internal }) => family === "IPv4" && !internal)?.address;
-}
-
-/** One job of fio: what it does where. */
-export interface Load {
-  /** `512`, `16k`; or bounds, `512-64k`, for random sizes. */
-  readonly sizes: string;
-  readonly amount: string;
-  readonly depth: number;
-  /** In the order of addresses, where random sizes never overlap, or in none. */
-  readonly order: "write" | "randwrite";
-}
-
-/**
- * Jobs at the same time, each at a place of its own: all write, then read back and compare.
- * @param more options that win over those of here.
- */
-export function fio(loads: readonly Load[], more = "", path = disk): string {
-  const jobs = loads.map(
-    ({ sizes, amount, depth, order }, index) =>
-      `--name=job${index} --offset=${index * 64}M --size=${amount} --rw=${order} ` +
-      `${sizes.includes("-") ? "--bsrange" : "--bs"}=${sizes} --iodepth=${depth}`,
-  );
-  return (
-    `fio --filename=${path} --allow_file_create=0 --randrepeat=0 --direct=1 --ioengine=libaio ` +
-    `--verify=crc32c --verify_fatal=1 --eta=never --group_reporting ${more} ${jobs.join(" ")}`
-  );
 }
 
 /** A test on a host; one that fails brings the last words of its kernel. */

@@ -44,6 +44,11 @@ const setUp = [
 export interface Job {
   /** Waits for its end. */
   wait(options?: RunOptions): Promise<Outcome>;
+  /**
+   * Runs another command again and again until it succeeds, which it is to do before this one ends.
+   * @throws Error with what this one said as soon as it has ended, or what the other said last.
+   */
+  until(command: string, options?: RunOptions): Promise<string>;
 }
 
 /** A booted probe. One command at a time: calls wait for each other. */
@@ -104,7 +109,10 @@ export class Probe {
     const file = `/run/job-${++this.#jobs}`;
     const body = `(${command}) >${file} 2>&1 </dev/null; echo $? >${file}.new; mv ${file}.new ${file}.code`;
     await this.succeed(`setsid bash -c ${quote(body)} >/dev/null 2>&1 &`);
-    return { wait: (options) => this.#waitForJob(file, options) };
+    return {
+      wait: (options) => this.#waitForJob(file, options),
+      until: (other, options) => this.#untilDuring({ file, command }, other, options),
+    };
   }
 
   /**
@@ -141,6 +149,19 @@ export class Probe {
       this.#vm.sendSerial("\x03");
       throw error;
     }
+  }
+
+  async #untilDuring(
+    job: { readonly file: string; readonly command: string },
+    command: string,
+    options?: RunOptions,
+  ): Promise<string> {
+    const output = await this.until(`test -e ${job.file}.code || { ${command}; }`, options);
+    if ((await this.run(`test -e ${job.file}.code`)).code !== 0) return output;
+    const { code, output: said } = await this.#waitForJob(job.file);
+    throw new Error(
+      `On "${this.#vm.name}" this ended with ${code} before its time: ${job.command}\n${said}`,
+    );
   }
 
   async #waitForJob(file: string, options?: RunOptions): Promise<Outcome> {

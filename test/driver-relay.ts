@@ -12,6 +12,9 @@ export class Relay implements AsyncDisposable {
   /** Bytes of both directions until the cut. */
   #untilCut = Number.POSITIVE_INFINITY;
   #onCut = () => {};
+  /** Hears what hosts say, connection by connection: `n` counts from 0. */
+  onHostBytes: (n: number, bytes: Uint8Array) => void = () => {};
+  #count = 0;
 
   /** Listens on a free port. */
   static async to(targetPort: number): Promise<Relay> {
@@ -46,6 +49,8 @@ export class Relay implements AsyncDisposable {
 
   #carry(host: Socket): void {
     const target = connect({ host: "127.0.0.1", port: this.targetPort });
+    const n = this.#count++;
+    host.on("data", (bytes) => this.onHostBytes(n, bytes));
     for (const [from, to] of [
       [host, target],
       [target, host],

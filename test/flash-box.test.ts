@@ -17,7 +17,7 @@ import {
   type ScratchFolder,
   startVm,
 } from "../src/vm/index.ts";
-import { boot, build, Exports, stickOf } from "./driver-box.ts";
+import { boot, build, Exports, openToAll, stickOf } from "./driver-box.ts";
 import { type Ended, root } from "./driver-build.ts";
 import { Probe } from "./driver-probe.ts";
 import { has, toolEnv } from "./driver-tools.ts";
@@ -76,6 +76,7 @@ test("flash writes to disks of a box by serial number, and verifies", async () =
       })),
     ],
     nics: [{ network: { kind: "user" } }],
+    extraKernelCommandLine: openToAll,
   });
   const port = await box.forward(4420);
   for (const { serial } of flashed) {

@@ -178,6 +178,22 @@ test("flash goes on by itself when the cable was out, and when the box was switc
   }
 });
 
+test("clone goes on by itself when either disk's cable was out, and says so", async () => {
+  for (const lost of ["source", "target"] as const) {
+    const [from, to] = [new MemoryDisk({ sizeBytes: diskBytes }), await usedDisk()];
+    await from.write(0, image);
+    await using source = await ServedDisk.of(from, { ...ServedDisk.identity, serial: "SOURCE1" });
+    await using target = await ServedDisk.of(to);
+    const { relay, url } = { source, target }[lost];
+    relay.cutAfter(16 * mebibyte, () => {});
+    const ended = await runCommand(["clone", source.url, target.url, ...confirm]);
+    assert.equal(ended.exitCode, 0, ended.stderr);
+    assert.ok(ended.stderr.includes(`${url}: the connection is lost, and is waited for`), lost);
+    assert.ok(ended.stderr.includes(`${url}: connected again`), ended.stderr);
+    assert.ok((await startOf(to, image.length)).equals(image));
+  }
+});
+
 test("flash to a box that is gone for good ends by Ctrl-C, and continues where it was", async () => {
   await using shop = await Workshop.open();
   const whole = await shop.file("whole.raw", image);

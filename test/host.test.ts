@@ -15,8 +15,9 @@ import {
   startVm,
   type Vm,
 } from "../src/vm/index.ts";
-import { boot, build, readState, stickOf } from "./driver-box.ts";
-import { type Job, Probe } from "./driver-probe.ts";
+import { boot, build, openToAll, readState, stickOf } from "./driver-box.ts";
+import { Rounds } from "./driver-fio.ts";
+import { Probe } from "./driver-probe.ts";
 import { makeSshKey, Ssh } from "./driver-ssh.ts";
 
 const mebibyte = 1024 * 1024;
@@ -32,7 +33,6 @@ let shell: Ssh;
 let probe: Probe;
 /** What stood on the screen while the cable was all that the box had. */
 let lines: readonly string[];
-let loads = 0;
 const milestones: string[] = [];
 let hasFailed = false;
 
@@ -73,6 +73,7 @@ async function startBox(images: string, link: Link): Promise<Vm> {
     ],
     nics: [{ network: link.ends[0] }],
     smbios: { uuid: "3a1f1c2e-52c5-4d0e-8a77-1b6f0c9d2e45" },
+    extraKernelCommandLine: openToAll,
   });
   return owned.use(vm);
 }
@@ -133,11 +134,11 @@ scenario("a restarted and a killed daemon are not noticed by verified I/O", asyn
   const path = await pathOf("HOST-NVME");
   const before = await rowOf("HOST-NVME");
   await probe.succeed("dmesg -C");
-  const load = await startLoad(path, "4M");
+  const rounds = await Rounds.start(probe, path);
   await newDaemon(() => shell.succeed("systemctl restart diskomator"));
   await newDaemon(() => shell.succeed("systemctl kill --kill-whom=main -s KILL diskomator"));
   assert.deepEqual(namesOf(await rowOf("HOST-NVME")), namesOf(before));
-  await load.finish(t);
+  t.diagnostic(await rounds.finish());
   assert.doesNotMatch(await probe.succeed("dmesg"), trouble);
   assert.equal(await probe.succeed("cat /sys/class/nvme/nvme*/state"), "live\nlive");
   const journal = await shell.succeed("journalctl -b -u diskomator -o cat");
@@ -162,12 +163,13 @@ scenario("an exported disk takes a file system, and what is in it stays", async 
 scenario("a disk that is pulled out under load fails alone, and comes back", async (t) => {
   const [pulled, other] = [await pathOf("HOST-VIRTIO"), await pathOf("HOST-NVME")];
   const before = await rowOf("HOST-VIRTIO");
-  const loads = [await startLoad(pulled, "64M"), await startLoad(other, "4M")] as const;
+  const lost = await Rounds.start(probe, pulled, { amount: "64M" });
+  const untouched = await Rounds.start(probe, other);
   await box.removeDisk("virtio", boot);
-  const { code, output } = await loads[0].job.wait(boot);
+  const { code, output } = await lost.job.wait(boot);
   assert.notEqual(code, 0);
   assert.match(output, /error=(Input\/output error|No such)/);
-  await loads[1].finish(t);
+  t.diagnostic(await untouched.finish());
   // The host tries again once, is told that there is no such disk, and gives it up.
   await probe.until("test $(ls /sys/class/nvme | wc -l) = 1", boot);
   await probe.succeed(`test ! -e ${pulled}`);
@@ -238,31 +240,4 @@ async function newDaemon(replace: () => Promise<unknown>): Promise<void> {
   await replace();
   const isNew = `systemctl is-active -q diskomator && test $(${pid}) != ${before}`;
   await shell.succeed(`until ${isNew}; do sleep 0.2; done`);
-}
-
-/** Verified I/O in the background. */
-interface Load {
-  readonly job: Job;
-  /** Ends it after what it is at; nothing may have disturbed it. */
-  finish(t: TestContext): Promise<void>;
-}
-
-/** Rounds of writes that are then read and compared, until one fails or it is ended. */
-async function startLoad(path: string, size: "4M" | "64M"): Promise<Load> {
-  const end = `/run/end-${++loads}`;
-  const round =
-    `fio --name=load --filename=${path} --allow_file_create=0 --size=${size} --bs=16k ` +
-    "--rw=randwrite --randrepeat=0 --direct=1 --ioengine=libaio --iodepth=4 --verify=crc32c " +
-    "--verify_fatal=1 --eta=never";
-  const job = await probe.start(`while test ! -e ${end}; do ${round} || exit; done`);
-  const writes = `$(set -- $(cat /sys/class/block/$(basename $(realpath ${path}))/stat); echo $5)`;
-  await probe.until(`before=${writes}; sleep 1; test ${writes} -gt $before`);
-  const finish = async (t: TestContext) => {
-    await probe.succeed(`touch ${end}`);
-    const { code, output } = await job.wait(boot);
-    assert.equal(code, 0, output);
-    const rates = output.match(/^ +(READ|WRITE): .*/gm) ?? [];
-    t.diagnostic(`${rates.length / 2} rounds; the last: ${rates.slice(-2).join(";")}`);
-  };
-  return { job, finish };
 }

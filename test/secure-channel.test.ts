@@ -1,6 +1,8 @@
 /** Secure channel concatenation and TLS policies: our host and our target over loopback. */
 
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { test } from "node:test";
 import { MemoryDisk } from "../src/block/index.ts";
 import {
@@ -16,6 +18,9 @@ import {
   type ListenOptions,
   type SubsystemOptions,
 } from "../src/target/index.ts";
+import { makeScratchFolder } from "../src/vm/index.ts";
+import { freePort } from "./driver-port.ts";
+import { ServeProcess } from "./driver-serve.ts";
 
 const nqn = "nqn.2026-11.org.example:disk";
 const hostNqn = "nqn.2026-11.org.example:host";
@@ -160,4 +165,28 @@ test("each subsystem of a listener has its policy, and discovery tells it", asyn
       else await assert.rejects(connecting, { code: "status", message: /not allowed/ });
     }
   }
+});
+
+test("diskomator serve --tls-from-secret serves nothing but by TLS, with a key made of the secret", async () => {
+  await using folder = await makeScratchFolder();
+  const file = join(folder.path, "secret");
+  await writeFile(file, `${secret}\n`);
+  const port = await freePort();
+  const listen = ["--nqn", nqn, "--listen", `127.0.0.1:${port}`];
+  await using _ = await ServeProcess.start([
+    ...["--memory", "4M", "--secret", file, "--tls-from-secret"],
+    ...listen,
+  ]);
+  const address = { host: "127.0.0.1", port, subsystemNqn: nqn, hostNqn };
+  const authentication = { secret };
+  await using controller = await connectController({
+    ...address,
+    authentication,
+    tls: fromAuthentication,
+  });
+  await using disk = await controller.openNamespace(1);
+  assert.equal(disk.sizeBytes, 4 * 2 ** 20);
+  await assert.rejects(connectController({ ...address, authentication }), {
+    code: "authentication-failed",
+  });
 });

@@ -185,10 +185,10 @@ scenario("a disk that grows has its new size on a connected host", () =>
 
 scenario("a target that restarts under load loses no write", async () => {
   await host.connected("--reconnect-delay=1", async () => {
-    const load = await host.startLoad();
+    const rounds = await host.startRounds();
     await host.serve();
-    await host.waitForWrites();
-    await load.finish();
+    await rounds.waitForWrite();
+    await rounds.finish();
     assert.match(await host.probe.succeed("dmesg"), /reconnect/i);
   });
 });
@@ -196,7 +196,7 @@ scenario("a target that restarts under load loses no write", async () => {
 scenario("a namespace that goes under load fails alone, without a hang", async () => {
   await host.probe.succeed(host.connectLine());
   await host.probe.until(`test -b ${disk}`);
-  const { job } = await host.startLoad();
+  const { job } = await host.startRounds();
   host.running.target.subsystems.get(nqn)?.removeNamespace(1);
   assert.notEqual((await job.wait(boot)).code, 0);
   await host.probe.until(`test ! -e ${disk}`);

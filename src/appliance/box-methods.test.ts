@@ -4,7 +4,14 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { type DigestRange, digestsLength, digestUnits, MemoryDisk } from "../block/index.ts";
-import { type AccessMode, type CallParams, RpcClient, RpcError, RpcSession } from "../rpc/index.ts";
+import {
+  type AccessMode,
+  type CallParams,
+  orphanGraceSeconds,
+  RpcClient,
+  RpcError,
+  RpcSession,
+} from "../rpc/index.ts";
 import { type BoxState, type BoxTools, boxMethods } from "./box-methods.ts";
 import { EventList } from "./events.ts";
 import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
@@ -208,16 +215,21 @@ test("overlays share the memory that there is for them", async () => {
   await assert.rejects(client.call("grant", { ...wish, ...next }), fails("limit", /400 left/));
 });
 
-test("a grant until the session ends is gone with it", async () => {
+test("a grant until the session ends is gone soon after, unless another session takes it over", async () => {
   const { client, session, grants, events } = connect();
-  await client.call("grant", { ...wish, untilSessionEnds: true });
-  assert.equal(grants.list.length, 1);
+  const held = { ...wish, untilSessionEnds: true };
+  const { grant: stays } = await client.call("grant", { ...held, disks: ["vda"] });
+  await client.call("grant", { ...wish, disks: ["vda"], seconds: null });
+  const { grant: goes } = await client.call("grant", { ...held, seconds: null });
+  await client.call("grant", held);
   session.close();
   await turn();
-  assert.deepEqual(grants.list, []);
+  const ends = new Map(grants.list.map(({ id, expiresMs }) => [id, expiresMs]));
+  assert.deepEqual([ends.get(goes), ends.get(stays)], [5000 + orphanGraceSeconds * 1000, null]);
+  const told = events.after(0).filter(({ event }) => event === "orphaned");
   assert.deepEqual(
-    events.after(0).map(({ event }) => event),
-    ["granted", "revoked"],
+    told.map(({ fields }) => fields),
+    [{ grant: goes, seconds: orphanGraceSeconds }],
   );
 });
 

@@ -9,6 +9,7 @@ import {
   type GrantedAccess,
   type Handlers,
   hashesMax,
+  orphanGraceSeconds,
   type Params,
   type PeerView,
   RpcError,
@@ -16,6 +17,7 @@ import {
 } from "../rpc/index.ts";
 import type { EventList } from "./events.ts";
 import { grantNqn } from "./grant-exports.ts";
+import { GrantHolders } from "./grant-holders.ts";
 import { type Grant, type GrantFault, type Grants, isGrant, type KeyMaker } from "./grants.ts";
 import { type HashedDisk, hashRanges } from "./hashing.ts";
 import type { Log } from "./log.ts";
@@ -68,11 +70,12 @@ export interface BoxMethodsSetup {
 export function boxMethods(setup: BoxMethodsSetup): Handlers {
   const { box, tools, events, log } = setup;
   const done = {};
+  const holders = new GrantHolders((id) => orphan(setup, id));
   let hashing = 0;
   return {
     describe: async () => describe(stateOf(box), setup),
     disks: (params) => listDisks(setup, params),
-    grant: (params, call) => grant(setup, params, call),
+    grant: (params, call) => grant(setup, holders, params, call),
     revoke: async ({ grant: id }) => {
       const grant = setup.grants.revoke(id);
       if (grant === null) {
@@ -205,6 +208,7 @@ function mustBeExported(row: DiskRow): ExportedRow {
 
 async function grant(
   setup: BoxMethodsSetup,
+  holders: GrantHolders,
   params: Params<"grant">,
   call: Call<"grant">,
 ): Promise<GrantedAccess> {
@@ -239,11 +243,17 @@ async function grant(
     const why = box.reach.failures.join("; ") || "the kernel does not serve it";
     throw new RpcError("failed", `Cannot serve ${disks} to ${hostnqn}: ${why}.`, { missing });
   }
-  if (params.untilSessionEnds) {
-    if (call.session.aborted) await takeBack();
-    else call.session.addEventListener("abort", () => void takeBack(), { once: true });
-  }
+  holders.hold(id, params.untilSessionEnds ? call.session : null);
   return accessOf(setup, state, given, rows);
+}
+
+/** A grant whose session has ended: its host has a moment to ask for it again over another one. */
+function orphan({ box, tools, grants, log }: BoxMethodsSetup, id: string): void {
+  const monotonicMs = tools.monotonicMs() + orphanGraceSeconds * 1000;
+  const date = new Date(tools.now().getTime() + orphanGraceSeconds * 1000);
+  if (!grants.shorten(id, { monotonicMs, date })) return;
+  log("orphaned", { grant: id, seconds: orphanGraceSeconds });
+  void box.settle();
 }
 
 function refuseByMode(access: AccessMode, isLetIn: boolean): void {

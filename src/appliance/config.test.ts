@@ -15,7 +15,7 @@ test("parseConfig lets the command line win over the file", () => {
       export: "listed",
       devices: ["sda", "/dev/disk/by-id/x"],
       nqnBase: "nqn.2026-11.org.example",
-      access: "open",
+      access: "paired",
       readOnly: false,
     },
     problems: [],
@@ -31,7 +31,7 @@ test("parseConfig takes who may come, and whether anything may be written", () =
   assert.deepEqual(ask(`{"access":"paired","read-only":true}`, ""), ["paired", true]);
   assert.deepEqual(ask(`{"access":"paired"}`, "diskomator.access=local"), ["local", false]);
   assert.deepEqual(ask(null, "diskomator.read-only diskomator.access=open"), ["open", true]);
-  assert.deepEqual(ask(`{"read-only":true}`, "diskomator.read-only=no"), ["open", false]);
+  assert.deepEqual(ask(`{"read-only":true}`, "diskomator.read-only=no"), ["paired", false]);
 });
 
 const wrong: [name: string, json: string | null, line: string, problem: RegExp][] = [

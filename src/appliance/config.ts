@@ -35,7 +35,7 @@ export const defaultConfig: Config = {
   export: "all",
   devices: [],
   nqnBase: "nqn.2026-11.io.diskomator",
-  access: "open",
+  access: "paired",
   readOnly: false,
 };
 

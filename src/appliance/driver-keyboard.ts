@@ -4,7 +4,14 @@ import { join } from "node:path";
 import type { Handlers } from "../rpc/index.ts";
 import { runTool } from "./driver-process.ts";
 import type { Terminals } from "./driver-terminal.ts";
-import { connectLines, keyboardGrantSeconds, keyboardHost, shownMs } from "./keyboard.ts";
+import {
+  codedLine,
+  connectLines,
+  keyboardGrantSeconds,
+  keyboardHost,
+  noSecret,
+  shownMs,
+} from "./keyboard.ts";
 import type { Log } from "./log.ts";
 import type { State } from "./state.ts";
 
@@ -84,9 +91,12 @@ export class Keyboard {
         },
         { signal: this.#never, session: this.#never, send: async () => {} },
       );
-      terminals.whisper(connectLines(access, state));
+      const lines = connectLines(access, state);
+      const coded = codedLine(lines);
+      const { qrCode } = await import("./qr-code.ts");
+      terminals.whisper({ lines, code: coded === null ? null : qrCode(coded) });
       clearTimeout(this.#hides);
-      this.#hides = setTimeout(() => terminals.whisper([]), shownMs);
+      this.#hides = setTimeout(() => terminals.whisper(noSecret), shownMs);
     } catch (error) {
       log("problem", { topic: "keyboard", text: String(error) });
     }

@@ -6,6 +6,7 @@
 import { closeSync, constants, openSync, readFileSync, write } from "node:fs";
 import { basename, join } from "node:path";
 import { isatty, ReadStream, WriteStream } from "node:tty";
+import { fitSecret, noSecret, type Secret } from "./keyboard.ts";
 import { renderScreen } from "./screen.ts";
 import type { State } from "./state.ts";
 
@@ -19,13 +20,13 @@ const retriesMax = 50;
 const serialDelayMs = 1000;
 const serialColumns = 80;
 
-type Draw = (state: State, secret: readonly string[]) => void;
+type Draw = (state: State, secret: Secret) => void;
 
 /** Shows states on all terminals of the box. */
 export class Terminals {
   readonly #draws: Draw[];
   #state: State | null = null;
-  #secret: readonly string[] = [];
+  #secret = noSecret;
 
   /**
    * @param root where /sys and /dev are; terminals that cannot be opened are left out
@@ -46,9 +47,9 @@ export class Terminals {
     this.#draw();
   }
 
-  /** Shows lines to whoever stands in front of the box, above all else; none to hide them. */
-  whisper(lines: readonly string[]): void {
-    this.#secret = lines;
+  /** Shows it to whoever stands in front of the box, above all else. */
+  whisper(secret: Secret): void {
+    this.#secret = secret;
     this.#draw();
   }
 
@@ -98,10 +99,11 @@ function openVirtual(path: string, pressed: (text: string) => void): Draw | null
   keyboard.on("error", () => {});
   keyboard.setRawMode(true).setEncoding("utf8").on("data", pressed);
   return (state, secret) => {
-    const [columns, rows] = stream.getWindowSize();
-    const secretRows = secret.reduce((sum, line) => sum + 1 + Math.floor(line.length / 80), 0);
-    const size = { columns: columns || 80, rows: (rows || 25) - secretRows, colour: true };
-    const whole = [...secret.map((line) => `${line}\n`), renderScreen(state, size)].join("");
+    const [width, height] = stream.getWindowSize();
+    const room = { columns: width || 80, rows: height || 25 };
+    const above = fitSecret(secret, room);
+    const size = { ...room, rows: room.rows - above.rows, colour: true };
+    const whole = [...above.lines.map((line) => `${line}\n`), renderScreen(state, size)].join("");
     stream.write(`${clear}${whole}`);
   };
 }

@@ -65,6 +65,18 @@ test("Grants.revoke forgets a host's keys with its last grant", () => {
   assert.notDeepEqual(grants.secretsOf(hostA), before, "a replayed key is worth nothing");
 });
 
+test("Grants.shorten lets a grant end sooner, never later", () => {
+  const grants = new Grants();
+  const { id } = give(grants);
+  const at = (monotonicMs: number) => ({ monotonicMs, date: new Date("2026-11-23T12:00:10Z") });
+  assert.equal(grants.shorten(id, at(1e9)), true);
+  assert.equal(grants.nextExpiryMs, 61_000);
+  assert.equal(grants.shorten(id, at(11_000)), true);
+  assert.equal(grants.nextExpiryMs, 11_000);
+  assert.equal(grants.list[0]?.expiresAt, "2026-11-23T12:00:10.000Z");
+  assert.equal(grants.shorten("g9", at(1)), false);
+});
+
 test("Grants.expire takes back what is over, and nextExpiryMs says when to look", () => {
   const grants = new Grants();
   give(grants, { seconds: 10 });

@@ -154,6 +154,16 @@ export class Grants {
     return grant;
   }
 
+  /** Lets a grant end at a moment, unless it ends before; false when there is none of that id. */
+  shorten(id: string, { monotonicMs, date }: Moment): boolean {
+    const grant = this.#grants.get(id);
+    if (grant === undefined) return false;
+    if (grant.expiresMs !== null && grant.expiresMs <= monotonicMs) return true;
+    const expiresAt = date.toISOString();
+    this.#grants.set(id, { ...grant, expiresMs: monotonicMs, expiresAt });
+    return true;
+  }
+
   /** Takes back what has expired. */
   expire(monotonicMs: number): readonly Grant[] {
     const over = this.list.filter(

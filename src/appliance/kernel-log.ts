@@ -4,9 +4,12 @@
 const priorityMax = 3;
 const aboutTarget = /^(?:nvmet|nvmet_tcp|configfs)[:\s]/;
 
-/** What the target says of hosts that it refused (core.c, fabrics-cmd-auth.c of 6.12). */
+/**
+ * What the target says of hosts that it refused (core.c, fabrics-cmd-auth.c of 6.12). A grant that is
+ * over has no subsystem any more.
+ */
 const aboutRefusal =
-  /not allowed$|mismatch|authentication failed|no (?:host|ctrl) key|challenge error/;
+  /not allowed$|invalid subsystem|mismatch|authentication failed|no (?:host|ctrl) key|challenge error/;
 
 /** The text of a record that tells of an error of the target, else null. */
 export function parseKernelRecord(record: string): string | null {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { GrantedAccess } from "../rpc/index.ts";
-import { connectLines, keyboardHost } from "./keyboard.ts";
+import { codedLine, connectLines, fitSecret, keyboardHost, noSecret } from "./keyboard.ts";
 import type { State } from "./state.ts";
 
 const disk = (name: string) => ({
@@ -32,6 +32,17 @@ test("connectLines are what nvme-cli takes, and say how long they are worth some
 test("connectLines leave room for the screen", () => {
   assert.equal(lines(9).filter((line) => line.startsWith("nvme")).length, 4);
   assert.ok(lines(9).some((line) => line.startsWith("# and 5 more")));
+});
+
+test("fitSecret shows the picture of the first line where there is room for it and the state", () => {
+  const secret = { lines: lines(2), code: { lines: ["1", "2", "3"], columns: 60 } };
+  assert.match(codedLine(secret.lines) ?? "", /example:sd0 /);
+  const bare = fitSecret(secret, { columns: 80, rows: 18 });
+  assert.deepEqual(bare, { lines: secret.lines, rows: 2 + 2 * 3 + 1 });
+  const whole = fitSecret(secret, { columns: 80, rows: 20 });
+  assert.deepEqual([whole.lines.slice(0, 3), whole.rows], [["1", "2", "3"], 12]);
+  assert.equal(fitSecret(secret, { columns: 50, rows: 100 }).lines, secret.lines);
+  assert.equal(codedLine(noSecret.lines), null);
 });
 
 test("keyboardHost is another at every press and every boot", () => {

@@ -9,6 +9,37 @@ export const shownMs = 60_000;
 export const keyboardGrantSeconds = 12 * 3600;
 /** More lines than this push each other off the screen. */
 const disksShownMax = 4;
+/** Rows that the state keeps for itself below a QR code. */
+const stateRowsMin = 8;
+
+/** What is shown to whoever stands in front of the box, and to nobody else. */
+export interface Secret {
+  readonly lines: readonly string[];
+  /** The first connect line as a picture; null where there is none. */
+  readonly code: { readonly lines: readonly string[]; readonly columns: number } | null;
+}
+
+/** Nothing is shown. */
+export const noSecret: Secret = { lines: [], code: null };
+
+/** The connect line that a QR code is of, or null when there is none. */
+export function codedLine(lines: readonly string[]): string | null {
+  return lines.find((line) => line.startsWith("nvme ")) ?? null;
+}
+
+/** What of a secret there is room for, and the rows that it takes. */
+export function fitSecret(
+  { lines, code }: Secret,
+  size: { readonly columns: number; readonly rows: number },
+): { readonly lines: readonly string[]; readonly rows: number } {
+  const rowsOf = (text: string) => Math.max(1, Math.ceil(text.length / size.columns));
+  const rows = lines.reduce((sum, line) => sum + rowsOf(line), 0);
+  const withCode = rows + (code?.lines.length ?? 0);
+  if (code === null || code.columns > size.columns || withCode + stateRowsMin > size.rows) {
+    return { lines, rows };
+  }
+  return { lines: [...code.lines, ...lines], rows: withCode };
+}
 
 /** The host that a connect line on the screen is for; each time another. */
 export function keyboardHost(nqnBase: string, count: number, boot: string): string {

@@ -13,6 +13,8 @@ export type LogEvent =
   | "granted"
   | "revoked"
   | "expired"
+  /** The session that a grant hangs on has ended. */
+  | "orphaned"
   | "host-connected"
   | "host-refused"
   | "call"

@@ -67,7 +67,7 @@ function renderHead(state: State): Line[] {
     ...(state.notice === null ? [] : [{ text: `*** ${state.notice} ***`, colour: "red" } as const]),
     { text: `Diskomator ${state.version}   ${state.name}   box ${state.box}`, colour: "bold" },
     accessLine(state),
-    ...(state.access === "paired" ? [{ text: "Press C for a connect line of nvme-cli." }] : []),
+    ...(state.access === "open" ? [] : [{ text: "Press C for a connect line of nvme-cli." }]),
     { text: `Addresses: ${addresses.join("  ") || "none yet: waiting for the network"}` },
     { text: `Boot medium: ${state.bootMedium}` },
     { text: `Disks: ${state.disks.length}, exported: ${exported}`, colour: "bold" },

@@ -8,15 +8,26 @@ import type { GrantCallOptions, GrantChannel } from "./grant.ts";
 export class LastingChannel implements GrantChannel, AsyncDisposable {
   readonly #options: ReachOptions;
   readonly #first: BoxSession;
+  readonly #listeners = new Set<() => void>();
   #session: Promise<BoxSession>;
+  #bootedAt: string;
   #isOpen = true;
 
   /** @param session is the channel's from now on. */
   constructor(session: BoxSession, options: ReachOptions) {
     this.#options = options;
     this.#first = session;
+    this.#bootedAt = session.description.bootedAt;
     this.#session = Promise.resolve(session);
     this.#watch(session);
+  }
+
+  get bootedAt(): string {
+    return this.#bootedAt;
+  }
+
+  onEnded(listener: () => void): void {
+    this.#listeners.add(listener);
   }
 
   async grant(params: CallParams<"grant">, options: GrantCallOptions): Promise<GrantedAccess> {
@@ -46,6 +57,7 @@ export class LastingChannel implements GrantChannel, AsyncDisposable {
     this.#session = openSession(this.#first.place, signal ? { ...options, signal } : options);
     try {
       const session = await this.#session;
+      this.#bootedAt = session.description.bootedAt;
       this.#watch(session);
       return session;
     } catch (error) {
@@ -57,10 +69,12 @@ export class LastingChannel implements GrantChannel, AsyncDisposable {
   #watch(session: BoxSession): void {
     session.ended.catch(() => {
       this.#isOpen = false;
+      for (const listener of this.#listeners) listener();
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#listeners.clear();
     const session = await this.#session.catch(() => null);
     await session?.[Symbol.asyncDispose]();
   }

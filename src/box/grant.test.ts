@@ -9,6 +9,7 @@ import {
   HeldGrant,
   heldGrantSeconds,
   renewalMs,
+  retryMs,
 } from "./grant.ts";
 
 const params: GrantRequest["params"] = {
@@ -32,9 +33,13 @@ const access: GrantedAccess = {
 function workshop(changes: Partial<GrantChannel> = {}) {
   const calls: (CallParams<"grant"> | CallParams<"revoke">)[] = [];
   const events: string[] = [];
+  const reboots: boolean[] = [];
   const pauses: number[] = [];
   let wake: (() => void) | undefined;
+  const ended: (() => void)[] = [];
   const channel: GrantChannel = {
+    bootedAt: "2026-11-23T12:00:00.000Z",
+    onEnded: (listener) => void ended.push(listener),
     grant: async (given) => {
       calls.push(given);
       return await (changes.grant?.(given, {}) ?? access);
@@ -54,13 +59,20 @@ function workshop(changes: Partial<GrantChannel> = {}) {
       });
     },
   };
-  const onEvent = ({ event }: GrantEvent) => void events.push(event);
+  const onEvent = (event: GrantEvent) => {
+    events.push(event.event);
+    if (event.event === "replaced") reboots.push(event.isRebooted);
+  };
   const take = () => HeldGrant.take(channel, { params, clock, onEvent });
   const pass = async () => {
     wake?.();
     await turn();
   };
-  return { take, pass, calls, events, pauses };
+  const endChannel = async () => {
+    for (const listener of ended) listener();
+    await turn();
+  };
+  return { take, pass, endChannel, channel, calls, events, reboots, pauses };
 }
 
 test("HeldGrant asks for a short grant, prolongs it, and takes it back at the end", async () => {
@@ -71,7 +83,7 @@ test("HeldGrant asks for a short grant, prolongs it, and takes it back at the en
   await pass();
   await held[Symbol.asyncDispose]();
   await held[Symbol.asyncDispose]();
-  const asked = { ...params, seconds: heldGrantSeconds };
+  const asked = { ...params, seconds: heldGrantSeconds, untilSessionEnds: true };
   assert.deepEqual(calls, [asked, asked, asked, { grant: "g1" }]);
   assert.deepEqual(events, ["renewed", "renewed"]);
   assert.deepEqual(pauses.slice(0, 3), [renewalMs, renewalMs, renewalMs]);
@@ -91,18 +103,32 @@ test("HeldGrant tries a renewal that failed again, sooner, and tells of it", asy
   isGone = false;
   await pass();
   assert.deepEqual(events, ["not-renewed", "renewed"]);
-  assert.deepEqual(pauses, [renewalMs, renewalMs / 4, renewalMs]);
+  assert.deepEqual(pauses, [renewalMs, retryMs, renewalMs]);
 });
 
 test("HeldGrant says when the box has other keys than those that are in use", async () => {
   let host = access.secrets.host;
-  const { take, pass, events } = workshop({
+  const { take, pass, events, reboots, channel } = workshop({
     grant: async () => ({ ...access, secrets: { ...access.secrets, host } }),
   });
   await using _held = await take();
   host = "DHHC-1:01:b3RoZXI=:";
+  // The clock of the box was set in between.
+  Object.assign(channel, { bootedAt: "2026-11-23T12:00:01.000Z" });
   await pass();
-  assert.deepEqual(events, ["replaced"]);
+  Object.assign(channel, { bootedAt: "2026-11-23T12:10:00.000Z" });
+  await pass();
+  assert.deepEqual(events, ["replaced", "replaced"]);
+  assert.deepEqual(reboots, [false, true]);
+});
+
+test("HeldGrant asks again at once when the channel has ended, which the grant hangs on", async () => {
+  const { take, pass, endChannel, calls, events, pauses } = workshop();
+  await using _held = await take();
+  await endChannel();
+  assert.deepEqual([calls.length, events], [2, ["renewed"]]);
+  await pass();
+  assert.deepEqual([calls.length, pauses], [3, [renewalMs, renewalMs, renewalMs]]);
 });
 
 test("HeldGrant ends although the box does not answer, and takes a grant that is gone for taken back", async () => {

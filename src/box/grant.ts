@@ -1,7 +1,7 @@
 /**
- * A grant that is kept alive while it is used, and taken back at the end. It is short, so that what
- * a program leaves behind that was killed is soon gone; it does not hang on the control channel, so
- * that work goes on while that is interrupted.
+ * A grant that is kept alive while it is used, and taken back at the end. It ends shortly after the
+ * control channel does, so that what a program leaves behind that was killed is soon gone; it is asked
+ * for again at once over a new channel, so that work goes on where only the channel was interrupted.
  */
 
 import type { Clock } from "../initiator/index.ts";
@@ -11,6 +11,10 @@ import { type CallParams, type GrantedAccess, type Result, RpcError } from "../r
 export interface GrantChannel {
   grant(params: CallParams<"grant">, options: GrantCallOptions): Promise<GrantedAccess>;
   revoke(params: CallParams<"revoke">, options: GrantCallOptions): Promise<Result<"revoke">>;
+  /** When the box was booted that answered last; ISO 8601. */
+  readonly bootedAt: string;
+  /** Calls `listener` whenever a channel has ended, which the grant outlives by seconds only. */
+  onEnded(listener: () => void): void;
 }
 
 /** @see GrantChannel */
@@ -23,8 +27,11 @@ export type GrantEvent =
   | { readonly event: "renewed" }
   /** It is tried again until the grant is over. */
   | { readonly event: "not-renewed"; readonly error: unknown }
-  /** The box has other keys now: it was booted again. Connections cannot come back with the old. */
-  | { readonly event: "replaced" };
+  /**
+   * The box has other keys now: it was booted again, or the grant had ended while the box was out of
+   * reach. Connections cannot come back with the old ones.
+   */
+  | { readonly event: "replaced"; readonly isRebooted: boolean };
 
 /** What is asked for, and what goes on around it. */
 export interface GrantRequest {
@@ -35,10 +42,14 @@ export interface GrantRequest {
   readonly signal?: AbortSignal;
 }
 
-/** How long a grant lasts after the last renewal. */
+/** How long a grant lasts after the last renewal, where its end of the channel was not heard of. */
 export const heldGrantSeconds = 120;
-/** Between renewals; after one that failed, a quarter of it. */
+/** Between renewals. */
 export const renewalMs = 30_000;
+/** After one that failed: several fit into what a box leaves a grant whose session has ended. */
+export const retryMs = 2000;
+/** The clock of a box may be set while it runs; two boots are further apart. */
+const sameBootMs = 5000;
 /** At the end a box that does not answer is left to let the grant expire. */
 const revokeMs = 5000;
 
@@ -49,7 +60,9 @@ export class HeldGrant implements AsyncDisposable {
   readonly #channel: GrantChannel;
   readonly #request: GrantRequest;
   readonly #over = new AbortController();
+  readonly #bootedAt: string;
   readonly #renewing: Promise<void>;
+  #hurry = new AbortController();
 
   /**
    * Asks for a grant.
@@ -65,26 +78,42 @@ export class HeldGrant implements AsyncDisposable {
     this.access = access;
     this.#channel = channel;
     this.#request = request;
+    this.#bootedAt = channel.bootedAt;
+    channel.onEnded(() => this.#hurry.abort());
     this.#renewing = this.#renew();
   }
 
   async #renew(): Promise<void> {
-    const { params, clock, onEvent } = this.#request;
+    const { params, onEvent } = this.#request;
     const { signal } = this.#over;
     let pauseMs = renewalMs;
     while (!signal.aborted) {
       try {
-        await clock.sleep(pauseMs, { signal });
+        await this.#pause(pauseMs);
+        signal.throwIfAborted();
         const renewed = await this.#channel.grant(timed(params), { signal });
         pauseMs = renewalMs;
         const isSame = renewed.secrets.host === this.access.secrets.host;
-        onEvent?.({ event: isSame ? "renewed" : "replaced" });
+        const isRebooted = !isSameBoot(this.#bootedAt, this.#channel.bootedAt);
+        onEvent?.(isSame ? { event: "renewed" } : { event: "replaced", isRebooted });
       } catch (error) {
         if (signal.aborted) return;
-        pauseMs = renewalMs / 4;
+        pauseMs = retryMs;
         onEvent?.({ event: "not-renewed", error });
       }
     }
+  }
+
+  /** Waits, unless a channel has ended meanwhile. */
+  async #pause(pauseMs: number): Promise<void> {
+    const hurry = this.#hurry.signal;
+    const signal = AbortSignal.any([this.#over.signal, hurry]);
+    try {
+      if (!signal.aborted) await this.#request.clock.sleep(pauseMs, { signal });
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+    if (hurry.aborted) this.#hurry = new AbortController();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -107,5 +136,9 @@ export class HeldGrant implements AsyncDisposable {
 }
 
 function timed(params: GrantRequest["params"]): CallParams<"grant"> {
-  return { ...params, seconds: heldGrantSeconds };
+  return { ...params, seconds: heldGrantSeconds, untilSessionEnds: true };
+}
+
+function isSameBoot(one: string, other: string): boolean {
+  return Math.abs(Date.parse(one) - Date.parse(other)) < sameBootMs;
 }

@@ -21,6 +21,7 @@ import { nqnOfUuid } from "../nvme/index.ts";
 import { type DiskView, type GrantView, hashRangesMax, type Item } from "../rpc/index.ts";
 import { tell } from "./console.ts";
 import { type OpenTarget, openNamespaceTarget } from "./namespace-target.ts";
+import { messageOf } from "./outcome.ts";
 import { lookUp } from "./user-home.ts";
 
 /** Which disk of which box, and what for. */
@@ -60,6 +61,7 @@ export async function openBoxTarget(
   const channel = stack.use(new LastingChannel(session, reach));
   const { disk, grants } = await pickDisk(session, wanted, signal);
   const name = `${place.name}:${disk.serial || disk.name}`;
+  const follower = new GrantFollower(name);
   const request: GrantRequest = {
     params: {
       hostnqn,
@@ -68,7 +70,7 @@ export async function openBoxTarget(
       purpose: purposeOf(process.argv[2] ?? ""),
     },
     clock,
-    onEvent: (event: GrantEvent) => report(name, event),
+    onEvent: (event: GrantEvent) => follower.take(event),
     signal,
   };
   const held = stack.use(await HeldGrant.take(channel, request));
@@ -80,6 +82,7 @@ export async function openBoxTarget(
   const where = grantedConnection(held.access, granted, place, session.address, secrecy);
   const open = () => openNamespaceTarget(name, where, granted.nsid, signal);
   const target = stack.use(await withPatience(open, signal));
+  follower.follow(target);
   const writer = grants.find((grant) => grant.mode === "rw" && grant.disks.includes(disk.name));
   const all = stack.move();
   return {
@@ -172,12 +175,36 @@ export function wordsOf({ purpose, hostnqn: host, expiresAt }: GrantView): strin
   return `${purpose || host} may write to it${until}`;
 }
 
-function report(name: string, event: GrantEvent): void {
-  if (event.event === "renewed") return;
-  if (event.event === "replaced") {
-    tell(`${name}: the box was booted again; its keys are new, so the connection cannot go on.`);
-  } else {
-    const why = event.error instanceof Error ? event.error.message : String(event.error);
-    tell(`${name}: the grant could not be renewed, trying again: ${why}`);
+/** What becomes of a disk when its grant does not go on as it was. */
+class GrantFollower {
+  readonly #name: string;
+  #target: OpenTarget | undefined;
+  #end = "";
+  #told = "";
+
+  /** @param name of the disk */
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** From now on the disk is known. */
+  follow(target: OpenTarget): void {
+    this.#target = target;
+    if (this.#end !== "") target.giveUp?.(this.#end);
+  }
+
+  take(event: GrantEvent): void {
+    if (event.event === "replaced") {
+      this.#end = event.isRebooted
+        ? "the box was booted again meanwhile, and has other keys now."
+        : "the box was out of reach for so long that it has taken back what it had granted.";
+      this.#target?.giveUp?.(this.#end);
+    } else if (event.event === "not-renewed") {
+      const why = messageOf(event.error);
+      if (why !== this.#told) {
+        tell(`${this.#name}: the grant could not be renewed, trying again: ${why}`);
+      }
+      this.#told = why;
+    } else this.#told = "";
   }
 }

@@ -112,7 +112,7 @@ export const build: Command = {
 };
 
 /** Who may log in, and what the box is known by: the keys of this user. */
-export async function ownKeys(
+async function ownKeys(
   files?: readonly string[],
 ): Promise<Pick<BuildRequest, "sshKeys" | "sshHostKey">> {
   return { sshKeys: await readSshKeys(files), sshHostKey: await ownHostKey() };

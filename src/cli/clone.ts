@@ -62,6 +62,7 @@ export const clone: Command = {
           mayAsk: true,
           hasher,
           reopen: open,
+          from: source,
           signal,
           onBegin: () => {
             hasBegun = true;

@@ -209,6 +209,8 @@ export interface FlashToRequest {
   readonly reopen?: () => Promise<Image>;
   readonly signal: AbortSignal;
   readonly onBegin: () => void;
+  /** The disk that the image comes from, whose lost connection is told too. */
+  readonly from?: OpenTarget;
 }
 
 /** Plans, asks where it must, writes, and reports. */
@@ -217,7 +219,7 @@ export async function flashTo(
   targets: readonly OpenTarget[],
   request: FlashToRequest,
 ): Promise<ExitCode> {
-  const { isJson, isDryRun, options, signal } = request;
+  const { isJson, isDryRun, options, signal, from } = request;
   const found = await Promise.all(targets.map((target) => planTarget(target, signal)));
   if (!isJson) describeWork(image, found);
   const plans = await planOrAsk(image, found, options, request.mayAsk && !isJson && !isDryRun);
@@ -234,7 +236,7 @@ export async function flashTo(
     return exitCodes.ok;
   }
   const view = await openProgressView({ isJson });
-  const report = await runWithView(view, targets, () =>
+  const report = await runWithView(view, from ? [from, ...targets] : targets, () =>
     flashImage({
       image,
       targets: targets.map((target, n) => ({

@@ -16,6 +16,8 @@ export interface OpenTarget extends Target, AsyncDisposable {
   readonly place?: { readonly host: string; readonly port: number; readonly nqn: string };
   /** Calls `listener` when the connection is lost and when it is back; returns what ends that. */
   onConnection?(listener: (state: ConnectionState) => void): () => void;
+  /** Waits no longer for a connection that is lost, or will be; says why. */
+  giveUp?(reason: string): void;
 }
 
 /** How a disk's connection is. */
@@ -57,6 +59,7 @@ export async function openNamespaceTarget(
             listener({ isConnected: true, reason: `it was away for ${seconds} s` });
           }
         }),
+      giveUp: (reason) => controller.giveUp(reason),
       ...(inUseBy ? { inUseBy } : {}),
       identify: async (options) =>
         identityOf(controller, await controller.namespace(nsid, options ?? {})),

@@ -3,10 +3,12 @@
  * this user know themselves to SSH clients, and one to log in with for those who have none.
  */
 
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { homedir, userInfo } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { makeSshKey } from "../image/index.ts";
 import { tell } from "./console.ts";
 import { UsageError } from "./exit.ts";
@@ -32,10 +34,7 @@ export async function readSshKeys(files: readonly string[] | undefined): Promise
     return names.filter((name) => name.endsWith(".pub")).map((name) => join(folder, name));
   };
   const paths = files ?? (await found());
-  if (paths.length === 0) {
-    const { publicKey } = await keyOf(loginKeyFile, `${userInfo().username} for diskomator`);
-    return [publicKey];
-  }
+  if (paths.length === 0) return [await ownLoginKey()];
   const texts = await Promise.all(
     paths.toSorted().map(async (path) => {
       try {
@@ -48,6 +47,39 @@ export async function readSshKeys(files: readonly string[] | undefined): Promise
   return texts
     .flatMap((text) => text.split("\n"))
     .filter((line) => /^(ssh-|ecdsa-|sk-)/.test(line));
+}
+
+/**
+ * Keys for an image that this program itself will log in to, where nobody may be there to be asked for
+ * a passphrase: as `readSshKeys`, and the one for boxes unless ssh can use one of the others as it is.
+ */
+export async function readUsableSshKeys(): Promise<string[]> {
+  const keys = await readSshKeys(undefined);
+  const own = await readFile(join(configDirectory(), `${loginKeyFile}.pub`), "utf8").catch(
+    () => "",
+  );
+  const usable = [own, await output("ssh-add", ["-L"])];
+  const folder = join(homedir(), ".ssh");
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (!name.endsWith(".pub")) continue;
+    const path = join(folder, name.slice(0, -".pub".length));
+    usable.push(await output("ssh-keygen", ["-y", "-P", "", "-f", path]));
+  }
+  const text = usable.join("\n");
+  const isUsable = keys.some((line) => text.includes(line.split(/\s+/)[1] ?? line));
+  return isUsable ? keys : [...keys, await ownLoginKey()];
+}
+
+/** What a program says; nothing when it fails. */
+async function output(program: string, args: readonly string[]): Promise<string> {
+  return await promisify(execFile)(program, args).then(
+    ({ stdout }) => stdout,
+    () => "",
+  );
+}
+
+async function ownLoginKey(): Promise<string> {
+  return (await keyOf(loginKeyFile, `${userInfo().username} for diskomator`)).publicKey;
 }
 
 /** A pair of the folder, made when it is not there. */

@@ -54,6 +54,7 @@ test("readServeOptions refuses what makes no sense", async () => {
     ["a.img", "--secret", join(folder, "none")],
     ["a.img", "--memory", "much"],
     ["a.img", "--nonsense"],
+    ["a.img", "--tls-from-secret"],
   ];
   for (const args of wrongs) await assert.rejects(readServeOptions(args), UsageError);
 });

@@ -18,6 +18,8 @@ export interface ServeOptions {
   readonly nqn: string | undefined;
   readonly hosts: "any" | ReadonlyMap<string, HostAccess>;
   readonly tlsKeys: readonly TlsKey[];
+  /** Hosts come by TLS with a key that they make by authentication. */
+  readonly makesTlsKeys: boolean;
   readonly json: boolean;
 }
 
@@ -41,6 +43,7 @@ export async function readServeOptions(args: readonly string[]): Promise<ServeOp
       allow: { type: "string", multiple: true, default: [] },
       secret: { type: "string" },
       tls: { type: "string" },
+      "tls-from-secret": { type: "boolean", default: false },
       json: { type: "boolean", default: false },
     },
     pathsMax,
@@ -50,6 +53,10 @@ export async function readServeOptions(args: readonly string[]): Promise<ServeOp
   }
   if (values["read-only"] && values.overlay) {
     throw new UsageError("With --overlay nothing is written to the file: leave --read-only out.");
+  }
+  const makesTlsKeys = values["tls-from-secret"];
+  if (makesTlsKeys && values.secret === undefined) {
+    throw new UsageError("With --tls-from-secret keys are made of the secret: add --secret FILE.");
   }
   const secrets = values.secret === undefined ? undefined : await readSecrets(values.secret);
   const { host, port } = parseListen(values.listen);
@@ -65,6 +72,7 @@ export async function readServeOptions(args: readonly string[]): Promise<ServeOp
     nqn: values.nqn,
     hosts: hostsOf(values.allow, secrets),
     tlsKeys: values.tls === undefined ? [] : [{ key: (await readKeyFile(values.tls))[0]! }],
+    makesTlsKeys,
     json: values.json,
   };
 }

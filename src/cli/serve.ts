@@ -7,6 +7,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { type BlockDevice, FileDisk, MemoryDisk, OverlayDisk } from "../block/index.ts";
 import {
   createTarget,
+  type ListenOptions,
   type NamespaceOptions,
   type RunningTarget,
   TargetError,
@@ -31,6 +32,8 @@ Serves files and disks of this machine to NVMe/TCP hosts until Ctrl-C. No root i
   --secret FILE      hosts must prove that they know the DHHC-1 secret in FILE; a second line in it
                      is the secret by which this side proves itself
   --tls FILE         TLS 1.3 with the NVMeTLSkey-1 key in FILE
+  --tls-from-secret  TLS 1.3 with keys that hosts make of --secret (secure channel concatenation,
+                     which Linux has from 6.15 on: nvme connect --concat)
   --json             events as JSON lines
 
 Example: diskomator serve disk.img --listen 0.0.0.0 --allow nqn.2014-08.org.nvmexpress:uuid:...`;
@@ -61,6 +64,7 @@ export const serve: Command = {
           nqn,
           serial: createHash("sha256").update(nqn).digest("hex").slice(0, 20),
           hosts: options.hosts,
+          ...(options.makesTlsKeys ? { tls: "required" as const } : {}),
           namespaces: served.map(namespaceOf),
         },
       ],
@@ -107,9 +111,8 @@ function namespaceOf({ device, uuid }: Served): NamespaceOptions {
 }
 
 async function listen(target: RunningTarget, options: ServeOptions): Promise<number> {
-  const { host, port, tlsKeys } = options;
-  const tls = tlsKeys.length > 0 ? { tls: { policy: "required" as const, keys: tlsKeys } } : {};
-  const listener = await target.listen({ host, port, ...tls });
+  const { host, port } = options;
+  const listener = await target.listen({ host, port, ...tlsOf(options) });
   try {
     await target.listen({ host, port: discoveryPort, discoveryOnly: true });
   } catch (error) {
@@ -118,6 +121,12 @@ async function listen(target: RunningTarget, options: ServeOptions): Promise<num
     tell(`Not on port ${discoveryPort} as well: ${error.message}`);
   }
   return listener.port;
+}
+
+/** TLS of the listener; keys are made on connections in the clear, which are good for nothing else. */
+function tlsOf({ tlsKeys: keys, makesTlsKeys }: ServeOptions): Pick<ListenOptions, "tls"> {
+  if (makesTlsKeys) return { tls: { policy: "optional", keys } };
+  return keys.length > 0 ? { tls: { policy: "required", keys } } : {};
 }
 
 function announce(

@@ -1,27 +1,34 @@
 /**
- * `npm start`: the whole path once. Builds the image, boots it in QEMU, lists the disks over
- * NVMe/TCP, writes a real disk image to one, reads it back, and compares with the backing file.
+ * `npm start`: the whole path once. Builds the image, boots it in QEMU, goes to it by
+ * name as its owner, writes a real disk image to a disk over TLS, reads it back, and compares with the
+ * backing file.
  */
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { addressOf, connectController, discover } from "../initiator/index.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BoxError, type BoxErrorCode } from "../box/index.ts";
 import { makeScratchDisk, type Vm } from "../vm/index.ts";
-import { definitionPathOf, ownKeys, runBuild, showEvent } from "./build.ts";
+import { openBoxTarget } from "./box-target.ts";
+import { definitionPathOf, runBuild, showEvent } from "./build.ts";
 import { type Command, readOptions } from "./command.ts";
 import { printLine, progressLine, tell } from "./console.ts";
 import { exitCodes } from "./exit.ts";
-import { aborted, bootBox, reachLines } from "./vm.ts";
+import type { OpenTarget } from "./namespace-target.ts";
+import { ownHostKey, readUsableSshKeys } from "./own-keys.ts";
+import { aborted, bootBox, makeKnown, reachLines } from "./vm.ts";
 
 const help = `Usage: diskomator start [--out DIR]
 
 Builds the image, boots it in a virtual machine with two scratch disks, writes the image to one of
-them over NVMe/TCP, reads it back and compares. On a terminal the box then stays up until Ctrl-C.
+them over NVMe/TCP with TLS, reads it back and compares. On a terminal the box then stays up until
+Ctrl-C, and is a known box named "start" meanwhile.
 
 Example: npm start`;
 
+const boxName = "start";
 const diskBytes = 512 * 2 ** 20;
 const pieceBytes = 4 * 2 ** 20;
 const serialLines = 40;
@@ -38,7 +45,8 @@ export const start: Command = {
       out: values.out,
       update: "if-gone",
       compression: "fast",
-      ...(await ownKeys()),
+      sshKeys: await readUsableSshKeys(),
+      sshHostKey: await ownHostKey(),
       signal,
       onEvent: showEvent,
     });
@@ -59,45 +67,55 @@ export const start: Command = {
     try {
       const port = await box.forward(4420);
       const sshPort = await box.forward(22);
+      await using _known = await makeKnown(boxName, [
+        [22, sshPort],
+        [4420, port],
+        [4421, await box.forward(4421)],
+      ]);
       await box.waitForSerial(/SCRATCH-NVME +exported/, { timeoutMs: 300_000, signal });
       times.mark(`booted to exported disks (${box.accelerator})`);
-      await exercise({ port, imagePath, backingPath: nvme.path, times, signal });
+      await exercise({ imagePath, backingPath: nvme.path, times, signal });
       printSummary(times, imagePath, { nvme: port, ssh: sshPort });
+      if (process.stdin.isTTY && process.stdout.isTTY) await stay(box, signal);
     } catch (error) {
       if (!signal.aborted)
         tell(`The serial log's last lines:\n${box.serialLastLines(serialLines)}`);
       throw error;
     }
-    if (process.stdin.isTTY && process.stdout.isTTY) await stay(box, signal);
     return exitCodes.ok;
   },
 };
 
-/** Lists, writes, reads back, compares. */
+/** The box's owner is served last: SSH and the control channel come after the disks. */
+async function openDisk(signal: AbortSignal): Promise<OpenTarget> {
+  const wanted = { box: boxName, disk: "SCRATCH-NVME" };
+  for (const late = AbortSignal.timeout(ownerMs); ; ) {
+    try {
+      return await openBoxTarget(wanted, { readOnly: false, isEncrypted: true, signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      const isEarly = error instanceof BoxError && early.has(error.code);
+      if (!isEarly || late.aborted) throw error;
+      await sleep(1000, undefined, { signal });
+    }
+  }
+}
+
+/** What a box that is still booting may answer. */
+const early: ReadonlySet<BoxErrorCode> = new Set(["unreachable", "timeout", "no-channel"]);
+const ownerMs = 180_000;
+
+/** Connects by name, writes, reads back, compares. */
 async function exercise(run: {
-  readonly port: number;
   readonly imagePath: string;
   readonly backingPath: string;
   readonly times: Times;
   readonly signal: AbortSignal;
 }): Promise<void> {
   const { signal, times } = run;
-  const host = "127.0.0.1";
-  const entries = (await discover({ host, port: run.port, signal })).filter(
-    ({ subject }) => subject === "subsystem",
-  );
-  tell(`The box exports ${entries.length} subsystems:`);
-  for (const { subsystemNqn } of entries) tell(`  ${subsystemNqn}`);
-  const target = entries.find(({ subsystemNqn }) => subsystemNqn.includes("SCRATCH-NVME"));
-  if (target === undefined) throw new Error("The discovery log lacks the NVMe scratch disk.");
-  await using controller = await connectController({
-    ...addressOf(target, "reached"),
-    subsystemNqn: target.subsystemNqn,
-    ioQueues: 2,
-    signal,
-  });
-  await using disk = await controller.openNamespace(1, { signal });
-  times.mark("disks listed, one connected");
+  await using target = await openDisk(signal);
+  const { disk } = target;
+  times.mark(`${target.name} connected, by keys from the box`);
 
   const { size } = await stat(run.imagePath);
   await using image = await open(run.imagePath);
@@ -148,12 +166,12 @@ function printSummary(
   for (const line of times.lines()) printLine(line);
   printLine("");
   printLine(`The image: ${imagePath}. Write it to a USB stick, boot a machine from it, and its`);
-  printLine("disks are on the network: open to everyone there. See the README before you do.");
+  printLine("disks are there for you alone: diskomator ls.");
   for (const line of reachLines(ports)) printLine(line);
 }
 
 async function stay(box: Vm, signal: AbortSignal): Promise<void> {
-  printLine("The box stays up until Ctrl-C.");
+  printLine(`The box stays up until Ctrl-C. Its name is ${boxName}: diskomator ls`);
   await Promise.race([box.exited, aborted(signal)]);
 }
 

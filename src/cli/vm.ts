@@ -68,7 +68,7 @@ export const vm: Command = {
 };
 
 /** Makes a machine a known box, behind forwarded ports, until it is disposed of. */
-async function makeKnown(
+export async function makeKnown(
   name: string,
   ports: readonly (readonly [port: number, forwarded: number])[],
 ): Promise<AsyncDisposable> {

@@ -209,6 +209,16 @@ export class Controller implements AsyncDisposable {
     return this.#closing;
   }
 
+  /**
+   * Waits no longer for a connection that is lost, or will be: calls fail with InitiatorError `lost`.
+   * @param reason what is known from elsewhere: `The target has other keys now.`
+   */
+  giveUp(reason: string): void {
+    const { peer } = this;
+    const message = `The controller at ${peer} is lost: ${reason}`;
+    this.#link.giveUp(new InitiatorError("lost", message, { peer }));
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -82,6 +82,23 @@ test("connectController goes by TLS with the key of either identity version", as
   }
 });
 
+test("connectController derives its key as nvme-cli did before 2.16, where that is asked for", async () => {
+  const derivation = "early-libnvme";
+  const known = configured.retain(hostNqn, derivation).tlsPsk(parties, 1);
+  await using server = await listen(known);
+  await assert.rejects(connectController({ ...server.address, tls: { key } }), {
+    code: "authentication-failed",
+  });
+  server.asked.length = 0;
+  await using controller = await connectController({
+    ...server.address,
+    tls: { key, derivation },
+    ioQueues: 1,
+  });
+  assert.equal(controller.ioQueues, 1);
+  assert.deepEqual(server.asked, [known.identity, known.identity]);
+});
+
 test("a controller that does not know the key is refused, a trusted certificate notwithstanding", async () => {
   const folder = mkdtempSync(join(tmpdir(), "diskomator-tls-"));
   const file = (name: string) => join(folder, name);

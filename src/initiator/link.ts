@@ -51,6 +51,8 @@ export class Link implements IoPath {
   #epoch = 1;
   readonly #backlog = new Set<IoCall>();
   readonly #stop = new AbortController();
+  /** Why a lost connection is not waited for any more. */
+  #hopeless: InitiatorError | undefined;
   #relinking: Promise<void> = Promise.resolve();
   /** An association that ended before it was in use. */
   #early: { readonly association: Association; readonly error: InitiatorError } | undefined;
@@ -122,8 +124,8 @@ export class Link implements IoPath {
       this.#early = { association, error };
       return;
     }
-    if (!policy) {
-      this.#end(error);
+    if (!policy || this.#hopeless) {
+      this.#end(this.#hopeless ?? error);
       return;
     }
     const next = Promise.withResolvers<Association>();
@@ -133,6 +135,14 @@ export class Link implements IoPath {
     log("controller-disconnected", { peer: this.peer, reason: error.message });
     emit({ type: "disconnected", error });
     this.#relinking = this.#relink(policy, next);
+  }
+
+  /** Waits for no lost connection any more, for a reason that was learnt elsewhere. */
+  giveUp(error: InitiatorError): void {
+    this.#hopeless ??= error;
+    if (this.#state.name !== "relinking") return;
+    this.#stop.abort();
+    this.#end(this.#hopeless);
   }
 
   /** Ends the link for good; returns the association that is to be closed, if there is one. */

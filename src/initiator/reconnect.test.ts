@@ -130,6 +130,31 @@ test("a controller is given up after its time, and every call is told why", asyn
   await controller.close();
 });
 
+test("Controller.giveUp ends what waits for a lost connection, and no connection that is there", async () => {
+  const { target, pipe, controller, disk, pass, types } = await openLasting();
+  controller.giveUp("The target has other keys now.");
+  await disk.write(0, pattern(512, 1));
+  controller.giveUp("Another reason.");
+  pipe.isDown = true;
+  target.cut();
+  await pass(10);
+  const told = (error: unknown) =>
+    failsWith("gone", "lost")(error) && /other keys/.test(`${error}`);
+  await assert.rejects(disk.write(0, pattern(512, 2)), told);
+  assert.deepEqual(types(), ["lost", "closed"]);
+  await controller.close();
+
+  const waits = await openLasting();
+  waits.pipe.isDown = true;
+  waits.target.cut();
+  await waits.pass(500);
+  const writing = waits.disk.write(0, pattern(512, 3));
+  waits.controller.giveUp("The target has other keys now.");
+  await assert.rejects(writing, told);
+  await waits.controller.close();
+  assert.equal(waits.pipe.openCount, 0);
+});
+
 test("a host that is refused for good is given up at once", async () => {
   const { target, controller, events, pass } = await openLasting();
   const hook = ({ command: { name }, cid, queue }: FakeCall) => {

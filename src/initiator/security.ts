@@ -7,6 +7,7 @@ import {
   ConfiguredPsk,
   describeInterchangeFault,
   type IdentityVersion,
+  type PskDerivation,
   type RetainedPsk,
   type TlsPsk,
 } from "../nvme/index.ts";
@@ -23,6 +24,11 @@ export type TlsOptions =
       readonly key: string;
       /** Version of the identity; both are tried unless given, 1 first. */
       readonly identityVersion?: IdentityVersion;
+      /**
+       * "standard" unless told; "early-libnvme" for a Linux target whose keyring got the key from
+       * nvme-cli before 2.16.
+       */
+      readonly derivation?: PskDerivation;
     }
   /**
    * Secure channel concatenation (TP8018): a key is made by DH-HMAC-CHAP on a first connection,
@@ -93,7 +99,7 @@ async function dialOf(
   }
   const parsed = ConfiguredPsk.parse(tls.key);
   if (!parsed.ok) throw cannot(`its key is none: ${describeInterchangeFault(parsed.fault)}`);
-  const retained = parsed.psk.retain(host.hostnqn);
+  const retained = parsed.psk.retain(host.hostnqn, tls.derivation);
   return dialSecured(identities(retained, host, tls));
 }
 

@@ -8,6 +8,7 @@ export {
   hashRangesMax,
   hashUnitBytesMax,
   idleMs,
+  orphanGraceSeconds,
   sessionsMax,
 } from "./limits.ts";
 export {

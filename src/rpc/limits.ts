@@ -16,6 +16,8 @@ export const sessionsMax = 16;
 export const idleMs = 15 * 60 * 1000;
 /** Longest time of a grant: thirty days. */
 export const grantSecondsMax = 30 * 24 * 3600;
+/** How long a grant lives on that was asked for until its session ends. */
+export const orphanGraceSeconds = 15;
 /** Grants that are alive at once. */
 export const grantsMax = 128;
 /** Disks that one grant may name. */

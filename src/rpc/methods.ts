@@ -70,7 +70,10 @@ export const methods = {
       mode: grantMode,
       /** Null: until it is revoked or the box ends. */
       seconds: v.nullable(secondsOf(grantSecondsMax)),
-      /** Revoke it when this session ends, however that comes. */
+      /**
+       * It ends a quarter of a minute after this session, however that comes: another session that asks for it
+       * until then takes it over.
+       */
       untilSessionEnds: v.optional(v.boolean(), false),
       /** For the list of events: who, and what for. */
       purpose: v.optional(words(200), ""),

@@ -20,6 +20,7 @@ import {
 } from "../driver-kernel-disks.ts";
 import type { KernelTarget } from "../driver-nvmet.ts";
 import { Relay } from "../driver-relay.ts";
+import { makeTlsKey } from "../driver-tls-key.ts";
 import { numbers, VerifiedLoad } from "../verified-load.ts";
 
 const mebibyte = 2 ** 20;
@@ -216,6 +217,9 @@ scenario(
           code: "authentication-failed",
         });
       }
+      // As nvme-cli 2.13 puts it into the kernel's keyring.
+      const key = await makeTlsKey(target.probe, tlsParties);
+      await readAndWrite(await connect({ tls: { key, derivation: "early-libnvme" } }));
       if (policy === "required") {
         await assert.rejects(connect({ connectTimeoutMs: 3000 }), { name: "InitiatorError" });
         continue;

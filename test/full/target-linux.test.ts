@@ -12,13 +12,14 @@ import { MemoryDisk } from "../../src/block/index.ts";
 import { ConfiguredPsk, dhchapGroups, dhchapHashes } from "../../src/nvme/index.ts";
 import { makeScratchFolder } from "../../src/vm/index.ts";
 import { boot } from "../driver-box.ts";
+import { fio } from "../driver-fio.ts";
 import {
   disk,
   diskPath,
-  fio,
   hostNqn,
   LinuxHost,
   nqn,
+  type Serving,
   scenarioOn,
   uuid,
 } from "../driver-linux-host.ts";
@@ -155,16 +156,24 @@ scenario("TLS over 16 queues, with digests and with DH-HMAC-CHAP inside", async 
   await host.serve();
 });
 
-scenario("a target that restarts five times under load loses no write", async () => {
-  await host.connected("--hdr-digest --data-digest --reconnect-delay=1", async () => {
-    const load = await host.startLoad();
-    for (let n = 0; n < 5; n++) {
-      await host.serve();
-      await host.waitForWrites();
-    }
-    await load.finish();
+for (const tls of [false, true]) {
+  const way = tls ? "by TLS" : "in the clear";
+  scenario(`a target that restarts five times under load loses no write, ${way}`, async () => {
+    const keys = tls ? [{ key: await host.makeTlsKey() }] : [];
+    const serving: Serving = tls ? { listen: { tls: { policy: "required", keys } } } : {};
+    await host.serve(serving);
+    const digests = "--hdr-digest --data-digest --reconnect-delay=1";
+    await host.connected(`${tls ? "--tls" : ""} ${digests}`, async () => {
+      const rounds = await host.startRounds();
+      for (let n = 0; n < 5; n++) {
+        await host.serve(serving);
+        await rounds.waitForWrite();
+      }
+      await rounds.finish();
+    });
+    await host.serve();
   });
-});
+}
 
 scenario("diskomator serve, killed five times under load, loses no write", async () => {
   await host.stop();
@@ -177,13 +186,13 @@ scenario("diskomator serve, killed five times under load, loses no write", async
     const [served = ""] = serving.uuids;
     await host.probe.succeed(host.connectLine("--reconnect-delay=1 --data-digest"));
     await host.probe.until(`test -b ${diskPath(served)}`);
-    const load = await host.startLoad(served);
+    const rounds = await host.startRounds(served);
     for (let n = 0; n < 5; n++) {
       await serving.kill();
       serving = await ServeProcess.start(args);
-      await host.waitForWrites(served);
+      await rounds.waitForWrite();
     }
-    await load.finish();
+    await rounds.finish();
     await host.disconnect();
   } finally {
     await serving.kill();
@@ -206,6 +215,6 @@ scenario("namespaces that come, go and come back are seen by the host", async ()
     }
     for (const nsid of [2, 3, 4]) subsystem.removeNamespace(nsid);
     for (const other of others) await host.probe.until(`test ! -e ${diskPath(other)}`);
-    await host.probe.succeed(fio(loads.slice(3)), boot);
+    await host.probe.succeed(fio(disk, loads.slice(3)), boot);
   });
 });

@@ -7,6 +7,7 @@ import { type DigestRange, digestsLength, digestUnits, MemoryDisk } from "../blo
 import {
   type AccessMode,
   type CallParams,
+  hashesMax,
   orphanGraceSeconds,
   RpcClient,
   RpcError,
@@ -125,7 +126,7 @@ function connect(
     handlers,
     write: async (line) => client.receive(Buffer.from(line)),
   });
-  return { client, session, grants, events, done, choices, device };
+  return { client, handlers, session, grants, events, done, choices, device };
 }
 
 const wish: CallParams<"grant"> = { hostnqn, disks: ["nvme0n1"], mode: "rw", seconds: 60 };
@@ -297,6 +298,27 @@ test("hash in small units comes in items that the session takes", async () => {
     found.push(Buffer.from(digests, "base64"));
   });
   assert.equal(Buffer.concat(found).length, 5 * 256 * 32);
+});
+
+test("hash of much is bounded, and little finds room beside it", async () => {
+  const { handlers } = connect();
+  const gate = Promise.withResolvers<void>();
+  const { signal } = new AbortController();
+  const ask = (mebibytes: number, send: () => Promise<void>) => {
+    const range = { offsetBytes: 0, lengthBytes: 1024 * 1024 };
+    const ranges = Array.from({ length: mebibytes }, () => range);
+    const params = { stream: 1, disk: "vda", ranges, unitBytes: 1024 * 1024 };
+    return handlers.hash(params, { signal, session: signal, send });
+  };
+  const long = Array.from({ length: hashesMax }, () => ask(17, () => gate.promise));
+  await assert.rejects(
+    ask(17, async () => {}),
+    fails("limit", /hashes 8 disks already/),
+  );
+  assert.equal((await ask(1, async () => {})).units, 1);
+  gate.resolve();
+  await Promise.all(long);
+  assert.equal((await ask(17, async () => {})).units, 17);
 });
 
 test("hash refuses ranges beyond the disk, or not in whole blocks", async () => {

@@ -104,7 +104,7 @@ async function compareDigests(
       const { piece } = each;
       imageBytes = piece.offsetBytes + piece.lengthBytes;
       if (await isSame(each)) run.pass(piece);
-      else run.take(piece.load ? await piece.load(pool, call) : piece);
+      else run.take(piece.load ? await piece.load(piece, pool, call) : piece);
       if (run.failure !== undefined) break;
     }
   } finally {

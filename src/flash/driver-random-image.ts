@@ -5,7 +5,14 @@ import { FlashError } from "./error.ts";
 import type { DigestedPiece, RandomImage } from "./image.ts";
 import type { DigestCache } from "./integrity/driver-digest-cache.ts";
 import { unitBytes } from "./integrity/hasher.ts";
-import { type Piece, type PiecePool, pieceBytes, pooledPiece, zeroPiece } from "./piece.ts";
+import {
+  type Piece,
+  type PiecePart,
+  type PiecePool,
+  pieceBytes,
+  pooledPiece,
+  zeroPiece,
+} from "./piece.ts";
 import type { FileSource } from "./source/driver-file.ts";
 
 /** What an image in a file is made from. */
@@ -98,15 +105,15 @@ export class FileImage implements RandomImage {
       offsetBytes,
       lengthBytes,
       data: undefined,
-      load: async (pool: PiecePool, options?: CallOptions) => {
+      load: async (part: PiecePart, pool: PiecePool, options?: CallOptions) => {
         const buffer = await pool.take(options?.signal);
         try {
-          await this.readAt(offsetBytes, buffer.subarray(0, lengthBytes), options);
+          await this.readAt(part.offsetBytes, buffer.subarray(0, part.lengthBytes), options);
         } catch (error) {
           pool.put(buffer);
           throw error;
         }
-        return pooledPiece(pool, buffer, offsetBytes, lengthBytes);
+        return pooledPiece(pool, buffer, part.offsetBytes, part.lengthBytes);
       },
       retain() {},
       release() {},

@@ -10,14 +10,17 @@ export const pieceBytes = 1024 * 1024;
 /** Runs of zeros of this length and more, so aligned, are not written as data. */
 const zeroRunBytes = 64 * 1024;
 
+/** Where a part of the image lies. */
+export type PiecePart = Pick<Piece, "offsetBytes" | "lengthBytes">;
+
 /** A part of the image. Whoever holds it releases it once. */
 export interface Piece {
   readonly offsetBytes: number;
   readonly lengthBytes: number;
   /** Undefined for a piece of nothing but zeros, which may be of any length, and where it is not read. */
   readonly data: Uint8Array | undefined;
-  /** Reads a piece that is not read yet; whoever calls releases what comes. */
-  readonly load?: (pool: PiecePool, options?: CallOptions) => Promise<Piece>;
+  /** Reads a part of a piece that is not read yet; whoever calls releases what comes. */
+  readonly load?: (part: PiecePart, pool: PiecePool, options?: CallOptions) => Promise<Piece>;
   /** One more holder. */
   retain(): void;
   release(): void;

@@ -27,7 +27,7 @@ export const hashRangesMax = 1024;
 /** Smallest and largest unit of `hash`, in bytes. */
 export const hashUnitBytesMin = 4096;
 export const hashUnitBytesMax = 64 * 1024 * 1024;
-/** Calls of `hash` that run at once: each takes all processors. */
+/** Calls of `hash` over more than a little that run at once: each takes all processors. */
 export const hashesMax = 8;
 /** Digests in one item of a `hash` stream. */
 export const hashItemUnitsMax = 1024;

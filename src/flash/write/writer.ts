@@ -3,7 +3,7 @@
  * fast as the disk takes it, and last the ends, so that it never boots half an image.
  */
 
-import { type CallOptions, digestBytes, digestUnits } from "../../block/index.ts";
+import { type CallOptions, digestBytes, digestsLength, digestUnits } from "../../block/index.ts";
 import { FlashError } from "../error.ts";
 import { type Hasher, unitBytes } from "../integrity/hasher.ts";
 import { type Piece, type PiecePool, pieceBytes, runsOf } from "../piece.ts";
@@ -281,7 +281,7 @@ export class BodyWriter {
   ): Promise<void> {
     if (runs?.length === 0) return;
     if (!piece.load) return await this.#putPiece(piece, runs);
-    const loaded = await this.#load(piece, piece.load, digests);
+    const loaded = await this.#load(piece, piece.load, digests, runs);
     try {
       await this.#putPiece(loaded, runs);
     } finally {
@@ -291,15 +291,21 @@ export class BodyWriter {
 
   /** What was hashed before must be what is read now. */
   async #load(
-    { offsetBytes }: Piece,
+    piece: Piece,
     load: NonNullable<Piece["load"]>,
     digests: Uint8Array | undefined,
+    runs: readonly DiskRange[] | undefined,
   ): Promise<Piece> {
     const { pool, hasher, imageName } = this.#options;
-    const loaded = await load(pool, this.#call);
+    const offsetBytes = runs?.[0]?.fromBytes ?? piece.offsetBytes;
+    const toBytes = runs?.at(-1)?.toBytes ?? piece.offsetBytes + piece.lengthBytes;
+    const part = { offsetBytes, lengthBytes: toBytes - offsetBytes };
+    const loaded = await load(part, pool, this.#call);
     try {
+      const at = ((offsetBytes - piece.offsetBytes) / unitBytes) * digestBytes;
+      const wanted = digests?.subarray(at, at + digestsLength(part.lengthBytes, unitBytes));
       const found = loaded.data && (await hasher.digestUnits(loaded.data));
-      if (!digests || (found && Buffer.compare(found, digests) === 0)) return loaded;
+      if (!wanted || (found && Buffer.compare(found, wanted) === 0)) return loaded;
       throw new FlashError(
         "source-changed",
         `Cannot go on with ${imageName}: at byte ${offsetBytes} it is not what it was when it ` +

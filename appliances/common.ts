@@ -17,6 +17,8 @@ export const scriptOnly = {
  * 100 MiB, as files are mapped by the huge page.)
  * `lsm`: no policy of AppArmor or BPF is ever loaded, and preparing for one takes a second under
  * emulation; `cryptomgr.notests`: so does testing ciphers that nothing here uses.
+ * `initcall_blacklist`: a test of key derivation, and keys of type `encrypted`, which nothing here
+ * has; both run modprobe for what is built in, once the root is unpacked, and take another second.
  */
 export const memoryRoot = [
   "initramfs_options=size=90%",
@@ -31,6 +33,7 @@ export const memoryRoot = [
   "fsck.mode=skip",
   "lsm=lockdown,yama",
   "cryptomgr.notests",
+  "initcall_blacklist=crypto_kdf108_init,init_encrypted",
 ] as const;
 
 /** Both kinds of screen; the last one is where `/dev/console` goes. */

@@ -153,6 +153,8 @@ export default defineAppliance({
     "kmod-static-nodes.service",
     "systemd-tmpfiles-setup-dev-early.service",
     "systemd-tmpfiles-setup-dev.service",
+    // A service manager for root: a login waits for it, ten seconds under emulation.
+    "user@.service",
     // logind would load it for seats with graphics.
     "modprobe@drm.service",
     // File systems that nothing here uses; /tmp and /run/lock are in memory without them.

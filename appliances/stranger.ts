@@ -53,6 +53,8 @@ export default defineAppliance({
     "usr/lib/sysusers.d/avahi.conf": {
       content: 'u avahi - "Avahi mDNS daemon" /run/avahi-daemon\n',
     },
+    // What the package's script makes by update-alternatives; nmap is linked with it.
+    "usr/lib/x86_64-linux-gnu/libblas.so.3": { content: { symlink: "blas/libblas.so.3" } },
   },
   enable: ["probe-shell.service", "systemd-networkd.service"],
   defaultTarget: "probe.target",

@@ -22,11 +22,12 @@ export function runNode(args: readonly string[], env = process.env): Promise<Run
   return runProgram(process.execPath, ["--import", account, ...args], env);
 }
 
-/** Runs a program; what it says is shown only when it fails. */
+/** Runs a program; what it says is shown only when it fails. `onOutput` gets its standard output. */
 export async function runProgram(
   program: string,
   args: readonly string[],
   env = process.env,
+  onOutput: (text: string) => void = () => {},
 ): Promise<Run> {
   const startMs = performance.now();
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe", "pipe"], env });
@@ -40,6 +41,7 @@ export async function runProgram(
   const [out, error, used] = texts.map((text) => text());
   if (code !== 0)
     throw new Error(`${program} ${args.join(" ")} ended with ${code}: ${out}${error}`);
+  onOutput(out ?? "");
   if (!used) return { wallMs, cpuMs: undefined };
   const { userCPUTime, systemCPUTime, maxRSS }: NodeJS.ResourceUsage = JSON.parse(used);
   return { wallMs, cpuMs: (userCPUTime + systemCPUTime) / 1000, peakBytes: maxRSS * 1024 };

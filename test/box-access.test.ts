@@ -219,9 +219,10 @@ scenario("wrong keys, another host's name and a stranger's are refused", async (
   await assert.rejects(connect(access, { tls: true, secret: wrong }), {
     code: "authentication-failed",
   });
+  const told = async () => (await eventsOf("kernel")).map(({ text }) => String(text)).join("\n");
   const psk = { ...access, tlsPsk: other.tlsPsk };
   await assert.rejects(connect(psk, { tls: true }));
-  const told = async () => (await eventsOf("kernel")).map(({ text }) => String(text)).join("\n");
+  while (!/Handshake with .* failed/.test(await told())) await sleep(500);
   while (!/host response mismatch/.test(await told())) await sleep(500);
   assert.match(await told(), new RegExp(`host ${other.hostnqn} for subsystem \\S+ not allowed`));
 });

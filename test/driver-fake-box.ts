@@ -77,7 +77,7 @@ export function startFakeBox(serials: readonly string[], boots: FakeBoots = {}):
 }
 
 /** Any device as what is hashed, with what the product makes digests with. */
-export function hashedDisk(device: BlockDevice): HashedDisk {
+function hashedDisk(device: BlockDevice): HashedDisk {
   const { sizeBytes, blockSizeBytes } = device;
   async function* digest(ranges: readonly DigestRange[], unitBytes: number) {
     for (const { offsetBytes, lengthBytes } of ranges) {
@@ -163,6 +163,7 @@ function handlersOf(
   boot: { readonly bootedAt: string },
 ): Omit<Handlers, "bootOnce" | "bootState"> {
   const done = async () => ({});
+  const given = new Map<string, GrantedAccess>();
   const find = (name: string) => {
     const found = disks.find((disk) => disk.name === name || nqnOf(disk) === name);
     if (found === undefined) throw new RpcError("no-such-disk", `No disk is called ${name}.`);
@@ -178,11 +179,17 @@ function handlersOf(
     }),
     disks: async () => ({ disks: disks.map(viewOf), grants: [...grants.values()], peers: [] }),
     grant: async (params) => {
-      const grant = `g${grants.size + 1}`;
       const { hostnqn, mode, purpose, disks: names } = params;
+      // Who asks again prolongs what there is.
+      const key = JSON.stringify([hostnqn, mode, names]);
+      const known = given.get(key);
+      if (known && grants.has(known.grant)) return known;
+      const grant = `g${grants.size + 1}`;
       const rest = { mode, purpose, disks: names, since: at, expiresAt: null, overlay: null };
       grants.set(grant, { grant, hostnqn, ...rest });
-      return await serve(target, find(names[0] ?? ""), { grant, hostnqn, mode });
+      const access = await serve(target, find(names[0] ?? ""), { grant, hostnqn, mode });
+      given.set(key, access);
+      return access;
     },
     revoke: async ({ grant }) => {
       if (grants.delete(grant)) return {};
@@ -279,6 +286,7 @@ export interface Ended {
 /** A user who knows boxes at ports of this machine; disposal removes the user's files. */
 export interface FakeUser extends AsyncDisposable {
   readonly folder: string;
+  readonly environment: NodeJS.ProcessEnv;
   /** Its standard input may be written to. */
   start(...args: readonly string[]): ChildProcess;
   run(...args: readonly string[]): Promise<Ended>;
@@ -302,6 +310,7 @@ export async function makeFakeUser(boxes: Readonly<Record<string, number>>): Pro
     ...process.env,
     HOME: folder,
     XDG_CONFIG_HOME: join(folder, "config"),
+    XDG_CACHE_HOME: join(folder, "cache"),
     PATH: [programs, process.env.PATH].join(delimiter),
   };
   const start = (...args: readonly string[]) =>
@@ -321,6 +330,7 @@ export async function makeFakeUser(boxes: Readonly<Record<string, number>>): Pro
   };
   return {
     folder,
+    environment: env,
     start,
     run,
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),

@@ -3,10 +3,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtemp, rm, stat, truncate, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { type BlockDevice, FileDisk, MemoryDisk, OverlayDisk } from "../src/block/index.ts";
 import { connectController, discover } from "../src/initiator/index.ts";
@@ -351,4 +352,41 @@ test("a target that is closed frees its port and its hosts", async () => {
   const again = createServer();
   await new Promise<void>((done) => again.listen(server.address.port, "127.0.0.1", done));
   await new Promise<void>((done) => again.close(() => done()));
+});
+
+test("a host that still sends when a target is closed sees an end, and no reset", async (t) => {
+  const server = await serve(new MemoryDisk({ sizeBytes: mebibyte }));
+  const ends: Promise<unknown>[] = [];
+  // Carries a host's connections, and goes on sending when the target has sent its end.
+  const between = createServer({ allowHalfOpen: true }, (host) => {
+    const target = connect({ ...server.address, allowHalfOpen: true });
+    host.on("error", () => {});
+    host.on("data", (chunk) => target.write(chunk));
+    target.on("data", (chunk) => host.write(chunk));
+    const closed = Promise.withResolvers<void>();
+    target.once("error", closed.reject).once("close", closed.resolve);
+    target.once("end", async () => {
+      for (let n = 0; n < 10; n++) {
+        target.write(pattern(4096, n));
+        await sleep(20);
+      }
+      target.end();
+      host.destroy();
+    });
+    ends.push(closed.promise);
+  });
+  between.listen(0, "127.0.0.1");
+  t.after(() => between.close());
+  await once(between, "listening");
+  const { port } = between.address() as AddressInfo;
+  await using controller = await connectController({
+    host: "127.0.0.1",
+    port,
+    ...options,
+    ioQueues: 2,
+  });
+  assert.equal(controller.ioQueues, 2);
+  await server[Symbol.asyncDispose]();
+  await Promise.all(ends);
+  assert.equal(ends.length, 3);
 });

@@ -1,11 +1,20 @@
 /**
  * The nvmet directory of configfs: reading it into a Found, and the calls that change it. Reading
- * is synchronous, since it takes no lock; changes are asynchronous, since disabling a namespace
- * waits for its input and output.
+ * is synchronous, since it takes no lock. Of the changes, those that may wait for a disk or for
+ * hosts are asynchronous; the others only note something down in the kernel.
  */
-import { constants, readdirSync, readFileSync } from "node:fs";
-import { mkdir, rmdir, symlink, unlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeSync,
+} from "node:fs";
+import { rmdir, unlink, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import type { ConfigfsCalls } from "./apply.ts";
 import type { Found, FoundHost, FoundNamespace, FoundPort, FoundSubsystem } from "./nvmet.ts";
 
@@ -14,17 +23,35 @@ export function nvmetDirectory(root: string): string {
   return join(root, "sys/kernel/config/nvmet");
 }
 
-/** The calls on a directory; a symlink's target is resolved by the kernel, so it is absolute. */
+/** Attributes whose writing opens, closes or asks the disk. */
+const diskAttributes = ["enable", "revalidate_size"];
+
+/**
+ * The calls on a directory; a symlink's target is resolved by the kernel, so it is absolute. A new
+ * box makes about fifty changes before its first disk is exported: each that is handed to another
+ * thread waits for the processor up to three times, while everything else on the box boots.
+ */
 export function configfsCalls(directory: string): ConfigfsCalls {
   return {
-    mkdir: async (path) => {
-      await mkdir(join(directory, path));
-    },
+    mkdir: async (path) => mkdirSync(join(directory, path)),
     rmdir: (path) => rmdir(join(directory, path)),
-    write: (path, value) => writeFile(join(directory, path), value, { flag: constants.O_WRONLY }),
-    link: (path, target) => symlink(join(directory, target), join(directory, path)),
+    write: async (path, value) => {
+      const file = join(directory, path);
+      if (!diskAttributes.includes(basename(path))) return writeAtOnce(file, value);
+      await writeFile(file, value, { flag: constants.O_WRONLY });
+    },
+    link: async (path, target) => symlinkSync(join(directory, target), join(directory, path)),
     unlink: (path) => unlink(join(directory, path)),
   };
+}
+
+function writeAtOnce(path: string, value: string): void {
+  const file = openSync(path, constants.O_WRONLY);
+  try {
+    writeSync(file, value);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Everything that is there. What vanishes while it is read counts as absent. */

@@ -1,5 +1,6 @@
 /** A disk of this machine as what is hashed: read past the page cache, on all processors. */
 import { existsSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { Digester, FileDisk } from "../block/index.ts";
 import { runTool } from "./driver-process.ts";
 import type { HashedDisk } from "./hashing.ts";
@@ -24,7 +25,9 @@ export async function openHashed(path: string): Promise<HashedDisk> {
 
 /** The kernel's target writes past the page cache, so what that holds may be old. */
 export async function openPastCache(path: string): Promise<FileDisk> {
-  if (path.startsWith("/dev/")) await runTool("blockdev", ["--flushbufs", path], flushTimeoutMs);
+  if ((await stat(path)).isBlockDevice()) {
+    await runTool("blockdev", ["--flushbufs", path], flushTimeoutMs);
+  }
   return FileDisk.open(path, { readOnly: true });
 }
 

@@ -188,28 +188,36 @@ function createWorld(
 
 /** Nobody can come by SSH this early, and what it takes would hold the first disks up. */
 const ownerDelayMs = 500;
+/** After the first look at the disks, when none of them is exported. */
 const ownerDelayMsMax = 10_000;
+/** When the first look does not end: a disk does not answer. */
+const ownerDelayMsUnknown = 30_000;
 
 /** Calls `act` some time after the first disk is exported, or when none is for a while. */
 function whenDisksAreOut(daemon: Daemon, act: () => void, signal: AbortSignal): void {
   let timer: NodeJS.Timeout | undefined;
+  let shortestMs = Number.POSITIVE_INFINITY;
   const stop = events.watch(() => {
-    if (daemon.state?.disks.some(({ state }) => state.kind === "exported")) wait(ownerDelayMs);
+    const { state } = daemon;
+    if (state === null) return;
+    const isOut = state.disks.some((row) => row.state.kind === "exported");
+    wait(isOut ? ownerDelayMs : ownerDelayMsMax);
   });
   const end = (): void => {
     stop();
     clearTimeout(timer);
   };
   const wait = (delayMs: number): void => {
+    if (delayMs >= shortestMs) return;
+    shortestMs = delayMs;
     clearTimeout(timer);
-    if (delayMs === ownerDelayMs) stop();
     timer = setTimeout(() => {
       end();
       act();
     }, delayMs);
   };
   signal.addEventListener("abort", end, { once: true });
-  wait(ownerDelayMsMax);
+  wait(ownerDelayMsUnknown);
 }
 
 function run(root: string, setup: OwnerSetup): void {

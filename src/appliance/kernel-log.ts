@@ -11,6 +11,9 @@ const aboutTarget = /^(?:nvmet|nvmet_tcp|configfs)[:\s]/;
 const aboutRefusal =
   /not allowed$|invalid subsystem|mismatch|authentication failed|no (?:host|ctrl) key|challenge error/;
 
+/** tlshd writes there too: the kernel leaves TLS handshakes to it. */
+const aboutHandshake = /^(?:tlshd\[\d+\]: )+Handshake with .* failed/;
+
 /** The text of a record that tells of an error of the target, else null. */
 export function parseKernelRecord(record: string): string | null {
   const at = record.indexOf(";");
@@ -26,5 +29,6 @@ export function parseKernelRecord(record: string): string | null {
 /** The text of a line, as dmesg shows it, that tells of a host that the target refused, else null. */
 export function parseRefusal(line: string): string | null {
   const text = line.trim();
-  return aboutTarget.test(text) && aboutRefusal.test(text) ? text : null;
+  const isRefusal = aboutTarget.test(text) && aboutRefusal.test(text);
+  return isRefusal || aboutHandshake.test(text) ? text : null;
 }

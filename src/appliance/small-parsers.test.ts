@@ -100,10 +100,12 @@ test("parseRefusal finds hosts that the target refused, whatever else it says", 
     "nvmet: connect by host nqn.b for subsystem nqn.a not allowed",
     "nvmet: ctrl 1 qid 0 host response mismatch",
     "nvmet: ctrl 1 qid 0: authentication failed (1)",
+    "tlshd[378]: tlshd[412]: Handshake with 'unknown' (192.0.2.7) failed",
     "nvmet: connect request for invalid subsystem nqn.a:h-6c0f57bd7e5c!",
   ];
   for (const text of refused) assert.equal(parseRefusal(text), text);
-  for (const text of [allowed, "usb: not allowed", ""]) assert.equal(parseRefusal(text), null);
+  for (const text of [allowed, "usb: not allowed", "tlshd[412]: Loaded", ""])
+    assert.equal(parseRefusal(text), null);
 });
 
 test("formatLogLine quotes values that a blank would split", () => {

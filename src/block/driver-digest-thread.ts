@@ -14,7 +14,7 @@ const port = parentPort;
 if (port === null) throw new TypeError("This module is the entry of a worker thread.");
 
 /** One read past the cache: enough for a disk to be at its fastest. */
-const directBytes = 1024 * 1024;
+const directBytes = 4 * 1024 * 1024;
 /** One read from memory: what the processor's own cache holds on to until it is hashed. */
 const cachedBytes = 256 * 1024;
 const pageBytes = 64 * 1024;

@@ -23,7 +23,6 @@ export function grantedConnection(
   { isEncrypted }: { readonly isEncrypted: boolean },
 ): GrantedConnection {
   const { hostnqn, secrets, tlsPsk } = access;
-  // Within TLS the kernel's target does not ask for these; the one for read-only disks does.
   const authentication = { secret: secrets.host, controllerSecret: secrets.controller };
   const where = {
     host: address,

@@ -134,7 +134,6 @@ function fabricsStep({ access, disk, place, address, isEncrypted }: KernelConnec
     ctrl_loss_tmo: -1,
     reconnect_delay: reconnectDelaySeconds,
     keep_alive_tmo: keepAliveSeconds,
-    // Within TLS the kernel's target does not ask for these; the one for read-only disks does.
     dhchap_secret: access.secrets.host,
     dhchap_ctrl_secret: access.secrets.controller,
     ...(isEncrypted ? { tls: null } : {}),

@@ -15,9 +15,9 @@ import {
   LastingChannel,
   openSession,
 } from "../box/index.ts";
+import type { DiskHashing } from "../flash/index.ts";
 import { InitiatorError } from "../initiator/index.ts";
 import { nqnOfUuid } from "../nvme/index.ts";
-import type { DiskHashing } from "../flash/index.ts";
 import { type DiskView, type GrantView, hashRangesMax, type Item } from "../rpc/index.ts";
 import { tell } from "./console.ts";
 import { type OpenTarget, openNamespaceTarget } from "./namespace-target.ts";

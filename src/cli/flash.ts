@@ -32,8 +32,8 @@ import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
 import type { OpenTarget } from "./namespace-target.ts";
 import { exitCodeOfError, messageOf, withOutcome } from "./outcome.ts";
 import { findShared, formatShared } from "./shared-identifiers.ts";
-import { cacheDirectory } from "./user-home.ts";
 import { targetHelp } from "./target-address.ts";
+import { cacheDirectory } from "./user-home.ts";
 
 const help = `Usage: diskomator flash IMAGE DISK... [OPTIONS]
 
@@ -235,7 +235,6 @@ export async function flashTo(
     else for (const { name } of found) tell(`Would write ${image.facts.name} to ${name}.`);
     return exitCodes.ok;
   }
-  request.onBegin();
   const view = await openProgressView({ isJson });
   const report = await runWithView(view, from ? [from, ...targets] : targets, () =>
     flashImage({
@@ -249,6 +248,7 @@ export async function flashTo(
       hasher: request.hasher,
       clock: () => performance.now(),
       onEvent: (event) => view.show(event),
+      onBegin: request.onBegin,
       onMode: (event) => view.mode(event),
       signal,
       ...(request.reopen ? { reopen: request.reopen } : {}),

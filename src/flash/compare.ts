@@ -1,11 +1,12 @@
 /** Comparing a disk with an image, without writing anything. */
 
 import type { CallOptions } from "../block/index.ts";
-import type { Image } from "./image.ts";
+import type { DigestedPiece, Image, RandomImage } from "./image.ts";
 import { isAllZero, type Piece, PiecePool, pieceBytes } from "./piece.ts";
 import { Meter, type ProgressEvent } from "./progress.ts";
-import { type DiskRange, type Target, targetError } from "./target.ts";
+import { type DiskHashing, type DiskRange, type Target, targetError } from "./target.ts";
 import { mergeRanges } from "./write/digests.ts";
+import { DiskDigests } from "./write/disk-digests.ts";
 import { planEnds, tailStart } from "./write/ends.ts";
 import { differingBlocks } from "./write/verify.ts";
 
@@ -40,12 +41,18 @@ export async function compareImage(request: CompareRequest): Promise<CompareRepo
   const began = clock();
   const run = new Comparison(request);
   const call: CallOptions = signal ? { signal } : {};
+  const pool = new PiecePool(imagePieces);
+  const { random } = image;
   let imageBytes = 0;
   try {
-    for await (const piece of image.pieces(new PiecePool(imagePieces), call)) {
-      imageBytes = piece.offsetBytes + piece.lengthBytes;
-      run.take(piece);
-      if (run.failure !== undefined) break;
+    if (random && target.hashing) {
+      imageBytes = await compareDigests(run, random, target.hashing, request);
+    } else {
+      for await (const piece of image.pieces(pool, call)) {
+        imageBytes = piece.offsetBytes + piece.lengthBytes;
+        run.take(piece);
+        if (run.failure !== undefined) break;
+      }
     }
   } finally {
     await run.settle();
@@ -61,6 +68,49 @@ export async function compareImage(request: CompareRequest): Promise<CompareRepo
     isTableFitted,
     seconds: (clock() - began) / 1000,
   };
+}
+
+/** Takes only pieces whose digests differ from what the box says of the disk, or all if it fails. */
+async function compareDigests(
+  run: Comparison,
+  random: RandomImage,
+  hashing: DiskHashing,
+  { image, target, clock, signal }: CompareRequest,
+): Promise<number> {
+  const { disk } = target;
+  const call: CallOptions = signal ? { signal } : {};
+  const pool = new PiecePool(imagePieces);
+  const blocks = Math.floor((image.facts.sizeBytes ?? 0) / disk.blockSizeBytes);
+  const toBytes = Math.min(blocks * disk.blockSizeBytes, tailStart(disk));
+  let digests: DiskDigests | undefined;
+  if (toBytes > pieceBytes) {
+    digests = new DiskDigests({ fromBytes: pieceBytes, toBytes }, clock);
+    digests.start(hashing, signal);
+  }
+  const isSame = async ({ piece, digests: wanted }: DigestedPiece): Promise<boolean> => {
+    const end = piece.offsetBytes + piece.lengthBytes;
+    // Whatever else there is beside the body is compared byte by byte.
+    if (!digests || piece.offsetBytes < pieceBytes || end > toBytes) return false;
+    try {
+      return Buffer.compare(await digests.of(piece.offsetBytes, end), wanted) === 0;
+    } catch {
+      signal?.throwIfAborted();
+      return false;
+    }
+  };
+  let imageBytes = 0;
+  try {
+    for await (const each of random.digested(call)) {
+      const { piece } = each;
+      imageBytes = piece.offsetBytes + piece.lengthBytes;
+      if (await isSame(each)) run.pass(piece);
+      else run.take(piece.load ? await piece.load(pool, call) : piece);
+      if (run.failure !== undefined) break;
+    }
+  } finally {
+    await digests?.stop();
+  }
+  return imageBytes;
 }
 
 class Comparison {
@@ -108,6 +158,13 @@ class Comparison {
         this.#report();
       });
     this.#checks.add(check);
+  }
+
+  /** A piece is the same. */
+  pass(piece: Piece): void {
+    piece.release();
+    this.#doneBytes += piece.lengthBytes;
+    this.#report();
   }
 
   async settle(): Promise<void> {

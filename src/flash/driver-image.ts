@@ -138,7 +138,6 @@ async function arrange(
   const times: ReadTimes = { sourceMs: 0, readMs: 0, bufferMs: 0 };
   const counted = new CountedSource(stored, times, options.clock);
   const checks = new FileChecks(name, sidecars, hasher);
-  const isPlain = checks.isIdle && !sidecars.bmap && stored instanceof FileSource;
   const watched = checks.isIdle ? counted : new WatchedSource(counted, checks);
   const unpacked = await unpack(watched, counted, name, checks, options);
   const { source } = unpacked;
@@ -154,8 +153,10 @@ async function arrange(
     const peeked = new PeekedSource(head.subarray(0, length), source);
     const checked = checks.isIdle ? undefined : checks;
     const reader = new ImageReader({ ...parts, source: peeked, checks: checked });
-    const isRaw = isPlain && unpacked.packing.length === 0;
-    const random = isRaw ? openRandom(stored, counted, options) : undefined;
+    // A block map says more of an image than its bytes do.
+    const isRandom = unpacked.packing.length === 0 && !sidecars.bmap;
+    const check = checked && (() => readToEnd(peeked, checked, call));
+    const random = isRandom ? openRandom(stored, counted, check, options.digestCache) : undefined;
     return {
       facts,
       head: head.subarray(0, length),
@@ -173,15 +174,26 @@ async function arrange(
   }
 }
 
+/** For a file of this machine. */
 function openRandom(
-  file: FileSource,
+  file: ByteSource,
   counted: CountedSource,
-  { digestCache }: OpenImageOptions,
-): FileImage {
+  check: (() => Promise<void>) | undefined,
+  digestCache: string | undefined,
+): FileImage | undefined {
+  if (!(file instanceof FileSource)) return undefined;
   const cache = digestCache === undefined ? undefined : new DigestCache(digestCache);
-  return new FileImage(file, cache, (bytes) => {
+  const onRead = (bytes: number) => {
     counted.readBytes += bytes;
-  });
+  };
+  return new FileImage({ file, cache, check, onRead });
+}
+
+/** Everything passes by what checks it. */
+async function readToEnd(source: ByteSource, checks: FileChecks, call: CallOptions): Promise<void> {
+  const chunk = new Uint8Array(pieceBytes);
+  while ((await source.read(chunk, call)) > 0);
+  await checks.finish();
 }
 
 interface Unpacked {

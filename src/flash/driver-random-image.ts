@@ -8,20 +8,39 @@ import { unitBytes } from "./integrity/hasher.ts";
 import { type Piece, type PiecePool, pieceBytes, pooledPiece, zeroPiece } from "./piece.ts";
 import type { FileSource } from "./source/driver-file.ts";
 
+/** What an image in a file is made from. */
+export interface FileImageParts {
+  readonly file: FileSource;
+  /** Where digests are kept. */
+  readonly cache: DigestCache | undefined;
+  /** Reads the file to its end, where what lies beside it vouches for it; rejects when that is wrong. */
+  readonly check: (() => Promise<void>) | undefined;
+  /** Is told what was read of the file. */
+  readonly onRead: (bytes: number) => void;
+}
+
 /** Over a file that is the image itself. */
 export class FileImage implements RandomImage {
   readonly #file: FileSource;
   readonly #cache: DigestCache | undefined;
+  readonly #check: (() => Promise<void>) | undefined;
   readonly #onRead: (bytes: number) => void;
 
-  /** @param onRead is told what was read of the file. */
-  constructor(file: FileSource, cache: DigestCache | undefined, onRead: (bytes: number) => void) {
+  constructor({ file, cache, check, onRead }: FileImageParts) {
     this.#file = file;
     this.#cache = cache;
+    this.#check = check;
     this.#onRead = onRead;
   }
 
   async *digested(options: CallOptions = {}): AsyncGenerator<DigestedPiece> {
+    const checked = this.#check?.();
+    checked?.catch(() => undefined);
+    yield* this.#digested(options);
+    await checked;
+  }
+
+  async *#digested(options: CallOptions): AsyncGenerator<DigestedPiece> {
     const { sizeBytes } = this.#file;
     const known = await this.#cache?.load(this.#file, options);
     if (known) {
@@ -61,11 +80,7 @@ export class FileImage implements RandomImage {
     });
   }
 
-  *#piecesOf(
-    fromBytes: number,
-    lengthBytes: number,
-    all: Uint8Array,
-  ): Generator<DigestedPiece> {
+  *#piecesOf(fromBytes: number, lengthBytes: number, all: Uint8Array): Generator<DigestedPiece> {
     for (let done = 0; done < lengthBytes; done += pieceBytes) {
       const length = Math.min(pieceBytes, lengthBytes - done);
       const at = (done / unitBytes) * digestBytes;

@@ -30,6 +30,8 @@ export interface FlashRequest extends CallOptions {
   readonly hasher: Hasher;
   readonly clock: () => number;
   readonly onEvent?: (event: ProgressEvent) => void;
+  /** Something is about to be written to a disk; not called where nothing is. */
+  readonly onBegin?: () => void;
   /** What was decided about a disk whose box can hash it, and when that changes. */
   readonly onMode?: (event: ModeEvent) => void;
 }

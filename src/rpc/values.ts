@@ -241,7 +241,7 @@ export type BoxEvent = v.InferOutput<typeof boxEvent>;
 export const byteRange = v.strictObject({ offsetBytes: count, lengthBytes: count });
 
 /** Of one unit, in `hash`. */
-export const digestBytes = 32;
+const digestBytes = 32;
 const digestTextMax = Math.ceil((hashItemUnitsMax * digestBytes) / 3) * 4;
 /**
  * Digests of units that follow each other, in base64: `digestBytes` of each, its whole SHA-256, or

@@ -123,6 +123,20 @@ test("controllers have ids of their own, not used again at once, up to as many a
   await open({ subnqn: discoveryNqn }, 0);
 });
 
+test("a host has no more controllers than one host may, and others have theirs all the same", async () => {
+  const { open, target, clock } = makeTarget(undefined, {}, { limits: { hostControllersMax: 1 } });
+  const first = await open({}, 0);
+  const refused = async () => {
+    const host = new TestHost(target, clock, { subnqn });
+    return (await host.connect(host.queue(), 0)).status;
+  };
+  assert.equal(await refused(), "connectControllerBusy");
+  await open({ hostnqn: "nqn.2026-11.org.example:other" }, 0);
+  first.admin.connection.end("cut");
+  await open({}, 0);
+  assert.equal(await refused(), "connectControllerBusy");
+});
+
 test("an I/O queue connects only to a controller of its host that is ready", async () => {
   const { target, clock, open } = makeTarget();
   const host = await open({}, 0);

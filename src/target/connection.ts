@@ -302,7 +302,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
     this.#pending.clear();
     this.#intake.close();
     this.outbox.close();
-    this.transport.end();
+    this.transport.end(this.#attachment !== undefined);
     this.services.log("connection-ended", { ...this.facts, reason });
     this.services.ended(this);
     const { controller, qid } = this.#attachment ?? {};

@@ -43,13 +43,18 @@ interface HandleOwner {
 export function servePlain(accepted: Socket, door: Door): void {
   const handle = (accepted as unknown as HandleOwner)._handle;
   let transport: SocketTransport | undefined;
+  let next: Uint8Array = scratch;
   const options = {
     handle,
     onread: {
-      buffer: () => nextBuffer(transport?.connection),
+      buffer: () => {
+        next = nextBuffer(transport?.connection);
+        return next;
+      },
       callback: (length: number, buffer: Uint8Array) => {
         const connection = transport?.connection;
         if (!connection) return false;
+        if (connection.isEnded) return true;
         const isScratch = buffer.buffer === scratch.buffer;
         if (isScratch) connection.receive(scratch.subarray(0, length));
         else connection.landed(length);
@@ -59,7 +64,9 @@ export function servePlain(accepted: Socket, door: Door): void {
     },
   };
   const socket = new Socket(options as ConstructorParameters<typeof Socket>[0]);
-  transport = new SocketTransport(socket, door);
+  // What else may be read to is given away at the end of a connection.
+  const canReadOn = () => next.buffer === scratch.buffer;
+  transport = new SocketTransport(socket, door, canReadOn);
   if (transport.connection) socket.resume();
 }
 
@@ -76,7 +83,7 @@ export function serveStream(
   door: Door,
   tlsParties?: NonNullable<Transport["tlsParties"]>,
 ): void {
-  const transport = new SocketTransport(socket, door, tlsParties);
+  const transport = new SocketTransport(socket, door, () => true, tlsParties);
   socket.on("data", (chunk: Buffer) => {
     transport.connection?.receive(chunk);
     if (transport.connection?.hasAnsweredOne) vigil.answered();
@@ -92,10 +99,17 @@ class SocketTransport implements Transport {
   readonly tlsPolicy: TlsPolicy;
   readonly connection: TargetConnection | undefined;
   readonly #socket: Socket;
+  readonly #canReadOn: () => boolean;
   #linger: NodeJS.Timeout | undefined;
 
-  constructor(socket: Socket, door: Door, tlsParties?: NonNullable<Transport["tlsParties"]>) {
+  constructor(
+    socket: Socket,
+    door: Door,
+    canReadOn: () => boolean,
+    tlsParties?: NonNullable<Transport["tlsParties"]>,
+  ) {
     this.#socket = socket;
+    this.#canReadOn = canReadOn;
     this.isDiscoveryOnly = door.isDiscoveryOnly;
     this.tlsPolicy = door.tlsPolicy;
     if (tlsParties) this.tlsParties = tlsParties;
@@ -142,12 +156,20 @@ class SocketTransport implements Transport {
     else this.#socket.pause();
   }
 
-  end(): void {
+  /**
+   * A host that is at work is read on, to no purpose, until it has seen the end: what it sends to a
+   * socket that is closed brings a reset, with which Linux 6.12 kills the programs that do I/O.
+   */
+  end(isKnown: boolean): void {
     if (this.#linger) return;
-    // What may be read to is given away from here on.
-    this.#socket.pause();
     this.#linger = setTimeout(() => this.#socket.destroy(), lingerMs);
     this.#linger.unref();
+    if (isKnown && this.#canReadOn()) {
+      this.#socket.resume();
+      this.#socket.end();
+      return;
+    }
+    this.#socket.pause();
     this.#socket.destroySoon();
   }
 

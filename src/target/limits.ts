@@ -16,6 +16,8 @@ export interface TargetLimits {
   readonly halfOpenMax: number;
   /** Controllers of one subsystem. */
   readonly controllersMax: number;
+  /** Those of them that one host may have. */
+  readonly hostControllersMax: number;
   /** Memory for data that waits for a host or a medium, all connections together. */
   readonly bytesInFlightMax: number;
   /** The same for one connection. */
@@ -37,6 +39,7 @@ export const defaultLimits: TargetLimits = {
   connectionsMax: 2048,
   halfOpenMax: 128,
   controllersMax: 512,
+  hostControllersMax: 128,
   bytesInFlightMax: 16 * 1024 * 1024,
   connectionBytesInFlightMax: 4 * 1024 * 1024,
   halfOpenMs: 10_000,

@@ -135,9 +135,12 @@ export class Subsystem {
     return isChanged;
   }
 
-  /** A controller id that is free; undefined when there are too many controllers. */
-  allocateCntlid(): number | undefined {
-    if (this.controllers.size >= this.#limits.controllersMax) return undefined;
+  /** A controller id that is free; undefined when the host or all hosts have too many controllers. */
+  allocateCntlid(hostnqn: string): number | undefined {
+    const { controllersMax, hostControllersMax } = this.#limits;
+    if (this.controllers.size >= controllersMax) return undefined;
+    const others = [...this.controllers.values()].filter(({ host }) => host.hostnqn === hostnqn);
+    if (others.length >= hostControllersMax) return undefined;
     do this.#lastCntlid = this.#lastCntlid >= cntlidMax ? 1 : this.#lastCntlid + 1;
     while (this.controllers.has(this.#lastCntlid));
     return this.#lastCntlid;

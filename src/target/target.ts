@@ -322,7 +322,7 @@ export class Target implements Services {
   ): Controller | Answer {
     if (wanted !== anyController) return connectFailure(inData.cntlid, true);
     if (connection.isEnded) return failure("abortedQueueDeleted");
-    const cntlid = subsystem.allocateCntlid();
+    const cntlid = subsystem.allocateCntlid(host.hostnqn);
     if (cntlid === undefined) return failure("connectControllerBusy");
     const isDiscovery = subsystem === this.#discovery;
     const controller = new Controller(cntlid, subsystem, host, connection, {

@@ -47,8 +47,11 @@ export interface Transport {
   send(chunk: Uint8Array, sent: () => void): void;
   /** Stops and resumes what comes in. */
   setReceiving(isReceiving: boolean): void;
-  /** Closes after what is buffered; nothing is sent afterwards. Idempotent. */
-  end(): void;
+  /**
+   * Closes after what is buffered; nothing is sent afterwards. Idempotent.
+   * @param isKnown The host has connected, and may be at work.
+   */
+  end(isKnown: boolean): void;
   /** A clock in milliseconds that never goes back. */
   nowMs(): number;
 }

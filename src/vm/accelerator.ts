@@ -22,5 +22,8 @@ export function mayOfferKvm(facts: HostFacts): boolean {
 /**
  * QEMU's `-accel` for translation. All virtual CPUs take turns in one thread: with a thread each,
  * a stock kernel oopses now and then (QEMU 7.2), and hosts that are not x86 lack the memory order.
+ * The likely cause, inferred and not proven: until 8.1 ("Always lock pages before translation") a CPU
+ * could keep an old translation of code that another was just patching, and the kernel patches
+ * itself whatever the CPU model.
  */
 export const tcgArgument = "tcg,thread=single";

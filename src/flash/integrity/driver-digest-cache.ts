@@ -69,7 +69,8 @@ export class DigestCache {
       names.map(async (name) => ({ name, usedMs: (await stat(join(this.#folder, name))).mtimeMs })),
     );
     aged.sort((a, b) => b.usedMs - a.usedMs);
-    for (const { name } of aged.slice(filesMax)) await rm(join(this.#folder, name), { force: true });
+    for (const { name } of aged.slice(filesMax))
+      await rm(join(this.#folder, name), { force: true });
   }
 }
 

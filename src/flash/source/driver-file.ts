@@ -121,7 +121,7 @@ export interface FileVersion {
 }
 
 /** @see FileVersion */
-export function versionOf(stat: BigIntStats): FileVersion {
+function versionOf(stat: BigIntStats): FileVersion {
   return {
     device: `${stat.dev}`,
     inode: `${stat.ino}`,

@@ -26,6 +26,7 @@ export class Comparison {
   #mode: Mode;
   /** The box hashes no slower than its link carries, and still does. */
   #isHashing = true;
+  #isOver = false;
   #comparedBytes = 0;
   #differingBytes = 0;
 
@@ -41,7 +42,8 @@ export class Comparison {
     const { hashing, disk } = target;
     if (!hashing) return undefined;
     const { image, clock, signal } = context.request;
-    const { sizeBytes } = image.facts;
+    // What packed data says of its length is good enough to hash so much.
+    const sizeBytes = image.facts.sizeBytes ?? image.facts.expectedBytes;
     const whole = Math.ceil((sizeBytes ?? 0) / disk.blockSizeBytes) * disk.blockSizeBytes;
     const range = { fromBytes: pieceBytes, toBytes: Math.min(whole, tailStart(disk)) };
     if (sizeBytes === undefined) {
@@ -108,14 +110,15 @@ export class Comparison {
 
   /** The digests do not come. */
   fail(error: unknown): void {
-    // Whatever waited for digests when they were given up.
-    if (!this.isDelta) return;
+    // Whatever waited for digests when they were given up, or were not wanted any more.
+    if (!this.isDelta || this.#isOver) return;
     this.#isHashing = false;
     this.#giveUp(`the box cannot hash the disk: ${reasonOf(error)}`);
   }
 
   /** The pass is over. */
   async end(): Promise<void> {
+    this.#isOver = true;
     this.#writer.compareWith(undefined);
     await this.#digests?.stop();
   }
@@ -152,14 +155,14 @@ export class Comparison {
     );
   }
 
-  /** What differs, by the box; undefined when it could not say. */
-  async verify(request: Omit<BoxVerifyRequest, "hashing">): Promise<DiskRange[] | undefined> {
+  /** What differs, by the box; why it could not say, when it could not. */
+  async verify(request: Omit<BoxVerifyRequest, "hashing">): Promise<DiskRange[] | string> {
     try {
       return await verifyOnBox({ hashing: this.#hashing, ...request, ...this.#call });
-    } catch {
+    } catch (error) {
       this.#call.signal?.throwIfAborted();
       this.#isHashing = false;
-      return undefined;
+      return reasonOf(error);
     }
   }
 

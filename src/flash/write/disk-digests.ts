@@ -48,6 +48,11 @@ export class DiskDigests {
       });
   }
 
+  /** Whether it will say something of the disk up to there. */
+  covers(toBytes: number): boolean {
+    return toBytes <= this.#range.toBytes;
+  }
+
   /** Digests of a range of whole units; waits for them. Rejects when they will not come. */
   async of(fromBytes: number, toBytes: number): Promise<Uint8Array> {
     if (this.#failure !== undefined) throw this.#failure;

@@ -3,7 +3,13 @@
  * What is known beforehand is a sample; what turns out on the way may change it once, to full.
  */
 
-import { type CallOptions, digestBytes, digestUnits, isZeroDigest } from "../../block/index.ts";
+import {
+  BlockError,
+  type CallOptions,
+  digestBytes,
+  digestUnits,
+  isZeroDigest,
+} from "../../block/index.ts";
 import type { Image } from "../image.ts";
 import { unitBytes } from "../integrity/hasher.ts";
 import { pieceBytes } from "../piece.ts";
@@ -51,6 +57,8 @@ export async function takeSample(
   try {
     await Promise.all(disk.map((found, n) => target.disk.read(places[n] ?? 0, found, options)));
   } catch (error) {
+    // What cannot be read may well be written.
+    if (error instanceof BlockError && error.code === "medium") return undefined;
     throw targetError(error, target, "look at what it holds");
   }
   const tookMs = Math.max(1, clock() - began);

@@ -46,7 +46,10 @@ export async function verifyOnBox(request: BoxVerifyRequest): Promise<DiskRange[
     onProgress((found.byteLength / digestBytes) * unitBytes);
   };
   await hashing.digest(ranges, unitBytes, take, signal ? { signal } : {});
-  const wanted = ranges.reduce((sum, r) => sum + Math.ceil((r.toBytes - r.fromBytes) / unitBytes), 0);
+  const wanted = ranges.reduce(
+    (sum, r) => sum + Math.ceil((r.toBytes - r.fromBytes) / unitBytes),
+    0,
+  );
   if (units !== wanted) throw new Error(`the box gave ${units} digests of ${wanted}`);
   return mergeRanges(differing);
 }

@@ -36,6 +36,8 @@ export interface WriterOptions extends CallOptions {
   readonly hasher: Hasher;
   /** A text of this run alone, in the disk's first sector while it is written. */
   readonly run: string;
+  /** The first byte is about to be written. */
+  readonly onBegin?: (() => void) | undefined;
   /** The ends were cleared, and this is the first sector now. */
   readonly onCleared?: (sector: Uint8Array) => Promise<void>;
   /** Data was compared with digests: so much, of which so much differs. */
@@ -136,11 +138,12 @@ export class BodyWriter {
 
   async #begin(): Promise<void> {
     const { disk } = this.target;
-    const { imageName, imageBytes, run, onCleared } = this.#options;
+    const { imageName, imageBytes, run, onBegin, onCleared } = this.#options;
     const call = this.#call;
     await confirmIdentity(this.target, call);
     await this.#attempt("clear its first and last sectors", async () => {
       this.hasBegun = true;
+      onBegin?.();
       const head = Math.min(pieceBytes, disk.sizeBytes);
       await disk.writeZeroes(0, head, call);
       await disk.writeZeroes(this.#tailStart, this.tail.byteLength, call);
@@ -181,6 +184,8 @@ export class BodyWriter {
   /** Gives up; what is under way ends by itself. */
   fail(error: unknown): void {
     this.#failure ??= error;
+    // A box that is gone says nothing any more.
+    void this.#digests?.stop();
     for (const { piece } of this.#queue.splice(0)) piece.release();
     this.#settle();
   }
@@ -247,11 +252,14 @@ export class BodyWriter {
     const toBytes = Math.min(offsetBytes + lengthBytes, this.#tailStart);
     const isZero = !data && !load;
     if (!this.#digests || !(digests || isZero) || offsetBytes >= toBytes) return undefined;
+    const end = offsetBytes + this.#padded(toBytes - offsetBytes);
+    if (!this.#digests.covers(end)) return undefined;
     let found: Uint8Array;
     try {
-      found = await this.#digests.of(offsetBytes, offsetBytes + this.#padded(toBytes - offsetBytes));
+      found = await this.#digests.of(offsetBytes, end);
     } catch (error) {
       this.#options.signal?.throwIfAborted();
+      if (this.#failure !== undefined) throw this.#failure;
       this.#digests = undefined;
       this.#options.onCompareFailed?.(error);
       return undefined;

@@ -11,7 +11,7 @@ import type { Transport } from "../fetch/index.ts";
 import { fetchNpm, fetchPackages, npmCommand } from "../fetch/index.ts";
 import type { Lock } from "../lock.ts";
 import { SegmentCache, type SegmentLog } from "../segment/index.ts";
-import { openWorkerPool } from "../workers/index.ts";
+import { openWorkerPool, type WorkerPool } from "../workers/index.ts";
 import { assembleImage } from "./driver-assemble.ts";
 import { builderId } from "./driver-builder-id.ts";
 import { loadDefinition, readDefinitionFiles } from "./driver-definition.ts";
@@ -54,30 +54,19 @@ export async function buildAppliance(options: BuildOptions): Promise<BuildReport
   const lockPath = lockPathOf(options.definitionPath);
   const previous = await readLock(lockPath);
 
-  const supplies = await obtain(definition, previous, options, times);
-  times.enter("segments");
-  const { pinned, local } = await applyLocalPackages(
-    definition,
-    options.definitionPath,
-    supplies.lock,
-    supplies.packages,
-  );
-  const roles = assignRoles(definition, pinned.packages);
-  const cacheDirectory = join(options.cacheDirectory, "segments", await builderId());
   const log: SegmentLog = (event, fields) =>
     options.onEvent?.({ event: "note", code: event, message: `Made again: ${fields.path}` });
   await using pool = openWorkerPool({
     ...(options.threads ? { threads: options.threads } : {}),
     log,
   });
-  const cache = new SegmentCache(cacheDirectory, log);
-  const workshop = { cache, cacheDirectory, pool, options };
-  const ingredients = { ...supplies, definition, roles, lock: pinned, local };
-  const [shipped, files, programs] = await Promise.all([
-    makeSegments(ingredients, workshop),
+  // Bundling is another process's work: it begins before anything else, and nothing waits for it.
+  const [{ supplies, ingredients, workshop, shipped }, files, programs] = await Promise.all([
+    makeParts(definition, previous, options, { pool, log, times }),
     readDefinitionFiles(definition, options.definitionPath),
     bundlePrograms(definition, options.definitionPath),
   ]);
+  const { roles } = ingredients;
 
   times.enter("finish");
   const finished = finishImage({
@@ -108,6 +97,28 @@ export async function buildAppliance(options: BuildOptions): Promise<BuildReport
   }
   await prune(supplies, segments, options);
   return { ...report, lockPath: basename(lockPath), phases: times.end() };
+}
+
+/** What packages become, from the lock to their segments. */
+async function makeParts(
+  definition: ApplianceDefinition,
+  previous: Lock | undefined,
+  options: BuildOptions,
+  { pool, log, times }: { readonly pool: WorkerPool; log: SegmentLog; times: PhaseTimes },
+) {
+  const supplies = await obtain(definition, previous, options, times);
+  times.enter("segments");
+  const { pinned, local } = await applyLocalPackages(
+    definition,
+    options.definitionPath,
+    supplies.lock,
+    supplies.packages,
+  );
+  const roles = assignRoles(definition, pinned.packages);
+  const cacheDirectory = join(options.cacheDirectory, "segments", await builderId());
+  const workshop = { cache: new SegmentCache(cacheDirectory, log), cacheDirectory, pool, options };
+  const ingredients = { ...supplies, definition, roles, lock: pinned, local };
+  return { supplies, ingredients, workshop, shipped: await makeSegments(ingredients, workshop) };
 }
 
 /** A cache that cannot be looked through is no reason for a build to fail. */

@@ -68,7 +68,7 @@ const damages: { name: string; damage: RegExp; make: (seg: string, json: string)
   { name: "missing bytes", damage: /bytes are missing/, make: (seg) => rmSync(seg) },
   {
     name: "changed bytes",
-    damage: /bytes have another hash/,
+    damage: /bytes have another checksum/,
     make: (seg) => {
       const bytes = readFileSync(seg);
       bytes.fill(0, bytes.length - 1);
@@ -84,7 +84,7 @@ const damages: { name: string; damage: RegExp; make: (seg: string, json: string)
   },
   {
     name: "a cut listing",
-    damage: /listing has another hash/,
+    damage: /listing has another checksum/,
     make: (_, json) => writeFileSync(json, readFileSync(json).subarray(0, -3)),
   },
   {

@@ -10,11 +10,11 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import decodeQR from "qr/decode.js";
-import { connectController } from "../src/initiator/index.ts";
-import { makeScratchDisk, makeScratchFolder, startVm, type Vm } from "../src/vm/index.ts";
-import { boot, build, Exports, openShell, readState, stickOf } from "./driver-box.ts";
-import { Control } from "./driver-control.ts";
-import { makeSshKey, Ssh, type SshKey } from "./driver-ssh.ts";
+import { connectController } from "../../src/initiator/index.ts";
+import { makeScratchDisk, makeScratchFolder, startVm, type Vm } from "../../src/vm/index.ts";
+import { boot, build, Exports, openShell, readState, stickOf } from "../driver-box.ts";
+import { Control } from "../driver-control.ts";
+import { makeSshKey, Ssh, type SshKey } from "../driver-ssh.ts";
 
 const mebibyte = 1024 * 1024;
 const owned = new AsyncDisposableStack();
@@ -23,15 +23,12 @@ let box: Vm;
 let key: SshKey;
 let exports: Exports;
 let diskPath = "";
-/** Everything that the serial line said. */
-let serialLog = "";
 
 before(async () => {
   folder = owned.use(await makeScratchFolder()).path;
   key = owned.use(await makeSshKey());
   await build("diskomator", folder, { authorizedKeys: [key.publicKey] });
   diskPath = owned.use(await makeScratchDisk(64 * mebibyte)).path;
-  serialLog = join(folder, "serial.log");
   box = owned.use(
     await startVm({
       name: "box",
@@ -42,7 +39,6 @@ before(async () => {
         { id: "nvme", kind: "nvme", path: diskPath, serial: "LOCAL-NVME" },
       ],
       nics: [{ network: { kind: "user", isolated: true } }],
-      serialLogPath: serialLog,
     }),
   );
   exports = await Exports.of(box);
@@ -87,7 +83,7 @@ const canLogIn = async (): Promise<boolean> => {
 test("C shows a connect line to whoever stands there, as a code that phones read, for a minute", async () => {
   assert.deepEqual(await exports.nqns(), []);
   const granted = /Granted: nvme0n1 \(rw\) to whoever stood in front of the screen/;
-  await press("c", async () => granted.test(await readFile(serialLog, "utf8")));
+  await press("c", async () => granted.test(box.serial));
   const line = (await readCode()) ?? "";
   const words = /^nvme connect -t tcp -a 10\.0\.2\.15 -s 4420 -n (\S+) -q (\S+) -S (DHHC-1:\S+)$/;
   const [, subsystemNqn = "", hostNqn = "", secret = ""] = words.exec(line) ?? [];
@@ -111,7 +107,7 @@ test("C shows a connect line to whoever stands there, as a code that phones read
     assert.ok(!late.aborted, "the code stays on the screen");
     await sleep(2000);
   }
-  assert.doesNotMatch(await readFile(serialLog, "utf8"), /DHHC-1|NVMeTLSkey/);
+  assert.doesNotMatch(box.serial, /DHHC-1|NVMeTLSkey/);
   assert.equal(await canLogIn(), false);
 });
 

@@ -71,7 +71,7 @@ async function readCounter(): Promise<string> {
 
 /** When the box was booted; waits until it answers. */
 async function bootedAt(): Promise<string> {
-  for (const late = AbortSignal.timeout(boot.timeoutMs); ; await sleep(2000)) {
+  for (const late = AbortSignal.timeout(2 * boot.timeoutMs); ; await sleep(2000)) {
     const { boxes = [] } = await owner.json("ls", "--timeout", "60");
     const [found] = boxes as { kind: string; bootedAt?: string }[];
     if (found?.kind === "open" && found.bootedAt !== undefined) return found.bootedAt;

@@ -20,7 +20,7 @@ import {
   type RpcClient,
 } from "../src/rpc/index.ts";
 import { makeScratchDisk, makeScratchFolder, startVm, type Vm } from "../src/vm/index.ts";
-import { build, openShell, readState, stickOf } from "./driver-box.ts";
+import { build, openShell, patience, readState, stickOf } from "./driver-box.ts";
 import { Control } from "./driver-control.ts";
 import { Relay } from "./driver-relay.ts";
 import { makeSshKey, type Ssh, type SshKey } from "./driver-ssh.ts";
@@ -128,7 +128,7 @@ async function connect(
     hostNqn: how.hostNqn ?? access.hostnqn,
     ioQueues: 1,
     authentication: { secret, controllerSecret },
-    connectTimeoutMs: 60_000,
+    ...patience,
     ...(how.tls ? { tls: { key: access.tlsPsk ?? "" } } : {}),
     reconnect: { controllerLossMs: 1 },
   });
@@ -154,7 +154,7 @@ async function eventsOf(name: string): Promise<readonly Record<string, unknown>[
 
 scenario("a stranger sees no disk, and connects to none", async () => {
   for (const port of [4420, 8009]) {
-    const entries = await discover({ host: "127.0.0.1", port: ports.get(port)! });
+    const entries = await discover({ host: "127.0.0.1", port: ports.get(port)!, ...patience });
     assert.deepEqual(
       entries.filter(({ subject }) => subject === "subsystem"),
       [],

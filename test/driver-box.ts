@@ -11,6 +11,8 @@ import { Ssh, type SshKey } from "./driver-ssh.ts";
 
 /** A boot under TCG on a busy machine. */
 export const boot = { timeoutMs: 300_000 };
+/** What hosts of this machine grant a box that is emulated, beside others. */
+export const patience = { connectTimeoutMs: 60_000 };
 /** One a second, or slower. */
 const loginAttemptsMax = 60;
 
@@ -80,7 +82,7 @@ export class Exports {
   }
 
   async #entries() {
-    const entries = await discover({ host: "127.0.0.1", port: this.#port });
+    const entries = await discover({ host: "127.0.0.1", port: this.#port, ...patience });
     return entries.filter(({ subject }) => subject === "subsystem");
   }
 
@@ -90,6 +92,7 @@ export class Exports {
     const entry = entries.find(({ subsystemNqn }) => subsystemNqn.includes(serial));
     if (entry === undefined) throw new Error(`The box exports no disk with serial ${serial}.`);
     const { subsystemNqn } = entry;
-    return connectController({ ...addressOf(entry, "reached"), subsystemNqn, ioQueues: 2 });
+    const address = { ...addressOf(entry, "reached"), ...patience };
+    return connectController({ ...address, subsystemNqn, ioQueues: 2 });
   }
 }

@@ -15,6 +15,7 @@ import {
   connectController,
 } from "../src/initiator/index.ts";
 import { makeScratchFolder } from "../src/vm/index.ts";
+import { patience } from "./driver-box.ts";
 import { dissect, findFaults } from "./driver-capture.ts";
 import { KernelTarget, scratchDevice } from "./driver-nvmet.ts";
 import { has } from "./driver-tools.ts";
@@ -79,7 +80,8 @@ export class KernelDisks implements AsyncDisposable {
   /** Connects to the subsystem with all disks. */
   connect(options: Partial<ControllerOptions & { port: number }> = {}): Promise<Controller> {
     const address = { host: "127.0.0.1", port: this.forwarded.disks };
-    return connectController({ ...address, subsystemNqn: disksNqn, hostNqn, ...options });
+    const where = { ...address, ...patience, subsystemNqn: disksNqn, hostNqn };
+    return connectController({ ...where, ...options });
   }
 
   /**

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import decodeQR from "qr/decode.js";
 import { connectController } from "../../src/initiator/index.ts";
 import { makeScratchDisk, makeScratchFolder, startVm, type Vm } from "../../src/vm/index.ts";
-import { boot, build, Exports, openShell, readState, stickOf } from "../driver-box.ts";
+import { boot, build, Exports, openShell, patience, readState, stickOf } from "../driver-box.ts";
 import { Control } from "../driver-control.ts";
 import { makeSshKey, Ssh, type SshKey } from "../driver-ssh.ts";
 
@@ -90,7 +90,7 @@ test("C shows a connect line to whoever stands there, as a code that phones read
   assert.match(subsystemNqn, /LOCAL-NVME/, line || "there is no code on the screen");
 
   const port = await box.forward(4420);
-  const where = { host: "127.0.0.1", port, subsystemNqn, ioQueues: 1, connectTimeoutMs: 60_000 };
+  const where = { host: "127.0.0.1", port, subsystemNqn, ioQueues: 1, ...patience };
   await assert.rejects(connectController({ ...where, hostNqn }), "a name is not enough");
   const authentication = { secret };
   await using controller = await connectController({ ...where, hostNqn, authentication });

@@ -257,7 +257,7 @@ scenario(
     const access = await grant({ hostnqn });
     const said: Uint8Array[] = [];
     {
-      await using relay = await Relay.to(ports.get(4420)!);
+      await using relay = await Relay.to(ports.get(4420)!, { intoMachine: true });
       relay.onHostBytes = (n, bytes) => {
         if (n === 0) said.push(Buffer.from(bytes));
       };

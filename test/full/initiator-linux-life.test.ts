@@ -74,7 +74,7 @@ scenario("a port that is removed and restored under load loses nothing", async (
 scenario(
   "connections that are cut anywhere lose nothing, whatever digests there are",
   async (t) => {
-    await using relay = await Relay.to(disks.forwarded.disks);
+    await using relay = await Relay.to(disks.forwarded.disks, { intoMachine: true });
     const random = numbers(7);
     for (const digests of [{}, { hdgst: true, ddgst: true }]) {
       const { controller, running, finish } = await startLoad({ port: relay.port, digests }, 2);

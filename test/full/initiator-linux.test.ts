@@ -49,7 +49,7 @@ for (const ioQueues of [1, 2, 4, 8, 16]) {
 for (const digests of digestKinds) {
   const { hdgst, ddgst } = digests;
   scenario(`20 cuts lose nothing with header digest ${hdgst}, data digest ${ddgst}`, async (t) => {
-    await using relay = await Relay.to(disks.forwarded.disks);
+    await using relay = await Relay.to(disks.forwarded.disks, { intoMachine: true });
     const random = numbers(Number(hdgst) * 2 + Number(ddgst));
     await using controller = await disks.connect({
       port: relay.port,

@@ -52,19 +52,21 @@ test("flash, verify and backup take a box and its disk by name, and give the gra
 
 test("commands end with the codes that the documents give", async () => {
   await using box = await startFakeBox(["S6Z1NJ0W1", "S7AA0J002"]);
-  await using user = await makeFakeUser({ "lunch-feta": box.port, gone: 1 });
+  await using user = await makeFakeUser({ "lunch-feta": box.port, gone: 1, "README.md": 1 });
   const image = join(user.folder, "os.raw");
   await writeFile(image, content);
   const table: readonly (readonly [number, readonly string[], RegExp])[] = [
     [4, ["flash", image, "lunch-feta"], /Name a disk of lunch-feta: it has 2:\n.*S6Z1NJ0W1/],
     [5, ["flash", image, "lunch-feta:NONE"], /No disk of lunch-feta is called NONE:/],
     [6, ["flash", image, "gone"], /Cannot reach gone: 127\.0\.0\.1 port 1: refused/],
+    [6, ["flash", image, "README.md"], /If the file README\.md is meant, write \.\/README\.md/],
     [6, ["ssh", "gone"], /Cannot reach gone/],
     [2, ["ssh"], /Name a box/],
     [2, ["ls", "--what"], /--what/],
     [2, ["connect"], /BOX\[:DISK\]/],
     [2, ["connect", "lunch-feta", "--read-only", "--overlay"], /exclude each other/],
     [2, ["reboot"], /Name a box/],
+    [2, ["reboot", ""], /Name a box/],
   ];
   for (const [code, args, message] of table) {
     const { exitCode, stderr } = await user.run(...args);
@@ -152,6 +154,12 @@ test("ls shows known boxes with their disks, and those that do not answer", asyn
     ],
   );
   assert.equal(json.boxes[1].disks[0].serial, "S6Z1NJ0W1");
+  const named = await user.run("ls", "nobody.invalid", "--json");
+  assert.equal(named.exitCode, 6, "an address that was asked for does not answer");
+  assert.deepEqual(
+    [lastLine(named.stdout).outcome, lastLine(named.stdout).exitCode],
+    ["failed", 6],
+  );
 });
 
 test("ls --watch shows what has changed when a box says so", async () => {
@@ -188,6 +196,9 @@ test("ls --forget takes a box out of the list of known ones", async () => {
   const { exitCode, stderr } = await user.run("ls", "--forget", "attic");
   assert.equal(exitCode, 0, stderr);
   assert.match(stderr, /1 forgotten, 1 known/);
+  const again = await user.run("ls", "--forget", "cellar", "attic");
+  assert.equal(again.exitCode, 5);
+  assert.match(again.stderr, /Cannot forget attic: .* Known are: cellar\./);
   const known = JSON.parse(
     await readFile(join(user.folder, "config/diskomator/boxes.json"), "utf8"),
   );

@@ -36,6 +36,10 @@ test("flash ends with the exit code that the documents give", async () => {
     [2, "no name of a disk", ["flash", image, "nvme-tcp://host"], /no name of a disk/],
     [1, "no image", ["flash", shop.at("none"), blank], /Cannot read/],
     [5, "no such disk", ["flash", image, shop.at("none")], /There is no disk/],
+    [1, "a folder", ["flash", image, shop.at(".")], /it is a folder, not a file/],
+    [4, "serving nothing", ["serve", await shop.disk("void", 0)], /is empty/],
+    [4, "serving one file twice", ["serve", blank, shop.at("./blank")], /it is the same file/],
+    [5, "serving no file", ["serve", shop.at("none")], /There is no disk/],
     [6, "nobody there", ["flash", image, "127.0.0.1:1:X"], /nothing listens/],
     [4, "too small", ["flash", image, small], /Choose a larger disk/],
     [4, "foreign contents", ["flash", image, used], /--confirm=used/],
@@ -49,7 +53,9 @@ test("flash ends with the exit code that the documents give", async () => {
     [3, "verify of another disk", ["verify", image, await shop.disk("other")], /LBA 0–/],
     [4, "a copy onto itself", ["clone", used, used], /disk to copy from/],
     [0, "backup", ["backup", used, shop.at("saved.zst")], /saved/],
-    [1, "backup over a file", ["backup", used, shop.at("saved.zst")], /exists already/],
+    [1, "backup over a file", ["backup", used, shop.at("saved.zst")], /exists already.*name\.\n$/],
+    [2, "backup to standard output", ["backup", used, "-"], /give it a name/],
+    [2, "backup as gzip", ["backup", used, shop.at("saved.raw.gz")], /not \.gz: .* \.raw or \.zst/],
     [0, "a restore", ["flash", shop.at("saved.zst"), await shop.disk("new")], /ok, verified/],
   ];
   for (const [exitCode, what, args, says] of table) {

@@ -210,7 +210,7 @@ async function sizeOf(path: string, file: FileHandle) {
     return await worldly(`find the size of ${path}`, () => nodeShape(stat.rdev), "medium");
   }
   if (stat.isFile()) return { sizeBytes: stat.size, blockSizeBytes: undefined };
-  throw new BlockError("medium", `Cannot open ${path}: it is neither a file nor a disk.`);
+  throw new BlockError("medium", `Cannot open ${path}: it is neither a file nor a block device.`);
 }
 
 async function shapeOf(
@@ -264,6 +264,12 @@ const codes: Readonly<Record<string, BlockErrorCode>> = {
   EROFS: "read-only",
 };
 
+/** What is wrong with a path, in words. */
+const plain: Readonly<Record<string, string>> = {
+  EISDIR: "it is a folder, not a file or a block device",
+  ENOENT: "there is no such file",
+};
+
 /** Turns what the operating system says into a BlockError; `denied` is for missing rights. */
 async function worldly<T>(
   doing: string,
@@ -282,5 +288,7 @@ function worldlyError(error: unknown, doing: string, denied: BlockErrorCode): un
   if (!(error instanceof Error) || !("syscall" in error)) return error;
   const found = (error as NodeJS.ErrnoException).code ?? "";
   const code = found === "EACCES" || found === "EPERM" ? denied : (codes[found] ?? "medium");
-  return new BlockError(code, `Cannot ${doing}: ${error.message}.`, { cause: error });
+  return new BlockError(code, `Cannot ${doing}: ${plain[found] ?? error.message}.`, {
+    cause: error,
+  });
 }

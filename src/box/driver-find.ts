@@ -56,7 +56,7 @@ export async function findBox(name: string, options: FindOptions): Promise<Place
   throw new BoxError(
     "no-such-box",
     `No box is called ${name}: nothing of that name announces itself, is known, or is a host. ` +
-      (names.length === 0 ? "None was found at all; " : `There are: ${names.join(", ")}. `) +
+      (names.length === 0 ? "None was found at all. " : `There are: ${names.join(", ")}. `) +
       'On another network, name it by its address; "diskomator doctor" looks at this machine.',
     { name, found: names },
   );

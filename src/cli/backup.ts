@@ -12,12 +12,15 @@ import { targetHelp } from "./target-address.ts";
 
 const help = `Usage: diskomator backup DISK FILE [OPTIONS]
 
-Saves a whole disk: packed by zstd where FILE ends in .zst, else raw with holes for zeros. FILE.sha256
-and FILE.disk.json (size and block size) are put beside it; a file that is not whole is not kept.
+Saves a whole disk: packed by zstd where FILE ends in .zst, else raw with holes for zeros.
+FILE.sha256 and FILE.disk.json (size and block size) are put beside it; a file that is not whole is
+not kept.
 
 ${targetHelp}
 
   --json      JSON lines; the last one is the result
+
+Exit codes: 0 done, 1 failed (FILE exists, or cannot be written), 5 no such disk, 6 unreachable.
 
 Example: diskomator backup lunch-feta laptop.raw.zst`;
 
@@ -32,7 +35,16 @@ export const backup: Command = {
     const { values, positionals } = readOptions(args, options, 2);
     const [name, path] = positionals;
     if (name === undefined || path === undefined) throw new UsageError("Name a disk and a file.");
+    const packing = /\.(gz|xz|bz2|zip|qcow2|vmdk|vhdx?|vdi|iso)$/i.exec(path)?.[0];
+    if (path === "-" || packing !== undefined) {
+      throw new UsageError(
+        path === "-"
+          ? "A backup is a file, not standard output: give it a name."
+          : `A backup is raw, or packed by zstd, not ${packing}: give it a name with .raw or .zst.`,
+      );
+    }
     const isJson = values.json;
+    let isBegun = false;
     return await withOutcome(
       { isJson, signal },
       async () => {
@@ -45,6 +57,7 @@ export const backup: Command = {
         const { sizeBytes } = target.disk;
         const format = path.endsWith(".zst") ? "zstd" : "raw";
         await using output = await openSaveFile(path, { format, sizeBytes, hasher });
+        isBegun = true;
         const view = await openProgressView({ isJson });
         const report = await runWithView(view, [target], () =>
           saveDisk({
@@ -66,7 +79,7 @@ export const backup: Command = {
         }
         return exitCodes.ok;
       },
-      () => `Nothing is kept of ${path}.`,
+      () => (isBegun ? `Nothing is kept of ${path}.` : undefined),
     );
   },
 };

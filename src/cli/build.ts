@@ -1,5 +1,6 @@
 /** `diskomator build`: makes the EFI file and what goes with it. */
 
+import { readdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import {
@@ -35,8 +36,11 @@ APPLIANCE.efi, .raw, .manifest.json, .spdx.json and .SHA256SUMS.
   --read-only            the box opens no disk for writing
   --debug-shell          a root shell on the ninth console (Alt-F9)
   --cache DIR            where downloads and segments are kept
-  --threads N            how many threads work
+                         (default: diskomator in $XDG_CACHE_HOME, or in ~/.cache)
+  --threads N            how many threads work (default: as many as there are processors)
   --json                 JSON lines; the last one is the result
+
+Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.
 
 Example: diskomator build --ssh-key ~/.ssh/id_ed25519.pub --out /tmp/stick`;
 
@@ -84,9 +88,13 @@ export const build: Command = {
       1,
     );
     const noKeys = values["no-ssh-keys"];
+    if (noKeys && values["ssh-key"]) {
+      throw new UsageError("--ssh-key and --no-ssh-keys exclude each other.");
+    }
+    const appliance = await knownAppliance(positionals[0] ?? "diskomator");
     const access = values.access && oneOf("--access", values.access, ["paired", "open", "local"]);
     const report = await runBuild({
-      appliance: positionals[0] ?? "diskomator",
+      appliance,
       out: values.out,
       update: oneOf("--update", values.update, ["never", "always", "if-gone"]),
       compression: oneOf("--compression", values.compression, ["fast", "small"]),
@@ -105,7 +113,7 @@ export const build: Command = {
       onEvent: values.json ? (event) => printJson({ ...event }) : showEvent,
     });
     progressLine.clear();
-    if (values.json) printJson({ event: "result", ...report });
+    if (values.json) printJson({ event: "result", outcome: "ok", exitCode: 0, ...report });
     else for (const line of formatReport(report)) printLine(line);
     return exitCodes.ok;
   },
@@ -168,6 +176,22 @@ export function definitionPathOf(appliance: string): string {
     ? resolve(appliance)
     : join(import.meta.dirname, "../../appliances", `${appliance}.ts`);
 }
+
+/** The same name or path, once it is certain that its definition is there. */
+async function knownAppliance(appliance: string): Promise<string> {
+  const path = definitionPathOf(appliance);
+  const found = await stat(path).catch(() => null);
+  if (found?.isFile() && path.endsWith(".ts")) return appliance;
+  const files = await readdir(join(import.meta.dirname, "../../appliances"));
+  const locks = files.filter((file) => file.endsWith(lockSuffix));
+  const names = locks.map((file) => file.slice(0, -lockSuffix.length)).join(", ");
+  throw new UsageError(
+    `There is no appliance ${appliance}: ${path} is no TypeScript file. Wanted ${names}, or the ` +
+      "path of a definition (one with a / or a dot in it).",
+  );
+}
+
+const lockSuffix = ".lock.json";
 
 /** Where downloads and segments are kept unless told. */
 function defaultCacheDirectory(): string {

@@ -7,7 +7,7 @@ import { type ExitCode, UsageError } from "./exit.ts";
 export interface CommandContext {
   /** Arguments after the command's name. */
   readonly args: readonly string[];
-  /** Aborted by Ctrl-C and by SIGTERM. */
+  /** Aborted by Ctrl-C, by SIGTERM, and when the terminal is closed. */
   readonly signal: AbortSignal;
 }
 
@@ -33,6 +33,16 @@ export function readOptions<const T extends ParseArgsOptionsConfig>(
     return parsed;
   } catch (error) {
     if (error instanceof UsageError) throw error;
-    throw new UsageError(error instanceof Error ? error.message : String(error));
+    throw new UsageError(describeFault(error));
   }
+}
+
+/** What parseArgs says, in words that fit a command line for people. */
+function describeFault(error: unknown): string {
+  const { message, code } = error as NodeJS.ErrnoException;
+  const option = /'(?:-\w, )?(--?[^' ]*)/.exec(message)?.[1];
+  if (option === undefined) return message;
+  if (code === "ERR_PARSE_ARGS_UNKNOWN_OPTION") return `There is no option "${option}".`;
+  if (/does not take an argument/.test(message)) return `${option} takes no value.`;
+  return `${option} wants a value; one that begins with "-" is written ${option}=VALUE.`;
 }

@@ -24,9 +24,9 @@ import { lookUp } from "./user-home.ts";
 
 const help = `Usage: diskomator connect BOX[:DISK] [OPTIONS]
 
-Attaches a disk of a box to this machine by the Linux kernel's own NVMe/TCP host, and prints the path
-of the block device. Encrypted by TLS, for which tlshd (package ktls-utils) and keyctl (keyutils)
-are needed; "diskomator doctor" looks for both. Root is needed, by sudo.
+Attaches a disk of a box to this machine by the Linux kernel's own NVMe/TCP host, and prints the
+path of the block device. Encrypted by TLS, for which tlshd (package ktls-utils) and keyctl
+(keyutils) are needed; "diskomator doctor" looks for both. Root is needed, by sudo.
 
   --read-only  the box lets nothing be written
   --overlay    what is written stays in the box's memory, and is gone afterwards

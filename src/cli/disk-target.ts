@@ -1,8 +1,9 @@
 /** Disks as the command line names them: by address and NQN, by box and serial number, by path. */
 
-import { readdir, readFile, realpath } from "node:fs/promises";
+import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { basename } from "node:path";
-import { BlockError, FileDisk } from "../block/index.ts";
+import { BlockError, FileDisk, type FileDiskOptions } from "../block/index.ts";
+import { BoxError } from "../box/index.ts";
 import {
   addressOf,
   connectController,
@@ -33,23 +34,43 @@ export async function openTarget(text: string, options: OpenTargetOptions): Prom
   const address = parseTarget(text);
   if (address.kind === "file") return await openFile(address.path, options);
   if (address.kind === "box") {
-    return await openBoxTarget(address, { isEncrypted: true, ...options });
+    try {
+      return await openBoxTarget(address, { isEncrypted: true, ...options });
+    } catch (error) {
+      throw await hintAtFile(text, error);
+    }
   }
   if (address.kind === "nqn") return await openRemote(text, address, options);
   const found = await findDisk(address, options.signal);
   return await openRemote(text, found, options);
 }
 
-async function openFile(path: string, { readOnly }: OpenTargetOptions): Promise<OpenTarget> {
-  let disk: FileDisk;
+/** A file's bare name is taken for the name of a box: where there is none, the file may be meant. */
+async function hintAtFile(text: string, error: unknown): Promise<unknown> {
+  const isNoBox =
+    error instanceof BoxError && (error.code === "no-such-box" || error.code === "unreachable");
+  if (!isNoBox || !(await stat(text).catch(() => null))) return error;
+  const hint = `If the file ${text} is meant, write ./${text}.`;
+  return new BoxError(error.code, `${error.message} ${hint}`, error.facts, { cause: error });
+}
+
+/**
+ * Opens a file or a block device of this machine.
+ * @throws NotFoundError when there is none, else BlockError.
+ */
+export async function openFileDisk(path: string, options: FileDiskOptions): Promise<FileDisk> {
   try {
-    disk = await FileDisk.open(path, { readOnly });
+    return await FileDisk.open(path, options);
   } catch (error) {
     if (error instanceof BlockError && error.code === "gone") {
-      throw new NotFoundError(`There is no disk ${path}: ${error.message}`, { cause: error });
+      throw new NotFoundError(`There is no disk ${path}. Check the path.`, { cause: error });
     }
     throw error;
   }
+}
+
+async function openFile(path: string, { readOnly }: OpenTargetOptions): Promise<OpenTarget> {
+  const disk = await openFileDisk(path, { readOnly });
   const inUseBy = await usersOf(path);
   const serial = await serialOf(path);
   const { sizeBytes, blockSizeBytes } = disk;

@@ -14,7 +14,7 @@ import {
 import { type BoxLook, type Looked, lookAround, Sessions } from "./box-look.ts";
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine, progressLine, tell } from "./console.ts";
-import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
+import { type ExitCode, exitCodes, NotFoundError, UsageError } from "./exit.ts";
 import { withOutcome } from "./outcome.ts";
 import { homePaths } from "./user-home.ts";
 
@@ -26,11 +26,13 @@ Lists boxes and their disks: those that announce themselves on this network, tho
   --remember   put each ADDRESS into the list of known boxes, by the name that the box has
   --forget     take each name or ADDRESS out of it
   --watch      go on, and show what changes until Ctrl-C
-  --timeout S  how long a box may take to answer (default 10)
+  --timeout S  how many seconds a box may take to answer (default 10)
   --json       JSON lines; the last one is the result
 
 Boxes that were built by somebody else are listed as "not ours". DISK and SERIAL both name a disk:
 BOX:nvme0n1 or BOX:S6Z1NJ0W1.
+
+Exit codes: 0 done, 5 nothing to --forget, 6 a box at an ADDRESS does not answer.
 
 Example: diskomator ls 10.0.8.17 --remember`;
 
@@ -57,7 +59,7 @@ export const ls: Command = {
     const { remember, forget, watch, json: isJson } = values;
     if ((remember || forget) && positionals.length === 0) throw new UsageError("Name an address.");
     if (!/^[1-9]\d{0,2}$/.test(values.timeout)) {
-      throw new UsageError(`--timeout takes seconds, not "${values.timeout}".`);
+      throw new UsageError(`--timeout takes seconds from 1 to 999, not "${values.timeout}".`);
     }
     const timeoutMs = Number(values.timeout) * 1000;
     return await withOutcome({ isJson, signal }, async () => {
@@ -71,8 +73,12 @@ export const ls: Command = {
       const [looked] = await Promise.all([looking, table()]);
       progressLine.clear();
       if (remember) await rememberBoxes(home, request.places, looked);
-      await show(looked, isJson);
-      return exitCodes.ok;
+      const isMissing = looked.boxes.some(
+        ({ from, kind }) => from === "address" && kind === "failed",
+      );
+      const exitCode = isMissing ? exitCodes.unreachable : exitCodes.ok;
+      await show(looked, isJson, exitCode);
+      return exitCode;
     });
   },
 };
@@ -80,14 +86,15 @@ export const ls: Command = {
 /** What makes tables is loaded while boxes are waited for. */
 const table = () => import("./box-table.ts");
 
-async function show(looked: Looked, isJson: boolean): Promise<void> {
+async function show(looked: Looked, isJson: boolean, exitCode: ExitCode): Promise<void> {
   if (isJson) {
     const boxes = looked.boxes.map(jsonOf);
     const others = looked.foreign.map(({ text, ...rest }) => ({
       ...rest,
       text: Object.fromEntries(text),
     }));
-    printJson({ event: "result", outcome: "ok", exitCode: exitCodes.ok, boxes, others });
+    const outcome = exitCode === exitCodes.ok ? "ok" : "failed";
+    printJson({ event: "result", outcome, exitCode, boxes, others });
     return;
   }
   const { formatLooked } = await table();
@@ -126,9 +133,15 @@ async function rememberBoxes(
 }
 
 async function forgetBoxes(home: Home, names: readonly string[]): Promise<ExitCode> {
-  const kept = home.knownBoxes.filter(
-    ({ name, address }) => !names.includes(name) && !names.includes(address),
-  );
+  const isMeant = ({ name, address }: KnownBox, word: string) => name === word || address === word;
+  const kept = home.knownBoxes.filter((box) => !names.some((word) => isMeant(box, word)));
+  const unknown = names.filter((word) => !home.knownBoxes.some((box) => isMeant(box, word)));
+  if (unknown.length > 0) {
+    const known = home.knownBoxes.map(({ name }) => name).join(", ") || "none";
+    throw new NotFoundError(
+      `Cannot forget ${unknown.join(", ")}: not in the list of known boxes. Known are: ${known}.`,
+    );
+  }
   await writeKnownBoxes(homePaths(), kept);
   tell(`${home.knownBoxes.length - kept.length} forgotten, ${kept.length} known.`);
   return exitCodes.ok;

@@ -1,8 +1,11 @@
 /** `diskomator COMMAND`: finds the command, runs it, turns what went wrong into an exit code. */
 
+import { readFile } from "node:fs/promises";
 import type { Command } from "./command.ts";
-import { printLine, tell } from "./console.ts";
+import { printJson, printLine, tell } from "./console.ts";
 import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
+import { interruptBySignals } from "./interrupt.ts";
+import { exitCodeOfError, messageOf } from "./outcome.ts";
 
 /** A command's code is loaded when it runs: each takes a part of the project that others lack. */
 interface KnownCommand {
@@ -10,7 +13,8 @@ interface KnownCommand {
   load(): Promise<Command>;
 }
 
-const commands: Readonly<Record<string, KnownCommand>> = {
+/** The commands by their names; the test of their helps reads them here. */
+export const commands: Readonly<Record<string, KnownCommand>> = {
   build: { summary: "make an image", load: async () => (await import("./build.ts")).build },
   vm: {
     summary: "boot an image in a virtual machine",
@@ -78,12 +82,30 @@ const commands: Readonly<Record<string, KnownCommand>> = {
   },
 };
 
+/** What the exit codes mean, for `--help`. */
+const exitCodeLines: Readonly<Record<keyof typeof exitCodes, string>> = {
+  ok: "done",
+  failure: "failed",
+  usage: "the command line makes no sense",
+  verifyMismatch: "what is there is not what should be there",
+  refused: "refused, or not confirmed",
+  notFound: "no such box or disk",
+  unreachable: "unreachable, gone, or not in time",
+  partial: "some of several disks failed",
+  interrupted: "interrupted",
+};
+
 async function main(args: readonly string[], signal: AbortSignal): Promise<ExitCode> {
-  const [name, ...rest] = args;
-  if (name === undefined || name === "--help" || name === "help") {
-    printLine(overview());
-    return name === undefined ? exitCodes.usage : exitCodes.ok;
+  const [first, ...others] = args;
+  if (first === "--version") {
+    printLine(`diskomator ${await version()}`);
+    return exitCodes.ok;
   }
+  if (first === undefined || isHelp(first) || (first === "help" && others.length === 0)) {
+    printLine(overview());
+    return first === undefined ? exitCodes.usage : exitCodes.ok;
+  }
+  const [name = "", ...rest] = first === "help" ? [...others.slice(0, 1), "--help"] : args;
   const known = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (known === undefined) {
     throw new UsageError(
@@ -92,33 +114,60 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<ExitC
   }
   const command = await known.load();
   const end = rest.indexOf("--");
-  if (rest.slice(0, end === -1 ? undefined : end).includes("--help")) {
+  if (rest.slice(0, end === -1 ? undefined : end).some(isHelp)) {
     printLine(command.help);
     return exitCodes.ok;
   }
-  return await command.run({ args: rest, signal });
+  try {
+    return await command.run({ args: rest, signal });
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    throw new UsageError(`${error.message} See: diskomator ${name} --help`, { cause: error });
+  }
+}
+
+function isHelp(arg: string): boolean {
+  return arg === "--help" || arg === "-h";
+}
+
+async function version(): Promise<string> {
+  const path = new URL("../../package.json", import.meta.url);
+  return JSON.parse(await readFile(path, "utf8")).version;
 }
 
 function overview(): string {
   const lines = Object.entries(commands).map(
     ([name, { summary }]) => `  ${name.padEnd(12)}${summary}`,
   );
-  return ["Usage: diskomator COMMAND [OPTIONS]", "", ...lines, "", "Each has --help."].join("\n");
+  const names = Object.keys(exitCodeLines) as (keyof typeof exitCodes)[];
+  const codes = names.map(
+    (name) => `  ${String(exitCodes[name]).padStart(3)}  ${exitCodeLines[name]}`,
+  );
+  return [
+    ...["Usage: diskomator COMMAND [OPTIONS]", "", ...lines, ""],
+    'Each has --help. "diskomator --version" prints the version.',
+    ...["", "Exit codes:", ...codes],
+  ].join("\n");
 }
 
-function exitCodeOf(error: unknown, signal: AbortSignal): ExitCode {
-  if (signal.aborted) return exitCodes.interrupted;
-  return error instanceof UsageError ? exitCodes.usage : exitCodes.failure;
-}
-
-const interrupt = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const) {
-  process.once(name, () => interrupt.abort(new Error(`interrupted by ${name}`)));
-}
-try {
-  process.exitCode = await main(process.argv.slice(2), interrupt.signal);
-} catch (error) {
-  tell(`diskomator: ${error instanceof Error ? error.message : String(error)}`);
+/** What a command did not turn into an outcome by itself. */
+function fail(error: unknown, signal: AbortSignal): ExitCode {
+  const exitCode = signal.aborted ? exitCodes.interrupted : exitCodeOfError(error);
+  const message = messageOf(error);
+  if (process.argv.includes("--json")) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    printJson({ event: "result", outcome: "failed", exitCode, code, message });
+  }
+  tell(`diskomator: ${message}`);
   if (process.env.DISKOMATOR_DEBUG && error instanceof Error) tell(error.stack ?? "");
-  process.exitCode = exitCodeOf(error, interrupt.signal);
+  return exitCode;
+}
+
+if (import.meta.main) {
+  const signal = interruptBySignals();
+  try {
+    process.exitCode = await main(process.argv.slice(2), signal);
+  } catch (error) {
+    process.exitCode = fail(error, signal);
+  }
 }

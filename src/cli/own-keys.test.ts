@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { readUsableSshKeys } from "./own-keys.ts";
+import { UsageError } from "./exit.ts";
+import { readSshKeys, readUsableSshKeys } from "./own-keys.ts";
 
 /** Runs with an empty home, and no agent; says how many keys end in which comment. */
 async function keysOf(made: Readonly<Record<string, string>>): Promise<string[]> {
@@ -31,6 +32,31 @@ async function keysOf(made: Readonly<Record<string, string>>): Promise<string[]>
     await rm(home, { recursive: true });
   }
 }
+
+test("readSshKeys takes public keys of files, and refuses a file that has none", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "diskomator-keys-"));
+  const [keys, secret] = [join(folder, "keys"), join(folder, "id_ed25519")];
+  try {
+    await writeFile(
+      keys,
+      "# ours\r\nssh-ed25519 AAAA one\r\nsk-ssh-ed25519@openssh.com BBBB two\n",
+    );
+    await writeFile(secret, "-----BEGIN OPENSSH PRIVATE KEY-----\n");
+    assert.deepEqual(await readSshKeys([keys]), [
+      "ssh-ed25519 AAAA one",
+      "sk-ssh-ed25519@openssh.com BBBB two",
+    ]);
+    // Else the image would be one that nobody can log in to.
+    await assert.rejects(readSshKeys([keys, secret]), (error) => {
+      assert(error instanceof UsageError);
+      assert.match(error.message, /There is no public key in .*id_ed25519/);
+      return true;
+    });
+    await assert.rejects(readSshKeys([join(folder, "none")]), /Cannot read the public key .*none/);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
 
 test("readUsableSshKeys adds a key for boxes only where ssh can use none of the user's", async () => {
   const [own = ""] = await keysOf({});

@@ -34,19 +34,22 @@ export async function readSshKeys(files: readonly string[] | undefined): Promise
     return names.filter((name) => name.endsWith(".pub")).map((name) => join(folder, name));
   };
   const paths = files ?? (await found());
-  if (paths.length === 0) return [await ownLoginKey()];
-  const texts = await Promise.all(
+  const keys = await Promise.all(
     paths.toSorted().map(async (path) => {
-      try {
-        return await readFile(path, "utf8");
-      } catch {
-        throw new UsageError(`Cannot read the public key ${path}.`);
+      const text = await readFile(path, "utf8").catch((cause: Error) => {
+        throw new UsageError(`Cannot read the public key ${path}: ${cause.message}.`, { cause });
+      });
+      const lines = text.split(/\r?\n/).filter((line) => /^(ssh-|ecdsa-|sk-)/.test(line));
+      if (files !== undefined && lines.length === 0) {
+        throw new UsageError(
+          `There is no public key in ${path}: wanted a line as of a file that ends in .pub.`,
+        );
       }
+      return lines;
     }),
   );
-  return texts
-    .flatMap((text) => text.split("\n"))
-    .filter((line) => /^(ssh-|ecdsa-|sk-)/.test(line));
+  const lines = keys.flat();
+  return lines.length === 0 ? [await ownLoginKey()] : lines;
 }
 
 /**

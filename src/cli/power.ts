@@ -19,10 +19,13 @@ function makeCommand({ command, method, what, done }: Power): Command {
   return {
     help: `Usage: diskomator ${command} BOX [OPTIONS]
 
-${what} A box whose disks somebody may write to is left alone, unless --force is given.
+${what}
+A box whose disks somebody may write to is left alone, unless --force is given.
 
   --force   even so: what is being written is cut short
   --json    JSON lines; the last one is the result
+
+Exit codes: 0 done, 4 somebody may write to a disk of it, 5 no such box, 6 unreachable.
 
 Example: diskomator ${command} lunch-feta`,
     async run({ args, signal }) {
@@ -32,7 +35,7 @@ Example: diskomator ${command} lunch-feta`,
       } as const;
       const { values, positionals } = readOptions(args, options, 1);
       const [box] = positionals;
-      if (box === undefined) throw new UsageError("Name a box.");
+      if (!box) throw new UsageError("Name a box.");
       const isJson = values.json;
       return await withOutcome({ isJson, signal }, async (): Promise<ExitCode> => {
         progressLine.show(`Looking for ${box} ...`);

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { DhchapSecret } from "../nvme/index.ts";
 import { UsageError } from "./exit.ts";
 import { parseListen, parseSize, readServeOptions } from "./serve-options.ts";
 
@@ -38,23 +39,47 @@ test("parseSize takes bytes and powers of 1024", () => {
 
 test("readServeOptions gives every allowed host the secret of the file", async () => {
   const path = join(folder, "secret");
-  await writeFile(path, "# of the lab\nDHHC-1:00:one\n\nDHHC-1:00:two\n");
-  const access = { secret: "DHHC-1:00:one", controllerSecret: "DHHC-1:00:two" };
-  const named = await readServeOptions(["a.img", "--secret", path, "--allow", "nqn.x"]);
-  assert.deepEqual(named.hosts, new Map([["nqn.x", access]]));
+  const [secret, controllerSecret] = [1, 2].map((byte) => {
+    return new DhchapSecret(new Uint8Array(32).fill(byte)).reveal();
+  });
+  await writeFile(path, `# of the lab\n${secret}\n\n${controllerSecret}\n`);
+  const access = { secret, controllerSecret };
+  const hostnqn = "nqn.2026-11.org.example:host";
+  const named = await readServeOptions(["a.img", "--secret", path, "--allow", hostnqn]);
+  assert.deepEqual(named.hosts, new Map([[hostnqn, access]]));
   const all = await readServeOptions(["a.img", "--secret", path]);
   assert.deepEqual(all.hosts, new Map([["*", access]]));
   assert.equal((await readServeOptions(["--memory", "1M"])).hosts, "any");
 });
 
-test("readServeOptions refuses what makes no sense", async () => {
-  const wrongs = [
-    [],
-    ["a.img", "--read-only", "--overlay"],
-    ["a.img", "--secret", join(folder, "none")],
-    ["a.img", "--memory", "much"],
-    ["a.img", "--nonsense"],
-    ["a.img", "--tls-from-secret"],
+test("readServeOptions refuses what makes no sense, and says what does", async () => {
+  const noKey = join(folder, "no-key");
+  await writeFile(noKey, "hello\n");
+  const empty = join(folder, "empty");
+  await writeFile(empty, "# nothing\n");
+  const table: readonly (readonly [args: readonly string[], says: RegExp])[] = [
+    [[], /Name what to serve/],
+    [["a.img", "--read-only", "--overlay"], /leave --read-only out/],
+    [["a.img", "--secret", join(folder, "none")], /Cannot read the key in .*none/],
+    [["a.img", "--secret", noKey], /Cannot use the key in .*no-key: it does not start with/],
+    [["a.img", "--tls", noKey], /Cannot use the key in .*no-key: it does not start with/],
+    [["a.img", "--tls", empty], /There is no key in .*empty/],
+    [["a.img", "--memory", "much"], /64M or 2G/],
+    [["--memory", "1000"], /--memory takes whole blocks of 512 bytes/],
+    [["--memory", "6K", "--block-size", "4K"], /--memory takes whole blocks of 4096 bytes/],
+    [["a.img", "--block-size", "100"], /power of two from 512 to 64K/],
+    [["a.img", "--block-size", "3K"], /power of two/],
+    [["a.img", "--block-size", "8M"], /power of two/],
+    [["a.img", "--nqn", "disk"], /--nqn takes an NVMe qualified name.*not "disk"/],
+    [["a.img", "--allow", "somebody"], /--allow takes an NVMe qualified name/],
+    [["a.img", "--nonsense"], /no option "--nonsense"/],
+    [["a.img", "--tls-from-secret"], /add --secret FILE/],
   ];
-  for (const args of wrongs) await assert.rejects(readServeOptions(args), UsageError);
+  for (const [args, message] of table) {
+    await assert.rejects(readServeOptions(args), (error) => {
+      assert(error instanceof UsageError, args.join(" "));
+      assert.match(error.message, message);
+      return true;
+    });
+  }
 });

@@ -2,6 +2,14 @@
 
 import { readFile } from "node:fs/promises";
 import { isIPv6 } from "node:net";
+import {
+  ConfiguredPsk,
+  DhchapSecret,
+  describeInterchangeFault,
+  nqnFault,
+  type ParsedPsk,
+  type ParsedSecret,
+} from "../nvme/index.ts";
 import { everyHost, type HostAccess, type TlsKey } from "../target/index.ts";
 import { readOptions } from "./command.ts";
 import { UsageError } from "./exit.ts";
@@ -60,18 +68,20 @@ export async function readServeOptions(args: readonly string[]): Promise<ServeOp
   }
   const secrets = values.secret === undefined ? undefined : await readSecrets(values.secret);
   const { host, port } = parseListen(values.listen);
+  const blockSizeBytes = parseBlockSize(values["block-size"]);
+  if (values.nqn !== undefined) checkNqn("--nqn", values.nqn);
+  for (const nqn of values.allow) checkNqn("--allow", nqn);
   return {
     paths: positionals,
-    memoryBytes: values.memory.map(parseSize),
-    blockSizeBytes:
-      values["block-size"] === undefined ? undefined : parseSize(values["block-size"]),
+    memoryBytes: values.memory.map((text) => parseMemory(text, blockSizeBytes)),
+    blockSizeBytes,
     readOnly: values["read-only"],
     overlay: values.overlay,
     host,
     port,
     nqn: values.nqn,
     hosts: hostsOf(values.allow, secrets),
-    tlsKeys: values.tls === undefined ? [] : [{ key: (await readKeyFile(values.tls))[0]! }],
+    tlsKeys: values.tls === undefined ? [] : await readTlsKeys(values.tls),
     makesTlsKeys,
     json: values.json,
   };
@@ -105,6 +115,33 @@ export function parseSize(text: string): number {
   throw new UsageError(`"${text}" is no size. Write a number of bytes, or one like 64M or 2G.`);
 }
 
+const blockSizeMin = 512;
+const blockSizeMax = 64 * 1024;
+
+function parseBlockSize(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const bytes = parseSize(text);
+  if (Number.isInteger(Math.log2(bytes)) && bytes >= blockSizeMin && bytes <= blockSizeMax) {
+    return bytes;
+  }
+  throw new UsageError(`--block-size takes a power of two from 512 to 64K, not "${text}".`);
+}
+
+function parseMemory(text: string, blockSizeBytes = blockSizeMin): number {
+  const bytes = parseSize(text);
+  if (bytes % blockSizeBytes === 0) return bytes;
+  throw new UsageError(`--memory takes whole blocks of ${blockSizeBytes} bytes, not "${text}".`);
+}
+
+function checkNqn(option: string, nqn: string): void {
+  const fault = nqnFault(nqn);
+  if (fault === undefined) return;
+  throw new UsageError(
+    `${option} takes an NVMe qualified name, such as nqn.2026-11.org.example:disk or ` +
+      `nqn.2014-08.org.nvmexpress:uuid:UUID, not "${nqn}".`,
+  );
+}
+
 /** Access of the hosts named, or of every host. */
 function hostsOf(
   allowed: readonly string[],
@@ -117,10 +154,25 @@ function hostsOf(
 
 /** First line: the hosts' secret; second line, if any: the controller's. */
 async function readSecrets(path: string): Promise<HostAccess> {
-  const [secret, controllerSecret] = await readKeyFile(path);
+  const lines = await readKeyFile(path);
+  for (const line of lines) checkKey(path, DhchapSecret.parse(line));
+  const [secret, controllerSecret] = lines;
   return controllerSecret === undefined
     ? { secret: secret! }
     : { secret: secret!, controllerSecret };
+}
+
+/** The first line that is no comment. */
+async function readTlsKeys(path: string): Promise<readonly TlsKey[]> {
+  const [key = ""] = await readKeyFile(path);
+  checkKey(path, ConfiguredPsk.parse(key));
+  return [{ key }];
+}
+
+/** Says what is wrong with a key of a file, and shows nothing of it. */
+function checkKey(path: string, parsed: ParsedSecret | ParsedPsk): void {
+  if (parsed.ok) return;
+  throw new UsageError(`Cannot use the key in ${path}: ${describeInterchangeFault(parsed.fault)}.`);
 }
 
 async function readKeyFile(path: string): Promise<string[]> {

@@ -4,7 +4,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
-import { type BlockDevice, FileDisk, MemoryDisk, OverlayDisk } from "../block/index.ts";
+import { type BlockDevice, type FileDisk, MemoryDisk, OverlayDisk } from "../block/index.ts";
 import {
   createTarget,
   type ListenOptions,
@@ -15,7 +15,8 @@ import {
 } from "../target/index.ts";
 import type { Command } from "./command.ts";
 import { printJson, printLine, progressLine, tell } from "./console.ts";
-import { exitCodes } from "./exit.ts";
+import { openFileDisk } from "./disk-target.ts";
+import { exitCodes, RefusedError } from "./exit.ts";
 import { readServeOptions, type ServeOptions } from "./serve-options.ts";
 
 const help = `Usage: diskomator serve PATH... [OPTIONS]
@@ -25,7 +26,8 @@ Serves files and disks of this machine to NVMe/TCP hosts until Ctrl-C. No root i
   --read-only        refuse writes
   --overlay          keep writes in memory, and leave the files as they are
   --memory SIZE      serve a disk of this size in memory too (64M, 2G); may be repeated
-  --block-size SIZE  512 unless told; disks have their own
+  --block-size SIZE  512 unless told, up to 64K (Linux takes 4K at most, before 6.15); disks have
+                     their own
   --listen ADDR      address, with or without :PORT; 127.0.0.1:4420 unless told
   --nqn NQN          name of the subsystem
   --allow HOSTNQN    let only this host in; may be repeated
@@ -34,7 +36,9 @@ Serves files and disks of this machine to NVMe/TCP hosts until Ctrl-C. No root i
   --tls FILE         TLS 1.3 with the NVMeTLSkey-1 key in FILE
   --tls-from-secret  TLS 1.3 with keys that hosts make of --secret (secure channel concatenation,
                      which Linux has from 6.15 on: nvme connect --concat)
-  --json             events as JSON lines
+  --json             events as JSON lines; the last one is the result
+
+Exit codes: 0 ended by a signal, 1 failed, 2 usage, 4 refused, 5 no such file.
 
 Example: diskomator serve disk.img --listen 0.0.0.0 --allow nqn.2014-08.org.nvmexpress:uuid:...`;
 
@@ -86,10 +90,23 @@ async function openAll(options: ServeOptions, stack: AsyncDisposableStack): Prom
   const block = blockSizeBytes === undefined ? {} : { blockSizeBytes };
   const served: Served[] = [];
   for (const path of options.paths) {
-    const file = await FileDisk.open(path, { readOnly: readOnly || overlay, ...block });
+    const file = await openFileDisk(path, { readOnly: readOnly || overlay, ...block });
     const device = overlay ? new OverlayDisk({ below: file }) : file;
     stack.use(device);
-    served.push({ name: path, device, file, uuid: await uuidOf(path) });
+    if (file.sizeBytes === 0) {
+      throw new RefusedError(
+        `Cannot serve ${path}: it is empty. Give it a size first: truncate -s 1G ${path}`,
+      );
+    }
+    const uuid = await uuidOf(path);
+    const same = served.find((other) => other.uuid === uuid);
+    if (same) {
+      throw new RefusedError(
+        `Cannot serve ${path}: it is the same file as ${same.name}, and hosts would take them for ` +
+          "two disks. Name it once.",
+      );
+    }
+    served.push({ name: path, device, file, uuid });
   }
   for (const sizeBytes of options.memoryBytes) {
     const device = stack.use(new MemoryDisk({ sizeBytes, ...block }));
@@ -243,7 +260,8 @@ function show(
 
 function report(target: RunningTarget, { json }: ServeOptions): void {
   const { readBytes, writtenBytes, operations } = totals(target);
-  if (json) printJson({ event: "result", readBytes, writtenBytes, operations });
+  if (json)
+    printJson({ event: "result", outcome: "ok", exitCode: 0, readBytes, writtenBytes, operations });
   else {
     const inMebibytes = (bytes: number) => `${(bytes / mebibyte).toFixed(1)} MiB`;
     tell(`Served ${inMebibytes(readBytes)}, took ${inMebibytes(writtenBytes)}.`);

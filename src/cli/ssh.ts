@@ -20,7 +20,7 @@ export const ssh: Command = {
   help,
   async run({ args, signal }) {
     const [box, ...rest] = args;
-    if (box === undefined || box.startsWith("-")) {
+    if (!box || box.startsWith("-")) {
       readOptions(args, {}, 1);
       throw new UsageError("Name a box.");
     }

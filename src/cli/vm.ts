@@ -1,5 +1,6 @@
 /** `diskomator vm`: boots a built image in QEMU with scratch disks and says how to reach it. */
 
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { addKnownBox, type KnownBox, readHome, writeKnownBoxes } from "../box/index.ts";
 import { makeScratchDisk, startVm, type Vm } from "../vm/index.ts";
@@ -11,15 +12,15 @@ import { homePaths } from "./user-home.ts";
 const help = `Usage: diskomator vm [APPLIANCE] [OPTIONS]
 
 Boots out/APPLIANCE.raw (default: diskomator) from a virtual USB stick, with an NVMe and a virtio
-scratch disk, and stays until Ctrl-C. As long as it runs it is a known box: "diskomator ls" shows it,
-and its disks are vm:SCRATCH-NVME and vm:SCRATCH-VIRTIO.
+scratch disk, and stays until Ctrl-C. As long as it runs it is a known box: "diskomator ls" shows
+it, and its disks are vm:SCRATCH-NVME and vm:SCRATCH-VIRTIO.
 
   --out DIR       where the image is (default: out)
   --memory MIB    default 1024
   --disk-size MIB size of each scratch disk (default 1024)
   --name NAME     what the box is called meanwhile (default vm)
   --display KIND  QEMU's -display, such as gtk (default: none)
-  --json          JSON lines
+  --json          JSON lines: one when it runs, one when the box exports its disks
 
 Example: diskomator vm --memory 640`;
 
@@ -39,12 +40,20 @@ export const vm: Command = {
       },
       1,
     );
+    const appliance = positionals[0] ?? "diskomator";
+    const imagePath = join(resolve(values.out), `${appliance}.raw`);
+    if (!existsSync(imagePath)) {
+      throw new UsageError(
+        `There is no image ${imagePath}. Make it: diskomator build ${appliance}.`,
+      );
+    }
+    const memoryMiB = mebibytes("--memory", values.memory);
     const diskBytes = mebibytes("--disk-size", values["disk-size"]) * 2 ** 20;
     await using nvme = await makeScratchDisk(diskBytes);
     await using virtio = await makeScratchDisk(diskBytes);
     await using machine = await bootBox({
-      imagePath: join(resolve(values.out), `${positionals[0] ?? "diskomator"}.raw`),
-      memoryMiB: mebibytes("--memory", values.memory),
+      imagePath,
+      memoryMiB,
       nvmePath: nvme.path,
       virtioPath: virtio.path,
       display: values.display,

@@ -1,6 +1,6 @@
 /** Image files that are written: sparse, or packed by zstd; whole, or not there. */
 
-import { type FileHandle, open, rename, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, lstat, open, rename, rm, writeFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { constants, createZstdCompress } from "node:zlib";
 import { FlashError, reasonOf } from "./error.ts";
@@ -29,10 +29,13 @@ const chunkBytes = 1024 * 1024;
 export async function openSaveFile(path: string, options: SaveFileOptions): Promise<SaveOutput> {
   const partPath = `${path}.part`;
   const file = await worldly(path, async () => {
-    const existing = await open(path, "r").catch(() => undefined);
-    if (existing) {
-      await existing.close();
+    if (await isThere(path)) {
       throw new Error("it exists already; remove it, or choose another name");
+    }
+    if (await isThere(partPath)) {
+      throw new Error(
+        `${partPath} is of a backup under way, or cut off; if it is, remove that file`,
+      );
     }
     return await open(partPath, "wx");
   });
@@ -40,6 +43,14 @@ export async function openSaveFile(path: string, options: SaveFileOptions): Prom
   return options.format === "zstd"
     ? new ZstdFile(path, partPath, sink, options.sizeBytes)
     : new RawFile(path, partPath, sink);
+}
+
+/** Whether anything has this name; what it is need not be readable, nor be a file. */
+async function isThere(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Bytes of the file one after the other, hashed as they are stored. */
@@ -179,7 +190,7 @@ async function worldly<T>(path: string, step: () => Promise<T>): Promise<T> {
   } catch (cause) {
     throw new FlashError(
       "output",
-      `Cannot store ${path}: ${reasonOf(cause)}. Nothing is kept of it.`,
+      `Cannot store ${path}: ${reasonOf(cause)}.`,
       { path },
       { cause },
     );

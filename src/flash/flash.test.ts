@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -455,6 +455,19 @@ test("openSaveFile keeps nothing of a backup that fails, and overwrites nothing"
   disk.heal();
   await save();
   await assert.rejects(save, (error) => codeOf(error) === "output");
+});
+
+test("openSaveFile takes no name that anything has, and says of a rest what it is", async () => {
+  await using folder = await scratchFolder();
+  await using hasher = openHasher();
+  const options = { format: "raw", sizeBytes: MiB, hasher } as const;
+  const link = join(folder.path, "link");
+  await symlink(join(folder.path, "nowhere"), link);
+  await assert.rejects(openSaveFile(link, options), /it exists already/);
+  await mkdir(join(folder.path, "dir"));
+  await assert.rejects(openSaveFile(join(folder.path, "dir"), options), /it exists already/);
+  await writeFile(join(folder.path, "cut.part"), "");
+  await assert.rejects(openSaveFile(join(folder.path, "cut"), options), /cut\.part is of a backup/);
 });
 
 test("imageOfDisk clones a disk to a larger one", async () => {

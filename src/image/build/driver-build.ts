@@ -24,7 +24,7 @@ import {
   resolveLock,
   writeLock,
 } from "./driver-lock.ts";
-import { writeOutputs } from "./driver-outputs.ts";
+import { makeOutDirectory, writeOutputs } from "./driver-outputs.ts";
 import { bundlePrograms } from "./driver-programs.ts";
 import { pruneCache } from "./driver-prune.ts";
 import { applyOwnerships, type ImageSegments, makeSegments } from "./driver-segments.ts";
@@ -53,6 +53,7 @@ export async function buildAppliance(options: BuildOptions): Promise<BuildReport
   const definition = withOptions(await loadDefinition(options.definitionPath), options);
   const lockPath = lockPathOf(options.definitionPath);
   const previous = await readLock(lockPath);
+  await makeOutDirectory(options.outDirectory);
 
   const supplies = await obtain(definition, previous, options, times);
   times.enter("segments");

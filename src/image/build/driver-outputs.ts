@@ -25,15 +25,27 @@ interface OutputRequest {
   readonly options: BuildOptions;
 }
 
-/** Writes all outputs, each whole or not at all. */
+/**
+ * Makes the folder of the outputs, before the work whose result could not be stored otherwise.
+ * @throws ImageError `io`.
+ */
+export async function makeOutDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true }).catch((cause: Error) => {
+    throw new ImageError(
+      "io",
+      `Cannot make the folder ${path} for the outputs: ${cause.message}. Choose another one.`,
+      { path },
+      { cause },
+    );
+  });
+}
+
+/** Writes all outputs into their folder, each whole or not at all. */
 export async function writeOutputs(
   request: OutputRequest,
 ): Promise<Pick<BuildReport, "manifest" | "outDirectory">> {
   const { definition, image, options } = request;
   const { outDirectory, signal } = options;
-  await mkdir(outDirectory, { recursive: true }).catch((cause) => {
-    throw new ImageError("io", `Cannot make the folder ${outDirectory}.`, {}, { cause });
-  });
   const write = async (name: string, file: PlannedFile): Promise<Output> => {
     const path = join(outDirectory, name);
     const sha256 = await writePlanned(path, file, signal ? { signal } : {});

@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { commands } from "./main.ts";
+
+const launcher = join(import.meta.dirname, "../../bin/diskomator.mjs");
+const entry = join(import.meta.dirname, "main.ts");
+const home = await mkdtemp(join(tmpdir(), "diskomator-main-"));
+after(() => rm(home, { recursive: true }));
+const env = { ...process.env, HOME: home, XDG_CONFIG_HOME: "", XDG_CACHE_HOME: "" };
+
+function run(...args: readonly string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [entry, ...args], {
+    cwd: home,
+    env,
+    encoding: "utf8",
+  });
+  return { status, stdout, stderr };
+}
+
+test("diskomator --help, -h and help list the commands and what the exit codes mean", () => {
+  for (const arg of ["--help", "-h", "help"]) {
+    const { status, stdout } = run(arg);
+    assert.equal(status, 0, arg);
+    for (const line of [/^ {2}flash +write an image/m, /^ {4}4 {2}refused/m, /^ {2}130 /m]) {
+      assert.match(stdout, line, arg);
+    }
+  }
+  assert.equal(run().status, 2);
+  assert.match(run("--version").stdout, /^diskomator \d+\.\d+\.\d+\n$/);
+});
+
+test("every command's help begins with its usage, has an example, and fits 100 columns", async () => {
+  for (const [name, { load }] of Object.entries(commands)) {
+    const { help } = await load();
+    assert.match(help, new RegExp(`^Usage: diskomator ${name}\\b[^]*\\nExample: `), name);
+    for (const line of help.split("\n")) assert.ok(line.length <= 100, `${name}: ${line}`);
+  }
+  const shown = run("help", "flash");
+  assert.deepEqual([shown.status, shown.stdout], [0, `${(await commands.flash!.load()).help}\n`]);
+  assert.deepEqual(run("flash", "image", "-h"), shown);
+});
+
+test("a command line that makes no sense ends with 2, and says what is wrong and where to look", () => {
+  const table = [
+    [["bild"], /There is no command "bild"/],
+    [["help", "bild"], /There is no command "bild"/],
+    [["flash", "--bogus"], /There is no option "--bogus"\. See: diskomator flash --help/],
+    [["build", "--threads", "-1"], /--threads wants a value.*--threads=VALUE/],
+    [["build", "--mirror"], /--mirror wants a value/],
+    [["doctor", "--json=yes"], /--json takes no value/],
+    [["build", "none"], /no appliance none: .* Wanted .*diskomator.*, or the path/],
+    [["build", "/"], /no appliance \/: .*no TypeScript file/],
+    [["build", "--ssh-key", "x", "--no-ssh-keys"], /exclude each other/],
+    [["backup", "/dev/null", "-"], /give it a name/],
+    [["vm", "--out", "none"], /no image \S+none\/diskomator.raw. Make it: diskomator build disk/],
+    [["doctor", "more"], /no place for the argument "more"/],
+  ] as const;
+  for (const [args, says] of table) {
+    const { status, stdout, stderr } = run(...args);
+    assert.equal(status, 2, args.join(" "));
+    assert.match(stderr, says);
+    assert.equal(stdout, "");
+  }
+});
+
+test("--json ends with one result line, whatever a command fails of", () => {
+  for (const args of [
+    ["flash", "--json"],
+    ["build", "--json", "none"],
+    ["serve", "--json", "none"],
+  ]) {
+    const { status, stdout } = run(...args);
+    const { event, outcome, exitCode, message } = JSON.parse(stdout.trim().split("\n").at(-1)!);
+    assert.deepEqual([event, outcome, exitCode], ["result", "failed", status], args.join(" "));
+    assert.match(message, /[.]/);
+  }
+});
+
+test("a signal for all processes of a command lets it end in order, launcher and all", async () => {
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    const args = [launcher, "serve", "--json", "--memory", "1M", "--listen", "127.0.0.1:0"];
+    const child = spawn(process.execPath, args, {
+      detached: true,
+      env,
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    let text = "";
+    child.stdout.setEncoding("utf8").on("data", (data) => {
+      if (text === "") process.kill(-child.pid!, signal);
+      text += data;
+    });
+    await once(child, "close");
+    assert.match(text, /"event":"result".*\n$/, signal);
+  }
+});

@@ -52,6 +52,21 @@ test("readHome trusts the host key of the images that are built now, and none fr
   assert.equal(await readFile(home.knownHosts[1]!, "utf8"), "* ssh-ed25519 AAAA\n");
 });
 
+test("readHome knows the keys that ssh remembers beside those of images", async () => {
+  await using paths = await makeHome();
+  const [remembered] = (await readHome(paths)).knownHosts;
+  const revoked = `@revoked * ssh-ed25519 ${key}\n`;
+  await writeFile(remembered!, `# mine\n\n${revoked}lunch-feta ssh-ed25519 AAAA\n`);
+  assert.deepEqual((await readHome(paths)).hostKeys, [
+    // openssl dgst -sha256 -binary of three zero bytes.
+    "SHA256:cJ6AyISHokEeHuTfufIqhhSS0gxHZRUMDHlKvXD4FHw",
+  ]);
+  await writeFile(join(paths.configuration, "host_ed25519.pub"), `ssh-ed25519 ${key}\n`);
+  const { hostKeys, imageKeys } = await readHome(paths);
+  assert.deepEqual([hostKeys[0], hostKeys.length], [fingerprint, 2]);
+  assert.deepEqual(imageKeys, [fingerprint]);
+});
+
 test("writeKnownBoxes writes what readHome reads", async () => {
   await using paths = await makeHome();
   const boxes = [{ name: "attic", address: "10.1.2.3", ports: new Map([[22, 2222]]) }];

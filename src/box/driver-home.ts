@@ -21,6 +21,8 @@ export interface Home {
   readonly knownHosts: readonly string[];
   /** Fingerprints of the host keys that images of this user have; none before the first build. */
   readonly imageKeys: readonly string[];
+  /** Fingerprints of all host keys that are known: those, and what the user's files hold beside. */
+  readonly hostKeys: readonly string[];
   readonly knownBoxes: readonly KnownBox[];
 }
 
@@ -38,11 +40,12 @@ const paths = {
 /** @throws BoxError `configuration` when the file of known boxes makes no sense. */
 export async function readHome({ configuration, ssh }: HomeOptions): Promise<Home> {
   const at = (name: keyof typeof paths) => join(configuration, paths[name]);
-  const [hasOwn, names, imageKey, boxes] = await Promise.all([
+  const [hasOwn, names, imageKey, boxes, hosts] = await Promise.all([
     isThere(at("key")),
     readdir(ssh).catch(() => [] as string[]),
     readFile(at("imageKey"), "utf8").catch(() => ""),
     readFile(at("boxes"), "utf8").catch(() => null),
+    readFile(at("knownHosts"), "utf8").catch(() => ""),
   ]);
   const found = names
     .filter((name) => name.endsWith(".pub") && names.includes(name.slice(0, -".pub".length)))
@@ -58,8 +61,17 @@ export async function readHome({ configuration, ssh }: HomeOptions): Promise<Hom
     identities: [...(hasOwn ? [at("key")] : []), ...found.toSorted()],
     knownHosts: [at("knownHosts"), at("imageHosts")],
     imageKeys: key ? [fingerprint(key)] : [],
+    hostKeys: [...(key ? [key] : []), ...keysOf(hosts)].map(fingerprint),
     knownBoxes: boxes === null ? [] : parseKnownBoxes(boxes, at("boxes")),
   };
+}
+
+/** The keys of a file of host keys (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT), revoked ones left out. */
+function keysOf(hosts: string): string[] {
+  return hosts.split("\n").flatMap((line) => {
+    const [names, , key] = line.trim().split(/\s+/);
+    return names && key && !/^[#@]/.test(names) ? [key] : [];
+  });
 }
 
 /** As ssh-keygen prints it and boxes announce it. */

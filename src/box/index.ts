@@ -27,3 +27,4 @@ export {
 export { addKnownBox, type KnownBox } from "./known.ts";
 export { type Place, placeOfAddress, portAt } from "./place.ts";
 export { type SshTarget, sshArguments } from "./ssh.ts";
+export { strangerError } from "./stranger.ts";

@@ -9,6 +9,7 @@ import {
   openSession,
   type Place,
   type Sighting,
+  strangerError,
 } from "../box/index.ts";
 import type { BoxDescription, DiskView, GrantView, PeerView } from "../rpc/index.ts";
 
@@ -105,6 +106,8 @@ async function lookAt(place: Place, sessions: Sessions, options: LookOptions): P
   const about = { name: place.name, address: place.addresses[0] ?? "", from: place.from };
   const late = AbortSignal.timeout(timeoutMs);
   try {
+    const stranger = strangerError(place, options.home);
+    if (stranger !== null) throw stranger;
     const { session, isNew } = await sessions.of(place, options);
     const ends = AbortSignal.any([signal, late]);
     const [description, asked] = await Promise.all([

@@ -21,8 +21,10 @@ import {
   encodeProperty,
   feature,
   type IdentifyController,
+  type IdentifyControllerNvm,
   identifyBytes,
   identifyController,
+  identifyControllerNvm,
   numberOfQueues,
   property,
   shn,
@@ -50,6 +52,16 @@ export type HostConfig = Pick<
   "subnqn" | "hostnqn" | "hostid" | "digests" | "connectTimeoutMs"
 >;
 
+/** VS from which on controllers describe themselves by command set. */
+const versionWithCommandSets = 0x20000;
+
+/** How much one command that moves no data may be about. */
+export interface RangeLimits {
+  readonly zeroesBytesMax: number;
+  readonly verifyBytesMax: number;
+  readonly deallocateBlocksMax: number;
+}
+
 /** An enabled controller, seen through its admin queue. */
 export class Admin {
   readonly channel: Channel;
@@ -57,6 +69,7 @@ export class Admin {
   readonly #tickMs: { now: number };
   #cap: Cap | undefined;
   #identify: IdentifyController | undefined;
+  #nvm: IdentifyControllerNvm | undefined;
 
   private constructor(channel: Channel, context: ChannelContext, tickMs: { now: number }) {
     this.channel = channel;
@@ -127,6 +140,26 @@ export class Admin {
     const identify = command("identify", { cns: structure, nsid });
     await this.channel.execute(identify, { ...options, transfer: { kind: "in", target } });
     return target;
+  }
+
+  /**
+   * Longest Write Zeroes and Verify in bytes, and longest range of Dataset Management in blocks;
+   * Infinity where there is no limit, or the controller does not say (NVM Command Set 1.0 §4.1.5.4).
+   */
+  async rangeLimits(options: CallOptions = {}): Promise<RangeLimits> {
+    if (!this.#nvm && this.controller.ver >= versionWithCommandSets) {
+      const raw = await this.identify(cns.commandSetController, 0, options).catch(unlessRefused);
+      this.#nvm = raw && identifyControllerNvm.decode(raw);
+    }
+    const { vsl = 0, wzsl = 0, dmrsl = 0 } = this.#nvm ?? {};
+    const bytesOf = (power: number) => 2 ** (power + 12 + this.cap.features.mpsmin);
+    const orNone = (value: number, limit: number) =>
+      value === 0 ? Number.POSITIVE_INFINITY : limit;
+    return {
+      zeroesBytesMax: orNone(wzsl, bytesOf(wzsl)),
+      verifyBytesMax: orNone(vsl, bytesOf(vsl)),
+      deallocateBlocksMax: orNone(dmrsl, dmrsl),
+    };
   }
 
   /** `lengthBytes` (a multiple of 4) of log page `lid` from `offsetBytes` on. */
@@ -254,4 +287,10 @@ export class Admin {
     const attrib = { size: sizeBytes === 8 ? 1 : 0 };
     await this.channel.execute(command("propertySet", { ofst, attrib, value }), options);
   }
+}
+
+/** A controller that does not answer says nothing; an error of any other kind is one. */
+function unlessRefused(error: unknown): undefined {
+  if (error instanceof InitiatorError && error.code === "status") return undefined;
+  throw error;
 }

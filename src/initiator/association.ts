@@ -5,7 +5,7 @@
  */
 
 import type { CallOptions } from "../block/index.ts";
-import { asyncEvent, command, dword } from "../nvme/index.ts";
+import { asyncEvent, command, controllerType, dword } from "../nvme/index.ts";
 import { Admin, type HostConfig } from "./admin.ts";
 import { type Call, Channel, type ChannelContext } from "./channel.ts";
 import { InitiatorError } from "./error.ts";
@@ -136,7 +136,10 @@ export class Association {
     const context = this.#channelContext(secured);
     const onTick = (nowMs: number) => this.#keepAlive(nowMs);
     this.#adminOrNone = await Admin.open(secured.dial, host, katoMs, { ...context, onTick }, call);
-    if (!isDiscovery) {
+    // A discovery service may have a name of its own.
+    const { cntrltype } = this.admin.controller;
+    const hasIo = cntrltype === controllerType.notReported || cntrltype === controllerType.io;
+    if (!isDiscovery && hasIo) {
       this.#checkForIo();
       await this.#openIoQueues(secured.dial, context, call);
     }

@@ -279,9 +279,11 @@ export class Controller implements AsyncDisposable {
   async #look(admin: Admin, nsid: number, options: CallOptions): Promise<Sighting> {
     const info = await readNamespace(admin, nsid, this.peer, options);
     const { oncs, vwc, sn } = admin.controller;
+    const ranges = await admin.rangeLimits(options);
     const largest = Math.min(admin.transferBytesMax, ioBytesLimit, ioBytesPreferred);
     const limits: DiskLimits = {
       ioBytesMax: Math.max(largest - (largest % info.blockSizeBytes), info.blockSizeBytes),
+      ranges,
       abilities: {
         writeZeroes: oncs.writeZeroes,
         deallocate: oncs.datasetManagement,

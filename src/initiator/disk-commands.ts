@@ -1,12 +1,15 @@
 /** The commands that a disk is worked with, and how long one of each may be. */
 
 import { type CommandOf, command, datasetRange } from "../nvme/index.ts";
+import type { RangeLimits } from "./admin.ts";
 import type { NamespaceInfo } from "./namespace.ts";
 
 /** Longest read or write by the controller, in bytes, and what else it can do. */
 export interface DiskLimits {
   /** A multiple of the block size. */
   readonly ioBytesMax: number;
+  /** What it says of commands that move no data. */
+  readonly ranges: RangeLimits;
   /** Commands that the controller has (ONCS). */
   readonly abilities: DiskAbilities;
   /** There is a volatile write cache, so that a flush does something. */
@@ -30,9 +33,8 @@ const deallocateBytesMax = 1024 * 1024 * 1024;
 /** Makes the commands of one namespace; offsets and lengths are in bytes. */
 export class DiskCommands {
   readonly flush: CommandOf<"flush">;
-  /** Longest Write Zeroes or Verify. */
-  readonly rangeBytesMax: number;
-  /** Longest Dataset Management. */
+  readonly zeroesBytesMax: number;
+  readonly verifyBytesMax: number;
   readonly deallocateBytesMax: number;
   readonly #blockSizeBytes: number;
   readonly #read: CommandOf<"read">;
@@ -44,11 +46,16 @@ export class DiskCommands {
   readonly #durableZeroes: CommandOf<"writeZeroes">;
   readonly #deallocate: CommandOf<"datasetManagement">;
 
-  constructor(info: NamespaceInfo) {
+  constructor(info: NamespaceInfo, { ranges }: Pick<DiskLimits, "ranges">) {
     const { nsid, blockSizeBytes, identify } = info;
     this.#blockSizeBytes = blockSizeBytes;
-    this.rangeBytesMax = Math.min(rangeBlocksMax * blockSizeBytes, rangeBytesMax);
-    this.deallocateBytesMax = deallocateBytesMax;
+    const { zeroesBytesMax, verifyBytesMax, deallocateBlocksMax } = ranges;
+    const ours = Math.min(rangeBlocksMax * blockSizeBytes, rangeBytesMax);
+    const inBlocks = (bytesMax: number) =>
+      Math.max(bytesMax - (bytesMax % blockSizeBytes), blockSizeBytes);
+    this.zeroesBytesMax = inBlocks(Math.min(ours, zeroesBytesMax));
+    this.verifyBytesMax = inBlocks(Math.min(ours, verifyBytesMax));
+    this.deallocateBytesMax = Math.min(deallocateBytesMax, deallocateBlocksMax * blockSizeBytes);
     this.flush = command("flush", { nsid });
     this.#read = command("read", { nsid });
     this.#write = command("write", { nsid });

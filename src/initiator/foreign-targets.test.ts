@@ -8,11 +8,14 @@ import {
   type Command,
   cap,
   cns,
+  command,
+  controllerType,
   dwordOf,
   encodeProperty,
   encodeStatus,
   type IdentifyController,
   identifyController,
+  identifyControllerNvm,
   numberOfQueues,
   property,
   statusOf,
@@ -278,6 +281,42 @@ test("a target that refuses a write whose data it has asked for is believed", as
   await assert.rejects(disk.write(0, pattern(65536)), { code: "medium" });
   await disk.flush();
   assert.deepEqual(target.terminations, []);
+  await controller.close();
+});
+
+test("a discovery service with a name of its own, and a controller without I/O, are connected to", async () => {
+  for (const cntrltype of [controllerType.discovery, controllerType.administrative]) {
+    const says = { cntrltype, ioccsz: 0, iorcsz: 0, kas: 0, oaes: 0x80000000 };
+    const { controller, target } = await open({ hook: reporting(says) });
+    assert.equal(controller.ioQueues, 0);
+    assert.equal(target.queues.length, 1);
+    await assert.rejects(controller.executeIo(command("flush", { nsid: 1 })), {
+      code: "unsupported",
+    });
+    await controller.close();
+  }
+});
+
+test("commands without data are as long as the NVM command set's Identify Controller says", async () => {
+  const zero = identifyControllerNvm.decode(new Uint8Array(4096));
+  const limits = identifyControllerNvm.encode({ ...zero, wzsl: 2, vsl: 3 });
+  const longest = new Map<string, number>();
+  const nvm: Hook = ({ command: found, cid, queue }) => {
+    if ("nlb" in found) longest.set(found.name, Math.max(longest.get(found.name) ?? 0, found.nlb));
+    if (found.name !== "identify" || found.cns !== cns.commandSetController) return false;
+    queue.sendData(cid, limits);
+    return true;
+  };
+  const { oncs } = identifyController.decode(new Uint8Array(4096));
+  const says = { ver: 0x20000, oncs: { ...oncs, writeZeroes: true, verify: true } };
+  const { controller } = await open({ hook: either(nvm, reporting(says)), hasAllCommands: true });
+  const disk = await controller.openNamespace(1);
+  await disk.writeZeroes(0, 262144);
+  await disk.verify(0, 262144);
+  assert.deepEqual([...longest.entries()].sort(), [
+    ["verify", 32768 / 512],
+    ["writeZeroes", 16384 / 512],
+  ]);
   await controller.close();
 });
 

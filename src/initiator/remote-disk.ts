@@ -62,7 +62,7 @@ export class RemoteDisk implements BlockDevice {
     this.#path = path;
     this.#onDisposed = onDisposed;
     this.#durability = new Durability(path.epoch);
-    this.#commands = new DiskCommands(info);
+    this.#commands = new DiskCommands(info, limits);
     this.blockSizeBytes = info.blockSizeBytes;
     const refusal = () => this.#fault;
     this.#plain = { timeoutMs: ioTimeoutMs, isIdempotent: true, refusal };
@@ -95,7 +95,7 @@ export class RemoteDisk implements BlockDevice {
   update(info: NamespaceInfo, limits: DiskLimits): void {
     this.#info = info;
     this.#limits = limits;
-    this.#commands = new DiskCommands(info);
+    this.#commands = new DiskCommands(info, limits);
     if (this.#fault?.code !== "namespace-replaced") this.#fault = undefined;
   }
 
@@ -142,7 +142,7 @@ export class RemoteDisk implements BlockDevice {
   writeZeroes(offsetBytes: number, lengthBytes: number, options: WriteOptions = {}): Promise<void> {
     const { abilities, ioBytesMax } = this.#limits;
     const { writeZeroes: isAble } = abilities;
-    const pieceBytes = isAble ? this.#commands.rangeBytesMax : ioBytesMax;
+    const pieceBytes = isAble ? this.#commands.zeroesBytesMax : ioBytesMax;
     const range = { offsetBytes, lengthBytes, pieceBytes };
     return this.#call("write zeroes", range, options, (at, length) => {
       if (isAble) return this.#zeroPiece(at, length, options);
@@ -200,7 +200,7 @@ export class RemoteDisk implements BlockDevice {
       const message = `Cannot verify a range: the controller at ${peer} has no Verify. Read it.`;
       return Promise.reject(new InitiatorError("unsupported", message, { peer }));
     }
-    const range = { offsetBytes, lengthBytes, pieceBytes: this.#commands.rangeBytesMax };
+    const range = { offsetBytes, lengthBytes, pieceBytes: this.#commands.verifyBytesMax };
     return this.#call("verify", range, options, (at, length) =>
       this.#io(this.#commands.verify(at, length), none, options),
     );

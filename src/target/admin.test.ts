@@ -6,6 +6,7 @@ import {
   broadcastNsid,
   cns,
   command,
+  csi,
   decodeAsyncEvent,
   decodeNamespaceDescriptors,
   decodeNamespaceList,
@@ -107,6 +108,21 @@ test("Identify Namespace reports size, block size, hints and write protection", 
   assert.deepEqual([found.nsze, found.lbaf[0]!.lbads], [256n, 12]);
   assert.deepEqual([found.npwg, found.nows, found.nsfeat.optperf], [4, 16, true]);
   assert.ok(found.nsattr.writeProtected);
+});
+
+test("Commands Supported and Effects has I/O commands of the NVM command set only", async () => {
+  const { open } = makeTarget();
+  const { admin } = await open();
+  const ask = async (set: number) => {
+    const lid = logPage.commandsSupported;
+    const get = command("getLogPage", { lid, numd: 1024, nsid: broadcastNsid, csi: set });
+    const { data, status } = await admin.send(get, { readBytes: 4096 });
+    assert.equal(status, "success");
+    const has = (from: number) => data.subarray(from, from + 1024).some((byte) => byte !== 0);
+    return { admin: has(0), io: has(1024) };
+  };
+  assert.deepEqual(await ask(csi.nvm), { admin: true, io: true });
+  assert.deepEqual(await ask(csi.zoned), { admin: true, io: false });
 });
 
 test("Get Log Page answers any dword-aligned part, and refuses what is past the end", async () => {

@@ -10,6 +10,7 @@ import {
   type CommandOf,
   changedNamespacesOverflow,
   commands,
+  csi,
   dataUnitBytes,
   encodeAnaLog,
   encodeCommandsSupported,
@@ -119,7 +120,7 @@ function makePage(
     case logPage.changedNamespaces:
       return changedNamespaces(controller);
     case logPage.commandsSupported:
-      return commandEffects(controller.isDiscovery);
+      return commandEffects(controller.isDiscovery, command.csi);
     case logPage.ana:
       return ana(controller, command.specific.lsp % 2 === 1);
     case logPage.featuresSupported:
@@ -182,7 +183,8 @@ const discoveryCommands: readonly CommandName[] = [
 ];
 const writers: readonly CommandName[] = ["write", "writeZeroes", "datasetManagement"];
 
-function commandEffects(isDiscovery: boolean): Uint8Array {
+/** Command sets other than NVM have no commands here. */
+function commandEffects(isDiscovery: boolean, set: number): Uint8Array {
   const effects = (set: "admin" | "io"): CommandEffects => {
     const names = (Object.keys(commands) as CommandName[]).filter(
       (name) => commands[name].set === set && (!isDiscovery || discoveryCommands.includes(name)),
@@ -193,7 +195,7 @@ function commandEffects(isDiscovery: boolean): Uint8Array {
   };
   const admin = new Map(effects("admin"));
   admin.set(fabricsOpcode, {});
-  return encodeCommandsSupported(admin, isDiscovery ? new Map() : effects("io"));
+  return encodeCommandsSupported(admin, isDiscovery || set !== csi.nvm ? new Map() : effects("io"));
 }
 
 function ana({ subsystem }: Controller, groupsOnly: boolean): Uint8Array {

@@ -50,7 +50,8 @@ export class FileDisk implements BlockDevice {
     const { readOnly = false, createBytes } = options;
     const mode = createBytes === undefined ? (readOnly ? "r" : "r+") : "wx+";
     const denied = readOnly ? "medium" : "read-only";
-    const file = await worldly(`open ${path}`, () => open(path, mode), denied);
+    const doing = readOnly ? `open ${path}` : `open ${path} for writing`;
+    const file = await worldly(doing, () => open(path, mode), denied);
     try {
       if (createBytes !== undefined) {
         await worldly(`give ${path} ${createBytes} bytes`, () => file.truncate(createBytes));
@@ -266,6 +267,7 @@ const codes: Readonly<Record<string, BlockErrorCode>> = {
 
 /** What is wrong with a path, in words. */
 const plain: Readonly<Record<string, string>> = {
+  EACCES: "this user has no right to",
   EISDIR: "it is a folder, not a file or a block device",
   ENOENT: "there is no such file",
 };

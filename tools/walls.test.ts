@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
 import test from "node:test";
 import { checkWalls, parts } from "./walls.ts";
 
@@ -105,4 +106,16 @@ test("parts: no part can reach itself", () => {
     return seen;
   };
   for (const name of Object.keys(parts)) assert.ok(!reach(name, new Set()).has(name), name);
+});
+
+test("docs/ARCHITECTURE.md says of every part what the walls let it know", async () => {
+  const text = await readFile(new URL("../docs/ARCHITECTURE.md", import.meta.url), "utf8");
+  const rows = [...text.matchAll(/^\| `([a-z]+)` +\|[^|]+\| ([^|]+?) +\|$/gm)];
+  const told = new Map(rows.map(([, name = "", known = ""]) => [name, known]));
+  const folders = await readdir(new URL("../src", import.meta.url));
+  assert.deepEqual([...told.keys()].toSorted(), folders.toSorted());
+  for (const [name, known] of told) {
+    if (name === "cli") continue;
+    assert.deepEqual(known === "–" ? [] : known.split(", "), parts[name]?.imports, name);
+  }
 });

@@ -242,12 +242,19 @@ async function shapeOf(
   return found;
 }
 
-/** Size and logical block size of a Linux block device by its number, from sysfs. */
-async function nodeShape(rdev: number): Promise<{ sizeBytes: number; blockSizeBytes: number }> {
-  // Linux's dev_t: minor in bits 0–7 and 20–31, major in bits 8–19.
+/**
+ * `MAJOR:MINOR` of a device of Linux, as sysfs and procfs write it.
+ * @param rdev as stat gives it: minor in bits 0–7 and 20–31, major in bits 8–19.
+ */
+export function deviceNumber(rdev: number): string {
   const major = Math.floor(rdev / 256) % 4096;
   const minor = (rdev % 256) + Math.floor(rdev / 2 ** 20) * 256;
-  const folder = await realpath(`/sys/dev/block/${major}:${minor}`);
+  return `${major}:${minor}`;
+}
+
+/** Size and logical block size of a Linux block device by its number, from sysfs. */
+async function nodeShape(rdev: number): Promise<{ sizeBytes: number; blockSizeBytes: number }> {
+  const folder = await realpath(`/sys/dev/block/${deviceNumber(rdev)}`);
   const sectors = Number(await readFile(`${folder}/size`, "utf8"));
   const queue = await readFile(`${folder}/queue/logical_block_size`, "utf8").catch(() =>
     readFile(`${dirname(folder)}/queue/logical_block_size`, "utf8"),

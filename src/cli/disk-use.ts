@@ -2,6 +2,7 @@
 
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { deviceNumber } from "../block/index.ts";
 
 const blockDevices = "/sys/class/block";
 
@@ -43,10 +44,8 @@ export async function usersOf(path: string): Promise<string | undefined> {
 export async function kernelNameOf(path: string): Promise<string | undefined> {
   const found = await stat(path).catch(() => null);
   if (!found?.isBlockDevice()) return undefined;
-  // Linux's dev_t: minor in bits 0–7 and 20–31, major in bits 8–19.
-  const major = Math.floor(found.rdev / 256) % 4096;
-  const minor = (found.rdev % 256) + Math.floor(found.rdev / 2 ** 20) * 256;
-  const folder = await realpath(`/sys/dev/block/${major}:${minor}`).catch(() => path);
+  const number = deviceNumber(found.rdev);
+  const folder = await realpath(`/sys/dev/block/${number}`).catch(() => path);
   return basename(folder);
 }
 

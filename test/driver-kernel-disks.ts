@@ -51,7 +51,11 @@ export class KernelDisks implements AsyncDisposable {
   readonly forwarded: Readonly<Record<keyof typeof ports, number>>;
 
   static async boot(name: string): Promise<KernelDisks> {
-    const target = await KernelTarget.boot(name);
+    return KernelDisks.on(await KernelTarget.boot(name));
+  }
+
+  /** Sets all of that up on a target that is empty; it is disposed of with it. */
+  static async on(target: KernelTarget): Promise<KernelDisks> {
     try {
       await addDisks(target);
       return new KernelDisks(target, await addPorts(target));

@@ -15,7 +15,7 @@ import {
   type RunningTarget,
   type SubsystemOptions,
 } from "../src/target/index.ts";
-import { makeScratchFolder, startVm, type Vm } from "../src/vm/index.ts";
+import { type DiskOptions, makeScratchFolder, startVm, type Vm } from "../src/vm/index.ts";
 import { boot, build, stickOf } from "./driver-box.ts";
 import type { Reading } from "./driver-capture.ts";
 import { fio, type Load, Rounds } from "./driver-fio.ts";
@@ -57,6 +57,15 @@ export interface Serving {
   readonly listen?: ListenOptions;
 }
 
+/** Which machine the host is. */
+export interface LinuxHostOptions {
+  /** `probe` unless given. */
+  readonly appliance?: string;
+  readonly memoryMiB?: number;
+  /** Disks beside the stick that it boots from. */
+  readonly disks?: readonly DiskOptions[];
+}
+
 /** The host, with the target that it uses. */
 export class LinuxHost implements AsyncDisposable {
   readonly probe: Probe;
@@ -73,18 +82,19 @@ export class LinuxHost implements AsyncDisposable {
   #authentication: Readonly<Record<string, unknown>> | undefined;
 
   /** Builds and boots the probe; nothing is served yet. */
-  static async start(): Promise<LinuxHost> {
+  static async start(options: LinuxHostOptions = {}): Promise<LinuxHost> {
+    const { appliance = "probe", memoryMiB = 768, disks = [] } = options;
     await using stack = new AsyncDisposableStack();
     const folder = stack.use(await makeScratchFolder());
     const path = join(folder.path, "disk.img");
     const device = stack.use(await FileDisk.open(path, { createBytes: diskBytes }));
-    await build("probe", folder.path);
+    await build(appliance, folder.path);
     const vm = stack.use(
       await startVm({
         name: "linux",
-        memoryMiB: 768,
+        memoryMiB,
         cpus,
-        disks: [stickOf(folder.path, "probe")],
+        disks: [stickOf(folder.path, appliance), ...disks],
         nics: [{ network: { kind: "user" } }],
         extraKernelCommandLine: "maxcpus=1",
       }),

@@ -53,6 +53,12 @@ export class KernelTarget implements AsyncDisposable {
     return new KernelTarget(vm, probe, scratch.path, owned.move());
   }
 
+  /** Loads the target in a probe that runs; it stays its owner's. */
+  static async in(vm: Vm, probe: Probe, scratchPath: string): Promise<KernelTarget> {
+    await loadTarget(probe);
+    return new KernelTarget(vm, probe, scratchPath, { [Symbol.asyncDispose]: async () => {} });
+  }
+
   private constructor(vm: Vm, probe: Probe, scratchPath: string, owned: AsyncDisposable) {
     this.vm = vm;
     this.#probe = probe;
@@ -206,9 +212,13 @@ export class KernelTarget implements AsyncDisposable {
 async function prepare(vm: Vm, after = 0): Promise<Probe> {
   const probe = await Probe.of(vm, after);
   await probe.useForwardedAddress();
+  await loadTarget(probe);
+  return probe;
+}
+
+async function loadTarget(probe: Probe): Promise<void> {
   await probe.succeed("modprobe -a nvmet nvmet-tcp loop && modprobe null_blk nr_devices=0");
   await probe.until(`test -d ${nvmet} && test -d ${nullb}`);
-  return probe;
 }
 
 /** `NAME VALUE` as a command that writes the value to the file. */

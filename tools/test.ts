@@ -2,9 +2,14 @@
  * `npm test`, `npm run test:unit`, `npm run test:full`: node's test runner over the right files.
  *
  * Arguments that begin with `-` go to the runner; others choose the files whose path has them.
+ *
+ * Emulated machines that run beside each other starve now and then. Up to two files that failed so
+ * are run once more, each by itself, which is said; there the second run counts.
  */
 
-import { availableParallelism } from "node:os";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
 import { findFiles, runOpenly } from "./project.ts";
 
 interface Suite {
@@ -12,21 +17,30 @@ interface Suite {
   readonly patterns: readonly string[];
   /** Files that run at the same time. */
   readonly concurrency: number;
+  /** How many files get a second run, by themselves, when no more than these failed. */
+  readonly secondRuns: number;
 }
+
+/** What hangs is a failure; the longest file takes a third of this. */
+const fileTimeoutMs = 20 * 60_000;
+/** A reporter beside the one that is read. */
+const failedFiles = new URL("./failed-files.ts", import.meta.url).href;
 
 const unit: Suite = {
   title: "Unit tests",
   patterns: ["src/**/*.test.ts", "tools/**/*.test.ts"],
   concurrency: availableParallelism(),
+  secondRuns: 0,
 };
 /** An emulated machine keeps one processor busy; more than two at a time would be slow, and large. */
 const machines = Math.min(2, availableParallelism());
-const boots: Suite = { title: "Boots", patterns: ["test/*.test.ts"], concurrency: machines };
-const full: Suite = {
-  title: "Long matrices",
-  patterns: ["test/full/*.test.ts"],
+const boots: Suite = {
+  title: "Boots",
+  patterns: ["test/*.test.ts"],
   concurrency: machines,
+  secondRuns: 2,
 };
+const full: Suite = { ...boots, title: "Long matrices", patterns: ["test/full/*.test.ts"] };
 
 const commands: Readonly<Record<string, readonly Suite[]>> = {
   test: [unit, boots],
@@ -42,8 +56,42 @@ async function runSuite(suite: Suite, args: readonly string[]): Promise<number |
   );
   if (files.length === 0) return undefined;
   console.log(`\n${suite.title}: ${files.length} files`);
-  const runner = ["--test", "--test-reporter=spec", `--test-concurrency=${suite.concurrency}`];
-  return runOpenly(process.execPath, [...runner, ...options, ...files]);
+  const { code, failed } = await runFiles(files, suite.concurrency, options);
+  const starved = files.length > 1 && failed.length > 0 && failed.length <= suite.secondRuns;
+  return code !== 0 && starved ? runAgain(failed, options) : code;
+}
+
+/** @returns the runner's exit code, and the files in which something failed. */
+async function runFiles(
+  files: readonly string[],
+  concurrency: number,
+  options: readonly string[],
+): Promise<{ readonly code: number; readonly failed: readonly string[] }> {
+  const folder = await mkdtemp(join(tmpdir(), "diskomator-test-"));
+  try {
+    const list = join(folder, "failed");
+    const reporters = ["spec", "stdout", failedFiles, list].map((word, index) =>
+      index % 2 === 0 ? `--test-reporter=${word}` : `--test-reporter-destination=${word}`,
+    );
+    const limits = [`--test-concurrency=${concurrency}`, `--test-timeout=${fileTimeoutMs}`];
+    const runner = ["--test", ...limits, ...reporters];
+    const code = await runOpenly(process.execPath, [...runner, ...options, ...files]);
+    const failed = (await readFile(list, "utf8")).split("\n").filter((file) => file !== "");
+    return { code, failed };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function runAgain(files: readonly string[], options: readonly string[]): Promise<number> {
+  const codes: number[] = [];
+  for (const file of files) {
+    console.log(`\n${file} failed beside another file; again, by itself:`);
+    const { code } = await runFiles([file], 1, options);
+    console.log(`${file} ${code === 0 ? "passed" : "failed again"} by itself.`);
+    codes.push(code);
+  }
+  return codes.every((code) => code === 0) ? 0 : 1;
 }
 
 const [command = "", ...args] = process.argv.slice(2);

@@ -8,6 +8,7 @@ import { readOptional } from "./driver-files.ts";
 import { readTool } from "./driver-process.ts";
 import type { SoftTarget } from "./driver-soft-target.ts";
 import { parseHealth, smartType } from "./health.ts";
+import { KnownContents, readWriteCounts } from "./known-contents.ts";
 import { discoveryPort, readOnlyPort, servicePort } from "./nvmet.ts";
 import { parsePeers } from "./peers.ts";
 
@@ -33,10 +34,15 @@ export function boxTools(
     const { openPastCache } = await import("./driver-hashing.ts");
     return await openPastCache(pathOf(name));
   };
+  const known = new KnownContents({
+    look: (name) => within(lookTimeoutMs, (signal) => readContents(openDisk, name, signal)),
+    writes: (name) => readWrites(root, name),
+    monotonicMs,
+  });
   return {
     openDisk,
     openHashed: async (name) => (await import("./driver-hashing.ts")).openHashed(pathOf(name)),
-    contents: (name) => within(lookTimeoutMs, (signal) => readContents(openDisk, name, signal)),
+    contents: (name) => known.of(name),
     health: (name, transport) => readHealth(join(root, "dev", name), transport),
     traffic: (name) => readTraffic(root, name),
     peers: () => {
@@ -50,7 +56,7 @@ export function boxTools(
     overlayUse: (nqn) => softTarget.overlayUse(nqn),
     overlayBytesMax: overlayBytesMax(root),
     now: () => new Date(),
-    monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
+    monotonicMs,
     end: (how) => {
       setTimeout(() => {
         spawn("systemctl", ["--no-block", how], { stdio: "ignore" }).on("error", () => {});
@@ -63,6 +69,23 @@ export function boxTools(
       if (disk !== null) void flicker(openDisk, disk, end);
     },
   };
+}
+
+function monotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+/** Null where the kernel does not count what is written to the disk. */
+function readWrites(root: string, name: string): string | null {
+  const directory = join("sys/class/block", name.replaceAll("/", "!"));
+  if (readOptional(root, join(directory, "queue/iostats"))?.trim() !== "1") return null;
+  const counts = readWriteCounts(readOptional(root, "proc/diskstats") ?? "", name);
+  if (counts === null) return null;
+  // Another disk or medium under the same name.
+  const [sequence, size] = ["diskseq", "size"].map((file) =>
+    readOptional(root, join(directory, file)),
+  );
+  return `${sequence}${size}${counts}`;
 }
 
 /** Half of the memory: what the box itself takes is less than a fifth of the smallest. */

@@ -1,7 +1,5 @@
-/** A session with a box: the system's ssh as a child process, `rpc` over its pipes. */
+/** A session with a box: `rpc` over the pipes of the system's ssh. */
 
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { connect } from "node:net";
 import {
   type BoxDescription,
   type CallParams,
@@ -9,16 +7,14 @@ import {
   type Item,
   type MethodName,
   type Result,
-  RpcClient,
-  RpcError,
   rpcVersion,
   type StreamingMethod,
-  sshSubsystem,
 } from "../rpc/index.ts";
 import type { Home } from "./driver-home.ts";
+import { connectFirst, type SshChannel, type SshProgram } from "./driver-ssh.ts";
 import { BoxError } from "./error.ts";
 import type { Place } from "./place.ts";
-import { type SshTarget, sshArguments, sshError } from "./ssh.ts";
+import type { SshTarget } from "./ssh.ts";
 
 /** How to reach a box. */
 export interface ReachOptions {
@@ -26,17 +22,13 @@ export interface ReachOptions {
   readonly signal?: AbortSignal;
   /** How long connecting, logging in and the first answer may take; 30 s unless given. */
   readonly timeoutMs?: number;
-  /** Program and first arguments in place of `ssh`. */
-  readonly program?: readonly [string, ...string[]];
+  /** No key is asked for over this session: the cheapest exchange of keys will do. */
+  readonly isForLooking?: boolean;
+  /** In place of `ssh`. */
+  readonly program?: SshProgram;
 }
 
-/** How long an address may take to accept a connection, while there are others to try. */
-const probeMs = 1500;
 const timeoutDefaultMs = 30_000;
-/** Of what ssh says the last bytes are kept. */
-const complaintBytesMax = 8192;
-/** What ssh has left to end by itself after its input has ended. */
-const endMs = 2000;
 
 /** An open control channel; disposal ends it. */
 export class BoxSession implements AsyncDisposable {
@@ -45,9 +37,9 @@ export class BoxSession implements AsyncDisposable {
   readonly address: string;
   /** What the box said of itself at the beginning. */
   readonly description: BoxDescription;
-  readonly #channel: Channel;
+  readonly #channel: SshChannel;
 
-  constructor(place: Place, channel: Channel, description: BoxDescription) {
+  constructor(place: Place, channel: SshChannel, description: BoxDescription) {
     this.place = place;
     this.address = channel.target.address;
     this.description = description;
@@ -91,11 +83,12 @@ export class BoxSession implements AsyncDisposable {
  * @throws BoxError, or the signal's reason.
  */
 export async function openSession(place: Place, options: ReachOptions): Promise<BoxSession> {
-  const { signal, timeoutMs = timeoutDefaultMs } = options;
+  const { home, signal, isForLooking = false, timeoutMs = timeoutDefaultMs } = options;
   signal?.throwIfAborted();
-  const address = await findAddress(place, signal);
-  const target = sshTargetOf(place, address, options.home, timeoutMs);
-  const channel = new Channel(target, options.program ?? ["ssh"]);
+  const targets = place.addresses.map((address) => {
+    return { ...sshTargetOf(place, address, home, timeoutMs), isForLooking };
+  });
+  const channel = await connectFirst(place.name, targets, options.program ?? ["ssh"], signal);
   try {
     const late = AbortSignal.timeout(timeoutMs);
     const ends = signal ? AbortSignal.any([signal, late]) : late;
@@ -128,72 +121,13 @@ export function sshTargetOf(
     identities: home.identities,
     knownHosts: home.knownHosts,
     isNewKeyAccepted: home.imageKeys.length === 0,
+    isForLooking: false,
     connectTimeoutSeconds: Math.ceil(timeoutMs / 1000),
   };
 }
 
-/**
- * The address that accepts a connection first; all are tried at once.
- * @throws BoxError `unreachable`, or the signal's reason.
- */
-export async function findAddress(place: Place, signal?: AbortSignal): Promise<string> {
-  const { name, addresses, sshPort } = place;
-  const found = new AbortController();
-  const signals = [found.signal, AbortSignal.timeout(probeMs), ...(signal ? [signal] : [])];
-  const ends = AbortSignal.any(signals);
-  const faults = new Map<string, string>();
-  const tries = addresses.map(async (address) => {
-    const fault = await accepts(address, sshPort, ends);
-    if (fault === null) return address;
-    faults.set(address, `${address} port ${sshPort}: ${fault}`);
-    throw new Error(fault);
-  });
-  try {
-    return await Promise.any(tries);
-  } catch {
-    signal?.throwIfAborted();
-    const words = addresses.map((address) => faults.get(address)).join("; ");
-    throw new BoxError(
-      "unreachable",
-      `Cannot reach ${name}: ${words || "no address of it is known"}. ` +
-        "Check that it is on and booted from an image with SSH, and its address.",
-      { box: name, addresses, port: sshPort },
-    );
-  } finally {
-    found.abort();
-  }
-}
-
-/** Why an address does not accept a connection; null when it does. */
-async function accepts(host: string, port: number, signal: AbortSignal): Promise<string | null> {
-  const socket = connect({ host, port });
-  try {
-    return await new Promise<string | null>((resolve) => {
-      socket.once("connect", () => resolve(null));
-      socket.once("error", (error: NodeJS.ErrnoException) => resolve(faultOf(error)));
-      const giveUp = (): void => resolve(`no answer within ${probeMs} ms`);
-      if (signal.aborted) giveUp();
-      signal.addEventListener("abort", giveUp, { once: true });
-    });
-  } finally {
-    socket.on("error", () => {});
-    socket.destroy();
-  }
-}
-
-function faultOf({ code, message }: NodeJS.ErrnoException): string {
-  const words: Readonly<Record<string, string>> = {
-    ECONNREFUSED: "refused",
-    EHOSTUNREACH: "no route",
-    ENETUNREACH: "no route",
-    ENOTFOUND: "no such host",
-    EAI_AGAIN: "no such host",
-  };
-  return words[code ?? ""] ?? (message || "failed");
-}
-
 async function describe(
-  channel: Channel,
+  channel: SshChannel,
   ends: AbortSignal,
   signal: AbortSignal | undefined,
   timeoutMs: number,
@@ -213,72 +147,4 @@ async function describe(
       { cause: error },
     );
   }
-}
-
-/** ssh's process, with an RpcClient at its pipes. */
-class Channel {
-  readonly target: SshTarget;
-  readonly client: RpcClient;
-  /** Rejects with what it means that ssh has ended. */
-  readonly ended: Promise<never>;
-  readonly #child: ChildProcessWithoutNullStreams;
-  readonly #closed: Promise<void>;
-  #isClosing = false;
-
-  constructor(target: SshTarget, [program, ...first]: readonly [string, ...string[]]) {
-    this.target = target;
-    const args = [...first, ...sshArguments(target, { subsystem: sshSubsystem })];
-    const child = spawn(program, args, { stdio: "pipe" });
-    this.#child = child;
-    this.client = new RpcClient((line) => void child.stdin.write(line));
-    // What cannot be written any more is told by the process's end.
-    child.stdin.on("error", () => {});
-    child.stdout.on("data", (chunk: Uint8Array) => this.client.receive(chunk));
-    let stderr = "";
-    child.stderr.setEncoding("utf8");
-    child.stderr.on("data", (text: string) => {
-      stderr = (stderr + text).slice(-complaintBytesMax);
-    });
-    const closed = Promise.withResolvers<void>();
-    this.#closed = closed.promise;
-    const ended = Promise.withResolvers<never>();
-    this.ended = ended.promise;
-    this.ended.catch(() => {});
-    const end = (error: BoxError): void => {
-      ended.reject(error);
-      this.client.close();
-      closed.resolve();
-    };
-    child.once("error", (cause) => end(startError(program, cause)));
-    child.once("close", (code) => end(sshError(target, stderr, code)));
-  }
-
-  /** What a call gives; that the channel has ended says more than the call does then. */
-  async whileOpen<T>(call: Promise<T>): Promise<T> {
-    try {
-      return await call;
-    } catch (error) {
-      if (this.#isClosing || !(error instanceof RpcError) || error.code !== "closed") throw error;
-      return await this.ended;
-    }
-  }
-
-  async close(): Promise<void> {
-    this.#isClosing = true;
-    this.client.close();
-    this.#child.stdin.end();
-    const kill = setTimeout(() => this.#child.kill("SIGKILL"), endMs);
-    await this.#closed;
-    clearTimeout(kill);
-  }
-}
-
-function startError(program: string, cause: NodeJS.ErrnoException): BoxError {
-  const what = cause.code === "ENOENT" ? "it is not installed" : cause.message;
-  return new BoxError(
-    "no-ssh",
-    `Cannot run ${program}: ${what}. Install the OpenSSH client; "diskomator doctor" says how.`,
-    { program },
-    { cause },
-  );
 }

@@ -1,6 +1,7 @@
 export { type GrantedConnection, grantedConnection } from "./access.ts";
 export type { Sighting } from "./announcement.ts";
 export { assertOffered, chooseDisk, type DiskChoice } from "./choose.ts";
+export { findAddress } from "./driver-address.ts";
 export { LastingChannel } from "./driver-channel.ts";
 export { type FindOptions, findAll, findBox } from "./driver-find.ts";
 export { type Home, type HomeOptions, readHome, writeKnownBoxes } from "./driver-home.ts";
@@ -8,7 +9,6 @@ export { findProgram, machineHostnqn, readControllers, runSteps } from "./driver
 export { type BrowseOptions, browse } from "./driver-multicast.ts";
 export {
   BoxSession,
-  findAddress,
   openSession,
   type ReachOptions,
   sshTargetOf,

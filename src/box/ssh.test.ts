@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import type { BoxErrorCode } from "./error.ts";
-import { type SshTarget, sshArguments, sshError } from "./ssh.ts";
+import { type SshTarget, SshWords, sshArguments, sshError } from "./ssh.ts";
 
 const target: SshTarget = {
   name: "lunch-feta",
@@ -12,6 +12,7 @@ const target: SshTarget = {
   identities: ["/keys/one", "/keys/two"],
   knownHosts: ["/my files/100%/known_hosts", "/keys/image_hosts"],
   isNewKeyAccepted: false,
+  isForLooking: false,
   connectTimeoutSeconds: 30,
 };
 
@@ -45,6 +46,44 @@ test("sshArguments makes what ssh itself understands as it was meant", () => {
     const [name] = line.split(" ");
     assert(shown.includes(line), `${line}, found: ${shown.filter((one) => one.startsWith(name!))}`);
   }
+});
+
+test("sshArguments leaves ssh its own order of key exchanges, except where one only looks", () => {
+  const first = (isForLooking: boolean): string => {
+    const args = sshArguments({ ...target, isForLooking }, { subsystem: "diskomator" });
+    const shown = execFileSync("ssh", ["-G", ...args], { encoding: "utf8", stdio: "pipe" });
+    return /^kexalgorithms (.*)$/m.exec(shown)?.[1] ?? "";
+  };
+  const usual = execFileSync("ssh", ["-G", "-F", "none", "host"], { encoding: "utf8" });
+  assert.equal(first(false), /^kexalgorithms (.*)$/m.exec(usual)?.[1]);
+  assert.match(first(true), /^curve25519-sha256,./);
+});
+
+const conversation = [
+  "OpenSSH_9.2p1 Debian-2, OpenSSL 3.0.19 27 Jan 2026",
+  "debug1: Connecting to 10.0.0.1 [10.0.0.1] port 22.",
+  "debug1: Connection established.",
+  'Authenticated to 10.0.0.1 ([10.0.0.1]:22) using "publickey".',
+  "subsystem request failed on channel 0",
+  "debug1: Exit status -1",
+].join("\r\n");
+test("SshWords tells complaints from chatter, however they are cut", () => {
+  for (let length = 1; length <= conversation.length; length++) {
+    const words = new SshWords();
+    for (let at = 0; at < conversation.length; at += length)
+      words.add(conversation.slice(at, at + length));
+    assert.equal(words.complaints, "subsystem request failed on channel 0\n");
+    assert.equal(words.isConnected, true);
+  }
+});
+
+test("SshWords keeps the end of what never ends, and connects at ssh's word alone", () => {
+  const words = new SshWords();
+  words.add("ssh: connect to host 10.0.0.1 port 22: Connection refused");
+  assert.match(words.complaints, /refused$/);
+  for (let n = 0; n < 1000; n++) words.add(`line ${n} ${"x".repeat(100)}\n`);
+  assert(words.complaints.length <= 8192 && words.complaints.includes("line 999"));
+  assert.equal(words.isConnected, false);
 });
 
 test("sshArguments tries no more keys than a server lets it", () => {

@@ -19,6 +19,8 @@ export interface SshTarget {
   readonly knownHosts: readonly string[];
   /** Whether a box whose key nobody knows is believed, and its key remembered. */
   readonly isNewKeyAccepted: boolean;
+  /** Whether nothing passes that has to stay secret for as long as disks do. */
+  readonly isForLooking: boolean;
   readonly connectTimeoutSeconds: number;
 }
 
@@ -57,7 +59,10 @@ export function sshArguments(
     ControlPath: "none",
     ForwardAgent: "no",
     ClearAllForwardings: "yes",
-    LogLevel: "ERROR",
+    // `SshWords` reads when it is connected.
+    LogLevel: "subsystem" in what ? "DEBUG1" : "ERROR",
+    // What withstands quantum computers costs a box that is emulated as much as the rest of a login.
+    ...(target.isForLooking ? { KexAlgorithms: "^curve25519-sha256" } : {}),
   };
   const args = ["-F", "none"];
   for (const [name, value] of Object.entries(options)) args.push(`-o${name}=${value}`);
@@ -72,6 +77,40 @@ export function sshArguments(
 /** A path as ssh's configuration takes it, where spaces and `%` mean something. */
 function quoted(path: string): string {
   return `"${path.replaceAll("%", "%%").replaceAll('"', '\\"')}"`;
+}
+
+/** Of what ssh complains of the last characters are kept. */
+const complaintLengthMax = 8192;
+/** What ssh says of its own accord at this level, on its way. */
+const chatter =
+  /^(?:debug\d: |OpenSSH_|Authenticated to |Authenticating to |Transferred: |Bytes per second: |Warning: Permanently added )/;
+
+/** What ssh says, as it says it. */
+export class SshWords {
+  #rest = "";
+  #complaints = "";
+  #isConnected = false;
+
+  /** Takes some more, cut anywhere. */
+  add(text: string): void {
+    const lines = (this.#rest + text).split(/\r?\n/);
+    this.#rest = (lines.pop() ?? "").slice(-complaintLengthMax);
+    for (const line of lines) {
+      if (line.startsWith("debug1: Connection established")) this.#isConnected = true;
+      if (!chatter.test(line)) this.#complaints += `${line}\n`;
+    }
+    this.#complaints = this.#complaints.slice(-complaintLengthMax);
+  }
+
+  /** Whether the box has accepted the connection. */
+  get isConnected(): boolean {
+    return this.#isConnected;
+  }
+
+  /** What is wrong. */
+  get complaints(): string {
+    return chatter.test(this.#rest) ? this.#complaints : this.#complaints + this.#rest;
+  }
 }
 
 interface Complaint {

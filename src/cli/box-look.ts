@@ -58,12 +58,15 @@ export class Sessions implements AsyncDisposable {
     this.#onState = onState;
   }
 
-  /** The session with the box at a place, opened where there is none. */
-  async of(place: Place, { home, timeoutMs, signal }: LookOptions): Promise<BoxSession> {
+  /** The session with the box at a place, opened where there is none, which has just asked who it is. */
+  async of(
+    place: Place,
+    { home, timeoutMs, signal }: LookOptions,
+  ): Promise<{ readonly session: BoxSession; readonly isNew: boolean }> {
     const key = `${place.addresses.join(" ")} ${place.sshPort}`;
     const open = this.#sessions.get(key);
-    if (open !== undefined) return open;
-    const session = await openSession(place, { home, timeoutMs, signal });
+    if (open !== undefined) return { session: open, isNew: false };
+    const session = await openSession(place, { home, timeoutMs, signal, isForLooking: true });
     this.#sessions.set(key, session);
     session.ended.catch(() => this.#sessions.delete(key));
     if (this.#onState) {
@@ -73,7 +76,7 @@ export class Sessions implements AsyncDisposable {
       // The next look finds out why it ended.
       session.stream("watch", {}, onItem, { signal }).catch(() => {});
     }
-    return session;
+    return { session, isNew: true };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -102,10 +105,10 @@ async function lookAt(place: Place, sessions: Sessions, options: LookOptions): P
   const about = { name: place.name, address: place.addresses[0] ?? "", from: place.from };
   const late = AbortSignal.timeout(timeoutMs);
   try {
-    const session = await sessions.of(place, options);
+    const { session, isNew } = await sessions.of(place, options);
     const ends = AbortSignal.any([signal, late]);
     const [description, asked] = await Promise.all([
-      session.call("describe", {}, { signal: ends }),
+      isNew ? session.description : session.call("describe", {}, { signal: ends }),
       session.call("disks", { contents: true }, { signal: ends }),
     ]);
     const { address } = session;

@@ -23,6 +23,7 @@ const rules: Readonly<Record<string, Rule>> = {
     const twice = packages.find((name, i) => packages.indexOf(name) !== i);
     return twice ? `each package once, and "${twice}" is there twice` : undefined;
   },
+  backports: ({ backports = [] }) => (isStrings(backports) ? undefined : "a list of package names"),
   kernelCommandLine: ({ kernelCommandLine }) =>
     isStrings(kernelCommandLine) && kernelCommandLine.every((word) => !/[\s"]/.test(word))
       ? undefined
@@ -49,7 +50,12 @@ const rules: Readonly<Record<string, Rule>> = {
     /\.target$/.test(defaultTarget) ? undefined : "the name of a .target unit",
 };
 
-const optional: ReadonlySet<string> = new Set(["files", "authorizedKeys", "sshHostKey"]);
+const optional: ReadonlySet<string> = new Set([
+  "backports",
+  "files",
+  "authorizedKeys",
+  "sshHostKey",
+]);
 
 /**
  * Checks a definition, which may come from JavaScript that no compiler saw.

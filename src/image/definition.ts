@@ -67,6 +67,11 @@ export interface ApplianceDefinition {
   readonly components: readonly string[];
   readonly packages: readonly string[];
   /**
+   * Packages that are taken from the release's backports, by name: a newer kernel by
+   * `linux-image-amd64`. What only backports have comes from there too, where one of them needs it.
+   */
+  readonly backports?: readonly string[];
+  /**
    * Dependencies that are left out although a package asks for them, by name, with the reason.
    * One that no package asks for is an error, so that the list stays true.
    */

@@ -148,7 +148,8 @@ export class Admin {
         lpo: BigInt(offsetBytes + at),
         specific: { lsp: 0, rae: options.retainEvent === true || !isLast },
       });
-      await this.channel.execute(get, { ...options, transfer: { kind: "in", target } });
+      const transfer = { kind: "in", target, mayBeShort: true } as const;
+      await this.channel.execute(get, { ...options, transfer });
     }
     return page;
   }

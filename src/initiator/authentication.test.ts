@@ -81,6 +81,27 @@ test("a connection that is closed while it is authenticated is a failed authenti
   });
 });
 
+/** SPDK's `nvmf_auth_recv_complete`: a message is as long as it is, not as was asked for. */
+const sendsShort: NonNullable<FakeOptions["hook"]> = ({ command: { name }, cid, queue }) => {
+  const answer = name === "authenticationReceive" && queue.authentication?.receive();
+  if (!answer || answer.kind === "outOfTurn") return false;
+  queue.sendData(cid, answer.message);
+  return true;
+};
+
+for (const usesSuccess of [false, true]) {
+  test(`a target that sends messages in their own length is served, SUCCESS ${usesSuccess}`, async () => {
+    const authentication = { ...both, groups: ["null", "ffdhe2048"] as const };
+    const behaviour = { ...target(), hook: sendsShort, usesSuccess };
+    const { target: made, controller } = await open(behaviour, { hostNqn, authentication });
+    assert.ok(made.queues.every(({ authenticated }) => authenticated?.kind === "authenticated"));
+    await controller.close();
+
+    const wrong = open(behaviour, { hostNqn, authentication: { secret: otherSecret.reveal() } });
+    await assert.rejects(wrong, { code: "authentication-failed", message: /secrets of both ends/ });
+  });
+}
+
 test("a target that asks on its admin queue only is served as well", async () => {
   const behaviour = target({}, (qid) => (qid === 0 ? 2 : 0));
   const authentication = { ...both, groups: groupFast };

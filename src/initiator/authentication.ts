@@ -207,6 +207,6 @@ async function receive(channel: Channel, options: CallOptions): Promise<Uint8Arr
   const target = new Uint8Array(dhchapMessageBytesMax);
   const { length } = target;
   const ask = command("authenticationReceive", { ...authenticationProtocol, length });
-  await channel.execute(ask, { ...options, transfer: { kind: "in", target } });
+  await channel.execute(ask, { ...options, transfer: { kind: "in", target, mayBeShort: true } });
   return target;
 }

@@ -10,14 +10,16 @@ import {
   cns,
   dwordOf,
   encodeProperty,
+  encodeStatus,
   type IdentifyController,
   identifyController,
   numberOfQueues,
   property,
+  statusOf,
 } from "../nvme/index.ts";
 import { connectControllerOver, discoverOver } from "./index.ts";
 import type { FakeCall, FakeOptions } from "./testing/fake-target.ts";
-import { fake, open, pattern, settle, subsystemNqn } from "./testing/open.ts";
+import { fake, open, pattern, settle, subsystemNqn, withTime } from "./testing/open.ts";
 
 type Hook = NonNullable<FakeOptions["hook"]>;
 
@@ -277,6 +279,73 @@ test("a target that refuses a write whose data it has asked for is believed", as
   await disk.flush();
   assert.deepEqual(target.terminations, []);
   await controller.close();
+});
+
+/** Fails the first reads with a status, and counts them all. */
+function failing(times: number, status: number): { readonly hook: Hook; reads: number } {
+  const counted = {
+    reads: 0,
+    hook: ({ command, cid, queue }: FakeCall) => {
+      if (command.name !== "read") return false;
+      counted.reads += 1;
+      if (counted.reads > times) return false;
+      queue.respond(cid, { status });
+      return true;
+    },
+  };
+  return counted;
+}
+
+const inTransition = encodeStatus(statusOf("anaTransition"));
+const interrupted = encodeStatus({ ...statusOf("commandInterrupted"), crd: 2 });
+const waits = [
+  ["paths that change over, as long as ANATT says", { anatt: 4 }, inTransition, 6, 8],
+  ["a command that is to be repeated later, by CRD", { crdt2: 20 }, interrupted, 3, 3],
+] as const;
+
+for (const [what, says, status, passes, repeated] of waits) {
+  test(`a host waits for ${what}`, async () => {
+    const reads = async (times: number) => {
+      const record = failing(times, status);
+      const { pipe } = fake({ hook: either(record.hook, reporting(says)) });
+      const options = { subsystemNqn, clock: pipe.clock };
+      const controller = await connectControllerOver(pipe.dial, "fake", options);
+      const disk = await controller.openNamespace(1);
+      const startMs = pipe.clock.nowMs();
+      const reading = disk.read(0, new Uint8Array(512));
+      const outcome = await withTime(pipe, 100, reading).then(
+        () => "read",
+        ({ code }) => code,
+      );
+      const tookMs = pipe.clock.nowMs() - startMs;
+      await withTime(pipe, 100, controller.close());
+      return { outcome, reads: record.reads, isAtOnce: tookMs < passes * 400 };
+    };
+    assert.deepEqual(await reads(passes), { outcome: "read", reads: passes + 1, isAtOnce: false });
+    const { outcome, reads: tries } = await reads(Number.POSITIVE_INFINITY);
+    assert.notEqual(outcome, "read");
+    assert.equal(tries, repeated + 1);
+  });
+}
+
+test("a read that is given up while it waits for paths is not sent again", async () => {
+  const record = failing(Number.POSITIVE_INFINITY, inTransition);
+  const { pipe } = fake({ hook: record.hook });
+  const options = { subsystemNqn, clock: pipe.clock };
+  const controller = await connectControllerOver(pipe.dial, "fake", options);
+  const disk = await controller.openNamespace(1);
+  const stop = new AbortController();
+  const reading = disk.read(0, new Uint8Array(512), { signal: stop.signal });
+  reading.catch(() => {});
+  await settle();
+  stop.abort();
+  await assert.rejects(reading, { name: "AbortError" });
+  for (let n = 0; n < 20; n++) {
+    pipe.tick(100);
+    await settle();
+  }
+  assert.equal(record.reads, 1);
+  await withTime(pipe, 100, controller.close());
 });
 
 test("a target that grants fewer queues than asked for is used with those", async () => {

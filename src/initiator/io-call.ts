@@ -12,6 +12,8 @@ import type { InitiatorLog } from "./transport.ts";
 
 /** How often a command is repeated that failed for a reason that passes. */
 const retriesMax = 3;
+/** Between looks at whether paths to a namespace have changed over. */
+const transitionPauseMs = 500;
 /** How often a command is sent again that was under way when a connection was lost: one that is
  * itself the reason must not go on for ever. */
 const interruptionsMax = 8;
@@ -28,6 +30,12 @@ export interface IoPath {
   abandon(call: IoCall, released: () => void): void;
   /** True while a call that lost its connection may go on over another one. */
   readonly goesOn: boolean;
+  /** How long paths may take to change over, in milliseconds (ANATT). */
+  readonly transitionMs: number;
+  /** The delay in milliseconds that the controller means by CRD, 0 to 3. */
+  retryDelayMs(crd: number): number;
+  /** Resolves after `durationMs`, or sooner where no call goes anywhere any more. */
+  pause(durationMs: number): Promise<void>;
 }
 
 /** How one I/O call behaves. */
@@ -54,6 +62,8 @@ export class IoCall implements Call {
   readonly #fail: (reason: unknown) => void;
   #interruptions = 0;
   #retries = 0;
+  #pausedMs = 0;
+  #isAbandoned = false;
 
   constructor(
     path: IoPath,
@@ -89,7 +99,10 @@ export class IoCall implements Call {
 
   /** `promise`, which this call settles, until `signal` is aborted. */
   abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-    const onAbort = () => this.#path.abandon(this, () => this.#fail(signal.reason));
+    const onAbort = () => {
+      this.#isAbandoned = true;
+      this.#path.abandon(this, () => this.#fail(signal.reason));
+    };
     signal.addEventListener("abort", onAbort, { once: true });
     return promise.finally(() => signal.removeEventListener("abort", onAbort));
   }
@@ -100,14 +113,28 @@ export class IoCall implements Call {
       return;
     }
     const error = completionError(this.command, completion, this.#path.peer)!;
-    if (this.#retries === retriesMax || !isPassing(error)) {
+    const pauseMs = this.#pauseBefore(error);
+    if (pauseMs === undefined) {
       this.#fail(error);
       return;
     }
     this.#retries += 1;
     const { name, nsid } = this.command;
     this.#path.log("command-retried", { command: name, nsid, retry: this.#retries });
-    this.resubmit();
+    if (pauseMs === 0) this.resubmit();
+    else void this.#path.pause(pauseMs).then(() => this.resubmit());
+  }
+
+  /** How long to wait before it is repeated; `undefined` where that is of no use. */
+  #pauseBefore({ facts: { status, statusName } }: InitiatorError): number | undefined {
+    if (!status || status.dnr) return undefined;
+    if (statusName === ("anaTransition" satisfies StatusName)) {
+      if (this.#pausedMs >= this.#path.transitionMs) return undefined;
+      this.#pausedMs += transitionPauseMs;
+      return transitionPauseMs;
+    }
+    const isUseful = passing.has(statusName) && this.#retries < retriesMax;
+    return isUseful ? this.#path.retryDelayMs(status.crd) : undefined;
   }
 
   failed(error: InitiatorError): void {
@@ -122,6 +149,7 @@ export class IoCall implements Call {
 
   /** Sends it again, unless there is a reason by now not to. */
   resubmit(): void {
+    if (this.#isAbandoned) return;
     const refusal = this.#options.refusal?.();
     if (refusal) this.#fail(refusal);
     else this.#path.submit(this);
@@ -147,8 +175,5 @@ export function interruptedError(
 const passing: ReadonlySet<unknown> = new Set<StatusName>([
   "transientTransport",
   "commandInterrupted",
+  "namespaceNotReady",
 ]);
-
-function isPassing(error: InitiatorError): boolean {
-  return error.facts.status?.dnr === false && passing.has(error.facts.statusName);
-}

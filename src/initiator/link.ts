@@ -42,6 +42,12 @@ export interface LinkConfig {
   readonly emit: (event: ControllerEvent) => void;
 }
 
+/** Where a controller does not say how long its paths take to change over. */
+const transitionSecondsDefault = 10;
+/** What Command Retry Delay Times count in; and no controller is waited for longer. */
+const retryUnitMs = 100;
+const retryDelayMsMax = 30_000;
+
 /** The link of one controller. */
 export class Link implements IoPath {
   readonly peer: string;
@@ -81,6 +87,20 @@ export class Link implements IoPath {
 
   get goesOn(): boolean {
     return this.#config.policy !== undefined && this.#state.name !== "ended";
+  }
+
+  get transitionMs(): number {
+    return (this.current?.admin.controller.anatt || transitionSecondsDefault) * 1000;
+  }
+
+  retryDelayMs(crd: number): number {
+    const { crdt1 = 0, crdt2 = 0, crdt3 = 0 } = this.current?.admin.controller ?? {};
+    return Math.min(([0, crdt1, crdt2, crdt3][crd] ?? 0) * retryUnitMs, retryDelayMsMax);
+  }
+
+  async pause(durationMs: number): Promise<void> {
+    const { signal } = this.#stop;
+    await this.#config.clock.sleep(durationMs, { signal }).catch(() => {});
   }
 
   /** The association in use, if there is one now. */

@@ -61,6 +61,24 @@ test("LogPages reads the pages as values, and any page as bytes", async () => {
   await controller.close();
 });
 
+test("LogPages reads a page that a target sends as far as it goes; the rest is zeros", async () => {
+  for (const usesSuccess of [false, true]) {
+    const error = errorLogEntry.decode(new Uint8Array(64));
+    const only = errorLogEntry.encode({ ...error, errorCount: 1n, nsid: 3 });
+    const hook = ({ command, cid, queue }: FakeCall) => {
+      if (command.name !== "getLogPage") return false;
+      queue.sendData(cid, only);
+      return true;
+    };
+    const { controller } = await open({ hook, usesSuccess });
+    assert.deepEqual(
+      (await controller.logs.errors()).map(({ errorCount, nsid }) => [errorCount, nsid]),
+      [[1n, 3]],
+    );
+    await controller.close();
+  }
+});
+
 test("LogPages reads a page in one piece: some controllers know no offsets", async () => {
   const { target, controller } = await open({ hasLogOffsets: false });
   const error = errorLogEntry.decode(new Uint8Array(64));

@@ -18,8 +18,11 @@ import {
 /** The data of a command, in a buffer of the caller. */
 export type Transfer =
   | { readonly kind: "none" }
-  /** The controller fills all of `target`. */
-  | { readonly kind: "in"; readonly target: Uint8Array }
+  /**
+   * The controller fills all of `target`; where it may be short, as much from its start as there
+   * is: SPDK's target sends no more of a message or page than it has.
+   */
+  | { readonly kind: "in"; readonly target: Uint8Array; readonly mayBeShort?: true }
   /** The controller takes all of `data`. */
   | { readonly kind: "out"; readonly data: Uint8Array };
 
@@ -88,7 +91,7 @@ export function acceptC2hData(
     return pduFault("range", `C2HData ${found}, wanted ${entry.movedBytes} to ${wanted}`);
   }
   if (pdu.success && !pdu.last) return pduFault("flags", "C2HData with SUCCESS without LAST", 1);
-  if (pdu.success && end !== wanted) {
+  if (pdu.success && end !== wanted && !transfer.mayBeShort) {
     return pduFault("range", `success after ${end} of ${wanted} bytes`);
   }
   entry.sawLast = pdu.last;
@@ -122,6 +125,7 @@ export function acceptCompletion(
 ): PduFault | undefined {
   const { transfer } = entry.request;
   if (status !== 0 || transfer.kind === "none") return undefined;
+  if (transfer.kind === "in" && transfer.mayBeShort) return undefined;
   const wanted = transfer.kind === "in" ? transfer.target.length : entry.data.length;
   if (entry.movedBytes === wanted) return undefined;
   const { name } = entry.request.command;

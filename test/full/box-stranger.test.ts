@@ -129,9 +129,12 @@ scenario("nvme-stas finds the box, and reads from it that there are no disks", a
   const listed = await stranger.succeed("stafctl ls");
   assert.match(listed, /'trsvcid': '8009'/);
   assert.match(listed, /nqn\.2014-08\.org\.nvmexpress\.discovery/);
+  const [, nic] = /'host-iface': '([^']+)'/.exec(listed) ?? [];
+  assert(nic, listed);
   const connected = `grep -l traddr=${address} /sys/class/nvme/*/address`;
   await stranger.until(connected, boot);
-  const log = await stranger.succeed(`stafctl dlp -t tcp -a ${address} -s 8009 -n ${discovery}`);
+  const where = `-t tcp -a ${address} -s 8009 -f ${nic} -n ${discovery}`;
+  const log = await stranger.succeed(`stafctl dlp ${where}`);
   assert.match(log, new RegExp(discovery.replaceAll(".", "\\.")));
   assert.doesNotMatch(log, /STRANGE-NVME/);
   await stranger.succeed("systemctl stop stafd && nvme disconnect-all", boot);

@@ -1,6 +1,7 @@
 /**
  * Stands in for ssh: `node fake-ssh.ts [--says TEXT] ARGUMENTS-OF-SSH`. It says TEXT and ends with
- * 255, as ssh does where it fails; else it joins its pipes to the TCP port that `-oPort` names.
+ * 255, as ssh does where it fails; else it joins its pipes to the
+ * address that follows `--`, at the TCP port that `-oPort` names.
  */
 
 import { connect } from "node:net";
@@ -18,7 +19,9 @@ if (flag === "--says") {
   });
   const options = (values.o ?? []).map((option) => String(option).split("="));
   const port = options.find(([name]) => name === "Port")?.[1];
-  const socket = connect({ host: "127.0.0.1", port: Number(port) });
+  const host = process.argv[process.argv.indexOf("--") + 1] ?? "";
+  const socket = connect({ host, port: Number(port) });
+  socket.once("connect", () => process.stderr.write("debug1: Connection established.\n"));
   process.stdin.pipe(socket);
   // A server that greets as SSH servers do has said so before anything else.
   socket.once("data", (chunk) => {
@@ -27,7 +30,7 @@ if (flag === "--says") {
     socket.pipe(process.stdout);
   });
   socket.on("error", (error) => {
-    process.stderr.write(`ssh: connect to host 127.0.0.1 port ${port}: ${error.message}\n`);
+    process.stderr.write(`ssh: connect to host ${host} port ${port}: ${error.message}\n`);
     process.exitCode = 255;
   });
   socket.on("close", () => process.stdin.destroy());

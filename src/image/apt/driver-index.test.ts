@@ -126,6 +126,20 @@ test("loadIndex joins the three suites, and says what vouches for them", async (
   assert.equal(events.filter((event) => event === "packages-read").length, 3);
 });
 
+test("loadIndex takes what is asked for from backports, and refuses what they do not have", async () => {
+  const unknown = await refused({ backports: ["a"] });
+  assert.equal(unknown.code, "mirror", "there are no backports");
+  await publish("debian", "trixie-backports", "b", "Sat, 21 Nov 2026 02:10:46 UTC");
+  const { packages, releases } = await loadIndex(options({ backports: ["b"] }));
+  assert.equal(packages.named("b")[0]?.suite, "trixie-backports");
+  assert.equal(packages.named("a")[0]?.suite, "trixie");
+  assert.equal(releases.at(-1)?.suite, "trixie-backports");
+  const gone = await refused({ backports: ["b", "gone"] });
+  assert.equal(gone.code, "definition");
+  assert.match(gone.message, /take gone from trixie-backports/);
+  assert.equal((await loadIndex(options())).packages.named("b")[0]?.suite, "trixie-updates");
+});
+
 test("loadIndex fetches an index that it has only once", async () => {
   await loadIndex(options());
   requests = [];

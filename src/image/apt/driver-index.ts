@@ -14,7 +14,7 @@ import {
 } from "../fetch/index.ts";
 import type { LockedRelease } from "../lock.ts";
 import { type ArchiveName, archiveKeyFiles, type TrustedKey, trustedKey } from "./keys.ts";
-import { joinIndices, type PackageIndex, parsePackages } from "./packages.ts";
+import { joinIndices, type PackageIndex, parsePackages, withBackports } from "./packages.ts";
 import { type Release, readRelease } from "./release.ts";
 import type { Mirrors } from "./sources.ts";
 
@@ -27,6 +27,8 @@ export interface LoadIndexOptions {
   /** Code name: `trixie`; its updates and security suites come with it. */
   readonly release: string;
   readonly components: readonly string[];
+  /** Packages to take from the release's backports. */
+  readonly backports?: readonly string[];
   readonly architecture: string;
   /** Indices go to `index/` below it, and the newest release dates that were seen. */
   readonly cacheDirectory: string;
@@ -45,7 +47,7 @@ export interface LoadIndexOptions {
 /** All packages of a release, and the signed files that vouch for them. */
 export interface LoadedIndex {
   readonly packages: PackageIndex;
-  /** In the order of suites: release, updates, security. */
+  /** In the order of suites: release, updates, security, and backports if they were asked for. */
   readonly releases: readonly LockedRelease[];
 }
 
@@ -54,14 +56,16 @@ const releaseBytesMax = 4 * 1024 * 1024;
 /**
  * Loads a release with its updates and security suites.
  * @throws ImageError `signature`, `expired`, `mirror` (a suite or file is not there), `definition`
- * (no such component), `network`, `hash`, `disk-full`, `io`; the signal's reason.
+ * (no such component, or no such package in backports), `network`, `hash`, `disk-full`, `io`; the signal's reason.
  */
 export async function loadIndex(options: LoadIndexOptions): Promise<LoadedIndex> {
   const keys = options.keys ?? (await readKeys());
+  const names = new Set(options.backports);
   const suites: Suite[] = [
     { archive: "debian", suite: options.release },
     { archive: "debian", suite: `${options.release}-updates` },
     { archive: "debian-security", suite: `${options.release}-security` },
+    ...(names.size > 0 ? [{ archive: "debian", suite: backportsOf(options) } as const] : []),
   ];
   const loaded = await runTogether(
     suites.map((suite) => (signal) => loadSuite(suite, keys, { ...options, signal })),
@@ -70,10 +74,31 @@ export async function loadIndex(options: LoadIndexOptions): Promise<LoadedIndex>
   for (const { release, suite } of loaded) {
     await rememberDate(options, suite, release.date);
   }
+  const [own, backports] = [false, true]
+    .map((isBackports) =>
+      loaded.filter(({ suite: { suite } }) => (suite === backportsOf(options)) === isBackports),
+    )
+    .map((part) => joinIndices(part.flatMap(({ indices }) => indices))) as [
+    PackageIndex,
+    PackageIndex,
+  ];
+  const gone = [...names].find((name) => backports.named(name).length === 0);
+  if (gone !== undefined) {
+    throw new ImageError(
+      "definition",
+      `Cannot take ${gone} from ${backportsOf(options)}: it has no package of that name. Leave it ` +
+        "out of the definition's backports.",
+      { package: gone, suite: backportsOf(options) },
+    );
+  }
   return {
-    packages: joinIndices(loaded.flatMap(({ indices }) => indices)),
+    packages: names.size > 0 ? withBackports(own, backports, names) : own,
     releases: loaded.map(({ locked }) => locked),
   };
+}
+
+function backportsOf({ release }: LoadIndexOptions): string {
+  return `${release}-backports`;
 }
 
 interface Suite {

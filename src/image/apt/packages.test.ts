@@ -8,6 +8,7 @@ import {
   joinIndices,
   parsePackages,
   recordFromControl,
+  withBackports,
 } from "./packages.ts";
 
 const origin = { archive: "debian", suite: "trixie" };
@@ -142,6 +143,32 @@ test("joinIndices and indexRecords ask all their parts", () => {
     index.providersOf("z").map(({ version }) => version),
     ["1", "3"],
   );
+});
+
+test("withBackports takes what is named, and what the release does not have", () => {
+  const release = parse([paragraph("a", "1", "Provides: z\n"), paragraph("b", "1")].join("\n"));
+  const backports = parse(
+    [
+      paragraph("a", "2"),
+      paragraph("b", "2", "Provides: y\n"),
+      paragraph("b-2", "2", "Provides: x, z\n"),
+    ].join("\n"),
+  );
+  const versions = (names: readonly string[]) => {
+    const index = withBackports(release, backports, new Set(names));
+    return {
+      named: ["a", "b", "b-2"].map((name) => index.named(name).map(({ version }) => version)),
+      provided: ["z", "y", "x"].map((name) => index.providersOf(name).map((one) => one.name)),
+    };
+  };
+  assert.deepEqual(versions(["b"]), {
+    named: [["1"], ["2"], ["2"]],
+    provided: [["a"], ["b"], ["b-2"]],
+  });
+  assert.deepEqual(versions(["a", "b-2"]), {
+    named: [["2"], ["1"], ["2"]],
+    provided: [["a", "b-2"], ["b"], ["b-2"]],
+  });
 });
 
 test("parsePackages gives records or an ImageError for any text", () => {

@@ -95,6 +95,30 @@ export function joinIndices(indices: readonly PackageIndex[]): PackageIndex {
   };
 }
 
+/**
+ * A release with its backports: those of `names` come from there, and what the release does not
+ * have; any other package stays as the release has it.
+ */
+export function withBackports(
+  release: PackageIndex,
+  backports: PackageIndex,
+  names: ReadonlySet<string>,
+): PackageIndex {
+  return {
+    packageCount: release.packageCount + backports.packageCount,
+    named(name) {
+      const own = names.has(name) ? [] : release.named(name);
+      return own.length > 0 ? own : backports.named(name);
+    },
+    providersOf(name) {
+      const own = release.providersOf(name);
+      const others = backports.providersOf(name);
+      const wanted = others.filter((record) => own.length === 0 || names.has(record.name));
+      return [...own, ...wanted];
+    },
+  };
+}
+
 /** An index of records that are at hand: local packages. */
 export function indexRecords(packages: readonly PackageRecord[]): PackageIndex {
   return {

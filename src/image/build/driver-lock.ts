@@ -80,6 +80,7 @@ export async function resolveLock(
     ...access,
     release: definition.release,
     components: definition.components,
+    ...(definition.backports ? { backports: definition.backports } : {}),
     architecture: definition.architecture,
     cacheDirectory,
     now: options.now,

@@ -122,7 +122,7 @@ function componentsOf({ definition, lock, roles, segments }: OutputRequest): Com
   );
   const debian = [
     ...roles.userland,
-    roles.kernel,
+    ...roles.kernel,
     roles.stub,
     ...roles.firmware,
     ...roles.microcode,

@@ -164,7 +164,7 @@ async function makeKernel(
   const codecs = codecsOf[options.compression];
   const order: KernelOrder = {
     definition: definition.kernel,
-    kernel: fileOf(supplies, roles.kernel),
+    kernel: roles.kernel.map((locked) => fileOf(supplies, locked)),
     firmware: roles.firmware.map((locked) => fileOf(supplies, locked)),
     microcode: roles.microcode.map((locked) => fileOf(supplies, locked)),
     epochSeconds: lock.epochSeconds,
@@ -174,7 +174,7 @@ async function makeKernel(
   const found = await findKernelSegments(cache, order);
   if (found) return found;
   const signal = signalOf(options);
-  const files = [order.kernel, ...order.firmware, ...order.microcode];
+  const files = [...order.kernel, ...order.firmware, ...order.microcode];
   const unpacked = await Promise.all(
     files.map(async ({ path, sha256 }) => {
       const bytes = await readFile(path);

@@ -8,8 +8,8 @@ import type { LockedPackage } from "../lock.ts";
 export interface PackageRoles {
   /** Unpacked into segments of their own, in this order. */
   readonly userland: readonly LockedPackage[];
-  /** The package with `vmlinuz` and the modules. */
-  readonly kernel: LockedPackage;
+  /** The package with `vmlinuz` and the modules; from Linux 7 on Debian has several for it. */
+  readonly kernel: readonly LockedPackage[];
   readonly firmware: readonly LockedPackage[];
   readonly microcode: readonly LockedPackage[];
   /** The package with the EFI stub; it does not go into the image. */
@@ -18,6 +18,9 @@ export interface PackageRoles {
 
 /** The package that has `linuxx64.efi.stub`. */
 export const stubPackage = "systemd-boot-efi";
+
+/** What the names of packages that together are a kernel begin with, before its version. */
+const kernelParts = ["linux-image-", "linux-binary-", "linux-modules-", "linux-base-"];
 
 /** Everything that the definition asks the resolver for, sorted. */
 export function wantedPackages(definition: ApplianceDefinition): string[] {
@@ -57,8 +60,8 @@ export function assignRoles(
   const kernels = packages.filter(
     ({ name }) => /^linux-image-\d/.test(name) && !name.endsWith("-dbg"),
   );
-  const [kernel] = kernels;
-  if (kernel === undefined || kernels.length > 1) {
+  const [image] = kernels;
+  if (image === undefined || kernels.length > 1) {
     throw new ImageError(
       "lock",
       `Cannot build ${definition.name}: the lock file has ${kernels.length} kernels ` +
@@ -66,7 +69,13 @@ export function assignRoles(
       { kernels: kernels.map(({ name }) => name) },
     );
   }
-  const apart = new Set([kernel.name, definition.kernel.package, stubPackage]);
+  const version = image.name.replace(/^linux-image-/, "");
+  const kernel = packages.filter(({ name }) => kernelParts.some((part) => name === part + version));
+  const apart = new Set([
+    ...kernel.map(({ name }) => name),
+    definition.kernel.package,
+    stubPackage,
+  ]);
   return {
     kernel,
     stub: byName.get(stubPackage)!,

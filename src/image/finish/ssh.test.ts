@@ -54,12 +54,11 @@ test("sshFiles includes further files last, so that they weaken nothing", () => 
   assert.equal(lines.filter((line) => line.startsWith("Include")).length, 1);
 });
 
-test("sshFiles uses PAM where its modules and the service file are there", () => {
-  const usesPam = (paths: string[]) =>
-    firstValues(run(paths).get("etc/ssh/sshd_config")!).get("UsePAM");
-  assert.equal(usesPam([...server, pamModule]), "yes");
-  assert.equal(usesPam(server), "no");
-  assert.equal(usesPam(["usr/sbin/sshd", pamModule]), "no");
+test("sshFiles opens no session with PAM, whose modules may be there or not", () => {
+  for (const paths of [server, [...server, pamModule]]) {
+    const configuration = run(paths).get("etc/ssh/sshd_config")!;
+    assert.equal(firstValues(configuration).get("UsePAM"), "no", configuration);
+  }
 });
 
 test("sshFiles makes the configured host key at boot, before the server starts", () => {

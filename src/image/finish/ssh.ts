@@ -31,7 +31,7 @@ export function sshFiles(
   }
   const keys = authorizedKeys.map((key) => `${key.trim()}\n`).join("");
   return [
-    file("etc/ssh/sshd_config", serverConfiguration(hasPam(listing), ownHostKey !== undefined)),
+    file("etc/ssh/sshd_config", serverConfiguration(ownHostKey !== undefined)),
     directory("etc/ssh/sshd_config.d"),
     directory("etc/ssh/authorized_keys.d"),
     file("etc/ssh/authorized_keys.d/root", keys, { mode: 0o600 }),
@@ -44,14 +44,12 @@ export function sshFiles(
   ];
 }
 
-/** PAM opens the session with logind where pam_systemd is installed; it never authenticates. */
-function hasPam(listing: Listing): boolean {
-  const hasModule = [...listing.keys()].some((path) => path.endsWith("/security/pam_unix.so"));
-  return hasModule && listing.has("etc/pam.d/sshd");
-}
-
-/** sshd takes the first value of each keyword, so what is included cannot weaken this. */
-function serverConfiguration(pam: boolean, hasOwnKey: boolean): string {
+/**
+ * sshd takes the first value of each keyword, so what is included cannot weaken this. PAM would
+ * authenticate nobody here; it would open a session with logind, which starts and ends three units
+ * around each login: under emulation that takes longer than the login itself.
+ */
+function serverConfiguration(hasOwnKey: boolean): string {
   return `# Root by key only; no password, no way around it.
 PermitRootLogin prohibit-password
 AuthenticationMethods publickey
@@ -64,7 +62,7 @@ PermitEmptyPasswords no
 AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u
 AuthorizedKeysCommand none
 HostKey ${hasOwnKey ? builtInHostKey : hostKey}
-UsePAM ${pam ? "yes" : "no"}
+UsePAM no
 UseDNS no
 X11Forwarding no
 AllowAgentForwarding no

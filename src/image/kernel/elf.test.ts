@@ -153,6 +153,22 @@ test("readSymbols tells exports by their checksums, and what is undefined", () =
   assert.deepEqual(readSymbols(new Map()), { exports: [], imports: [] });
 });
 
+test("readSymbols tells exports by their entries where a kernel has no checksums", () => {
+  const symbols = [
+    { name: "__ksymtab_nvmf_reg_read32", section: 1 },
+    { name: "__kstrtab_nvmf_reg_read32", section: 31 },
+    { name: "nvmf_reg_read32", section: 1 },
+    { name: "kmalloc", section: 0 },
+  ];
+  const read = (more: typeof symbols) => {
+    const tables = symbolTables([...symbols, ...more]);
+    return readSymbols(new Map(Object.entries(tables)));
+  };
+  assert.deepEqual(read([]), { exports: ["nvmf_reg_read32"], imports: ["kmalloc"] });
+  const checked = { name: "__crc_other", section: 0xfff1 };
+  assert.deepEqual(read([checked]), { exports: ["other"], imports: ["kmalloc"] });
+});
+
 test("readSymbols refuses a name that does not end within its table", () => {
   const tables = new Map(Object.entries(symbolTables([{ name: "kmalloc", section: 0 }])));
   tables.set(".strtab", tables.get(".strtab")!.subarray(0, -1));
@@ -160,21 +176,24 @@ test("readSymbols refuses a name that does not end within its table", () => {
 });
 
 test("readSymbols reads what the declared layout of a symbol says", () => {
-  const name = fc.constantFrom("a", "bb", "__crc_a", "__crc_", "__cr", "");
+  const name = fc.constantFrom("a", "bb", "__crc_a", "__crc_", "__cr", "__ksymtab_b", "");
   const symbol = fc.record({ name, section: fc.constantFrom(0, 1, 0xfff1) });
   fc.assert(
     fc.property(fc.array(symbol, { maxLength: 12 }), (symbols) => {
       const tables = symbolTables(symbols);
       const table = tables[".symtab"]!;
       const exports: string[] = [];
+      const entries: string[] = [];
       const imports: string[] = [];
       for (let at = elfSymbol.size; at < table.length; at += elfSymbol.size) {
         const decoded = elfSymbol.decode(table, at);
         const called = text(tables[".strtab"]!.subarray(decoded.name)).split("\0")[0]!;
         if (called.startsWith("__crc_")) exports.push(called.slice(6));
         else if (decoded.section === 0 && called !== "") imports.push(called);
+        else if (called.startsWith("__ksymtab_")) entries.push(called.slice(10));
       }
-      assert.deepEqual(readSymbols(new Map(Object.entries(tables))), { exports, imports });
+      const told = exports.length > 0 ? exports : entries;
+      assert.deepEqual(readSymbols(new Map(Object.entries(tables))), { exports: told, imports });
     }),
     { seed: 20261123, numRuns: 200 },
   );

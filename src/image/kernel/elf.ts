@@ -121,10 +121,13 @@ export interface ModuleSymbols {
 
 /** Prefix of the symbols that carry the checksums of exported ones. */
 const checksumPrefix = "__crc_";
+/** Prefix of the entries of exported symbols in the table of them. */
+const entryPrefix = "__ksymtab_";
 
 /**
  * What the object exports and needs. Exports are known by their `__crc_*` symbols, which a kernel
- * with CONFIG_MODVERSIONS has for each of them.
+ * with CONFIG_MODVERSIONS has for each of them, or else by their entries, `__ksymtab_*`: Debian's
+ * kernels have no checksums since Linux 7.
  */
 export function readSymbols(sections: ElfSections): ModuleSymbols | ElfFault {
   const symbols = sections.get(".symtab") ?? new Uint8Array();
@@ -133,18 +136,21 @@ export function readSymbols(sections: ElfSections): ModuleSymbols | ElfFault {
   const view = viewOf(symbols);
   const sectionAt = elfSymbol.offsets.section!;
   const exports: string[] = [];
+  const entries: string[] = [];
   const imports: string[] = [];
   for (let at = elfSymbol.size; at + elfSymbol.size <= symbols.length; at += elfSymbol.size) {
     const name = view.getUint32(at, true);
     const undefinedHere = view.getUint16(at + sectionAt, true) === 0;
     const exported = strings.startsWith(checksumPrefix, name);
-    if (!undefinedHere && !exported) continue;
+    const isEntry = !undefinedHere && strings.startsWith(entryPrefix, name);
+    if (!undefinedHere && !exported && !isEntry) continue;
     const text = textAt(strings, name);
     if (text === undefined) return { reason: "symbols", offset: at };
     if (exported) exports.push(text.slice(checksumPrefix.length));
+    else if (isEntry) entries.push(text.slice(entryPrefix.length));
     else if (text !== "") imports.push(text);
   }
-  return { exports, imports };
+  return { exports: exports.length > 0 ? exports : entries, imports };
 }
 
 /** True when a reader gave a fault and not a result. */

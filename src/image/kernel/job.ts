@@ -16,7 +16,7 @@ export interface KernelJobInput {
     KernelDefinition,
     "classes" | "modules" | "excludeModules" | "unpackedModules" | "excludeFirmware"
   >;
-  /** Content of the linux-image package. */
+  /** Content of the linux-image package, or of those that it is made up of. */
   readonly kernelFiles: Iterable<Entry>;
   /** Content of all firmware packages. */
   readonly firmwareFiles: Iterable<Entry>;

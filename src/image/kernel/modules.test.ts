@@ -28,11 +28,18 @@ test("readKernelFiles sorts a package into release, kernel, modules and built-in
   assert.equal(kernel.content(module), kernel.content(module));
 });
 
+test("readKernelFiles finds vmlinuz beside the modules too", () => {
+  const [, ...others] = kernelEntries([nvme]);
+  const image = fileEntry(`usr/lib/modules/${fixtureRelease}/vmlinuz`, "MZ other");
+  const kernel = readKernelFiles([...others, image]);
+  assert.equal(Buffer.from(kernel.vmlinuz.data).toString(), "MZ other");
+});
+
 test("readKernelFiles refuses what is not one whole kernel", () => {
   const whole = kernelEntries([nvme]);
   const cases = [
-    { entries: [], pattern: /found 0 boot\/vmlinuz-\* and modules of 0 releases/ },
-    { entries: whole.slice(1), pattern: /found 0 boot\/vmlinuz/ },
+    { entries: [], pattern: /found 0 vmlinuz and modules of 0 releases/ },
+    { entries: whole.slice(1), pattern: /found 0 vmlinuz/ },
     {
       entries: [...whole, fileEntry("usr/lib/modules/other/modules.order", "")],
       pattern: /modules of 2 releases/,

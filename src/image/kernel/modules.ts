@@ -1,4 +1,4 @@
-/** The modules of one kernel package; a module is unpacked when it is first asked for. */
+/** The modules of one kernel; a module is unpacked when it is first asked for. */
 
 import type { Entry } from "../entry.ts";
 import { ImageError } from "../error.ts";
@@ -51,10 +51,12 @@ export interface KernelFiles {
 }
 
 const moduleFolder = /^usr\/lib\/modules\/([^/]+)\/(.+)$/;
+/** Before and since Linux 7 of Debian. */
+const kernelImage = /^(?:boot\/vmlinuz-[^/]+|usr\/lib\/modules\/[^/]+\/vmlinuz)$/;
 const moduleFile = /\.ko(?:\.(?:xz|zst|gz))?$/;
 
 /**
- * Sorts the files of a linux-image package.
+ * Sorts the files of a linux-image package, or of those that it is made up of.
  * @throws ImageError `kernel` when they are not one kernel with its modules.
  */
 export function readKernelFiles(entries: Iterable<Entry>): KernelFiles {
@@ -64,7 +66,7 @@ export function readKernelFiles(entries: Iterable<Entry>): KernelFiles {
   const images: FileEntry[] = [];
   for (const entry of entries) {
     if (entry.type !== "file") continue;
-    if (entry.path.startsWith("boot/vmlinuz-")) images.push(entry);
+    if (kernelImage.test(entry.path)) images.push(entry);
     const match = moduleFolder.exec(entry.path);
     if (!match) continue;
     const [, release, path] = match as unknown as [string, string, string];
@@ -79,7 +81,7 @@ export function readKernelFiles(entries: Iterable<Entry>): KernelFiles {
   if (release === undefined || releases.size > 1 || !vmlinuz || images.length > 1) {
     throw new ImageError(
       "kernel",
-      `Cannot read the kernel package: found ${images.length} boot/vmlinuz-* and modules of ` +
+      `Cannot read the kernel package: found ${images.length} vmlinuz and modules of ` +
         `${releases.size} releases; wanted one of each. Name one linux-image package.`,
       { releases: [...releases], images: images.map(({ path }) => path) },
     );

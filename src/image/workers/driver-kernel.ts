@@ -19,7 +19,7 @@ export interface PinnedFile {
 /** Everything that the kernel's share depends on. */
 export interface KernelSegmentsInput {
   readonly definition: KernelDefinition;
-  readonly kernel: PinnedFile;
+  readonly kernel: readonly PinnedFile[];
   readonly firmware: readonly PinnedFile[];
   readonly microcode: readonly PinnedFile[];
   readonly epochSeconds: number;
@@ -79,7 +79,7 @@ export const kernelSegments: Task<KernelSegmentsInput, KernelSegmentsResult> = a
 ) => {
   const job = kernelJob({
     definition: input.definition,
-    kernelFiles: entriesOf([input.kernel], input),
+    kernelFiles: entriesOf(input.kernel, input),
     firmwareFiles: entriesOf(input.firmware, input),
     microcodeFiles: entriesOf(input.microcode, input),
     epochSeconds: input.epochSeconds,
@@ -132,7 +132,7 @@ function keyOf(input: KernelOrder, part: Part): string {
     kind: `kernel-${part}`,
     // Every field of a definition is JSON.
     definition: JSON.parse(JSON.stringify(definition)) as Json,
-    kernel: kernel.sha256,
+    kernel: kernel.map(({ sha256 }) => sha256),
     firmware: firmware.map(({ sha256 }) => sha256),
     microcode: microcode.map(({ sha256 }) => sha256),
     epochSeconds,

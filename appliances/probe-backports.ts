@@ -1,0 +1,11 @@
+/** The probe with the newest kernel that Debian has for its release, which is years newer. */
+
+import { defineAppliance } from "../src/image/index.ts";
+import probe from "./probe.ts";
+
+export default defineAppliance({
+  ...probe,
+  name: "probe-backports",
+  backports: ["linux-image-cloud-amd64", "linux-base"],
+  excludeDependencies: { ...probe.excludeDependencies, dracut: "the builder makes the initrd" },
+});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,6 +31,12 @@ test("diskomator --help, -h and help list the commands and what the exit codes m
       assert.match(stdout, line, arg);
     }
   }
+  const listed = run("--help").stdout.matchAll(/^ {2,4}(\d+) {2}(.+)$/gm);
+  const documents = readFileSync(new URL("../../docs/flash.md", import.meta.url), "utf8");
+  const table = [...documents.matchAll(/\| (\d+) +\| (.+?) +(?=\|)/g)];
+  const pairs = (found: Iterable<RegExpExecArray>) =>
+    new Map(Array.from(found, ([, code = "", meaning = ""]) => [code, meaning]));
+  assert.deepEqual(pairs(table), pairs(listed));
   assert.equal(run().status, 2);
   assert.match(run("--version").stdout, /^diskomator \d+\.\d+\.\d+\n$/);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import test from "node:test";
 import { checkWalls, parts } from "./walls.ts";
 
@@ -109,10 +110,10 @@ test("parts: no part can reach itself", () => {
 });
 
 test("docs/ARCHITECTURE.md says of every part what the walls let it know", async () => {
-  const text = await readFile(new URL("../docs/ARCHITECTURE.md", import.meta.url), "utf8");
+  const text = await readFile(join(import.meta.dirname, "../docs/ARCHITECTURE.md"), "utf8");
   const rows = [...text.matchAll(/^\| `([a-z]+)` +\|[^|]+\| ([^|]+?) +\|$/gm)];
   const told = new Map(rows.map(([, name = "", known = ""]) => [name, known]));
-  const folders = await readdir(new URL("../src", import.meta.url));
+  const folders = await readdir(join(import.meta.dirname, "../src"));
   assert.deepEqual([...told.keys()].toSorted(), folders.toSorted());
   for (const [name, known] of told) {
     if (name === "cli") continue;

@@ -34,7 +34,7 @@ test("diskomator --help, -h and help list the commands and what the exit codes m
     }
   }
   const listed = run("--help").stdout.matchAll(/^ {2,4}(\d+) {2}(.+)$/gm);
-  const documents = readFileSync(new URL("../../docs/flash.md", import.meta.url), "utf8");
+  const documents = readFileSync(join(import.meta.dirname, "../../docs/flash.md"), "utf8");
   const table = [...documents.matchAll(/\| (\d+) +\| (.+?) +(?=\|)/g)];
   const pairs = (found: Iterable<RegExpExecArray>) =>
     new Map(Array.from(found, ([, code = "", meaning = ""]) => [code, meaning]));

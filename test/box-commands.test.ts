@@ -191,6 +191,20 @@ test("ls --watch shows what has changed when a box says so", async () => {
   assert.equal(box.calls.filter((method) => method === "disks").length > 1, true);
 });
 
+test("ssh ends with the code of its command, and by a signal that only it was sent", async () => {
+  await using box = await startFakeBox([]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const program = join(user.folder, "bin/ssh");
+  await writeFile(program, "#!/bin/sh\nexit 42\n");
+  assert.equal((await user.run("ssh", "lunch-feta", "false")).exitCode, 42);
+  await writeFile(program, "#!/bin/sh\necho here\nexec sleep 600\n");
+  const child = user.start("ssh", "lunch-feta");
+  await once(child.stdout!, "data");
+  child.kill("SIGTERM");
+  await once(child, "close");
+  assert.equal(child.exitCode, 130);
+});
+
 test("ls --forget takes a box out of the list of known ones", async () => {
   await using user = await makeFakeUser({ attic: 2222, cellar: 2223 });
   const { exitCode, stderr } = await user.run("ls", "--forget", "attic");

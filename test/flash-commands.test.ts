@@ -35,6 +35,8 @@ test("flash ends with the exit code that the documents give", async () => {
     [2, "an unknown option", ["flash", image, blank, "--what"], /--what/],
     [2, "no name of a disk", ["flash", image, "nvme-tcp://host"], /no name of a disk/],
     [1, "no image", ["flash", shop.at("none"), blank], /Cannot read/],
+    [1, "an address of another kind", ["flash", "ftp://host/os.raw", blank], /only http:/],
+    [1, "an image that is a folder", ["flash", shop.at("."), blank], /it is not a file/],
     [5, "no such disk", ["flash", image, shop.at("none")], /There is no disk/],
     [1, "a folder", ["flash", image, shop.at(".")], /it is a folder, not a file/],
     [4, "serving nothing", ["serve", await shop.disk("void", 0)], /is empty/],

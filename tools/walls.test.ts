@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import test from "node:test";
 import { checkWalls, parts } from "./walls.ts";
 
@@ -105,4 +107,16 @@ test("parts: no part can reach itself", () => {
     return seen;
   };
   for (const name of Object.keys(parts)) assert.ok(!reach(name, new Set()).has(name), name);
+});
+
+test("docs/ARCHITECTURE.md says of every part what the walls let it know", async () => {
+  const text = await readFile(join(import.meta.dirname, "../docs/ARCHITECTURE.md"), "utf8");
+  const rows = [...text.matchAll(/^\| `([a-z]+)` +\|[^|]+\| ([^|]+?) +\|$/gm)];
+  const told = new Map(rows.map(([, name = "", known = ""]) => [name, known]));
+  const folders = await readdir(join(import.meta.dirname, "../src"));
+  assert.deepEqual([...told.keys()].toSorted(), folders.toSorted());
+  for (const [name, known] of told) {
+    if (name === "cli") continue;
+    assert.deepEqual(known === "–" ? [] : known.split(", "), parts[name]?.imports, name);
+  }
 });

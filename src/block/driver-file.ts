@@ -50,7 +50,8 @@ export class FileDisk implements BlockDevice {
     const { readOnly = false, createBytes } = options;
     const mode = createBytes === undefined ? (readOnly ? "r" : "r+") : "wx+";
     const denied = readOnly ? "medium" : "read-only";
-    const file = await worldly(`open ${path}`, () => open(path, mode), denied);
+    const doing = readOnly ? `open ${path}` : `open ${path} for writing`;
+    const file = await worldly(doing, () => open(path, mode), denied);
     try {
       if (createBytes !== undefined) {
         await worldly(`give ${path} ${createBytes} bytes`, () => file.truncate(createBytes));
@@ -241,12 +242,19 @@ async function shapeOf(
   return found;
 }
 
-/** Size and logical block size of a Linux block device by its number, from sysfs. */
-async function nodeShape(rdev: number): Promise<{ sizeBytes: number; blockSizeBytes: number }> {
-  // Linux's dev_t: minor in bits 0–7 and 20–31, major in bits 8–19.
+/**
+ * `MAJOR:MINOR` of a device of Linux, as sysfs and procfs write it.
+ * @param rdev as stat gives it: minor in bits 0–7 and 20–31, major in bits 8–19.
+ */
+export function deviceNumber(rdev: number): string {
   const major = Math.floor(rdev / 256) % 4096;
   const minor = (rdev % 256) + Math.floor(rdev / 2 ** 20) * 256;
-  const folder = await realpath(`/sys/dev/block/${major}:${minor}`);
+  return `${major}:${minor}`;
+}
+
+/** Size and logical block size of a Linux block device by its number, from sysfs. */
+async function nodeShape(rdev: number): Promise<{ sizeBytes: number; blockSizeBytes: number }> {
+  const folder = await realpath(`/sys/dev/block/${deviceNumber(rdev)}`);
   const sectors = Number(await readFile(`${folder}/size`, "utf8"));
   const queue = await readFile(`${folder}/queue/logical_block_size`, "utf8").catch(() =>
     readFile(`${dirname(folder)}/queue/logical_block_size`, "utf8"),
@@ -266,6 +274,7 @@ const codes: Readonly<Record<string, BlockErrorCode>> = {
 
 /** What is wrong with a path, in words. */
 const plain: Readonly<Record<string, string>> = {
+  EACCES: "this user has no right to",
   EISDIR: "it is a folder, not a file or a block device",
   ENOENT: "there is no such file",
 };

@@ -15,7 +15,7 @@ import { pickDisk } from "./box-target.ts";
 import { type Command, readOptions } from "./command.ts";
 import { readBoxName } from "./connect.ts";
 import { printJson, printLine, progressLine, tell } from "./console.ts";
-import { usersOf } from "./disk-target.ts";
+import { usersOf } from "./disk-use.ts";
 import { type ExitCode, exitCodes, NotFoundError, RefusedError, UsageError } from "./exit.ts";
 import { messageOf, withOutcome } from "./outcome.ts";
 import { rootPrefix } from "./root.ts";

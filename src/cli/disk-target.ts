@@ -1,6 +1,6 @@
 /** Disks as the command line names them: by address and NQN, by box and serial number, by path. */
 
-import { readdir, readFile, realpath, stat } from "node:fs/promises";
+import { readFile, realpath, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { BlockError, FileDisk, type FileDiskOptions } from "../block/index.ts";
 import { BoxError } from "../box/index.ts";
@@ -12,6 +12,7 @@ import {
   InitiatorError,
 } from "../initiator/index.ts";
 import { openBoxTarget } from "./box-target.ts";
+import { kernelNameOf, usersOf } from "./disk-use.ts";
 import { NotFoundError, UsageError } from "./exit.ts";
 import { type OpenTarget, openNamespaceTarget } from "./namespace-target.ts";
 import { parseTarget, type TargetAddress } from "./target-address.ts";
@@ -88,32 +89,12 @@ async function openFile(path: string, { readOnly }: OpenTargetOptions): Promise<
 
 /** A disk's own serial number; for a file its name. */
 async function serialOf(path: string): Promise<string> {
-  const name = basename(await realpath(path));
+  const name = (await kernelNameOf(path)) ?? basename(await realpath(path));
   for (const place of ["device/serial", "serial", "device/wwid", "wwid"]) {
     const found = await readFile(`/sys/class/block/${name}/${place}`, "utf8").catch(() => "");
     if (found.trim() !== "") return found.trim();
   }
   return name;
-}
-
-/** Whether this machine uses a block device: mounted, swap, or beneath another device. */
-export async function usersOf(path: string): Promise<string | undefined> {
-  const name = basename(await realpath(path).catch(() => path));
-  const entries = await readdir(`/sys/class/block/${name}`).catch(() => [] as string[]);
-  const names = [name, ...entries.filter((entry) => entry.startsWith(name))];
-  for (const [file, what] of [
-    ["/proc/self/mounts", "mounted"],
-    ["/proc/swaps", "swap"],
-  ] as const) {
-    const lines = (await readFile(file, "utf8").catch(() => "")).split("\n");
-    const found = lines.find((line) => names.some((each) => line.startsWith(`/dev/${each} `)));
-    if (found) return what === "mounted" ? `mounted at ${found.split(" ")[1]}` : what;
-  }
-  for (const each of names) {
-    const holders = await readdir(`/sys/class/block/${each}/holders`).catch(() => [] as string[]);
-    if (holders.length > 0) return `beneath ${holders.join(", ")}`;
-  }
-  return undefined;
 }
 
 interface RemoteAddress {

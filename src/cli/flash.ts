@@ -349,7 +349,7 @@ function tellReport(
     for (const { target, outcome, counts, seconds, isVerified, mode, notes } of report.results) {
       const amounts =
         `${formatSize(counts.written)} written, ${formatSize(counts.zeroed)} zeroed, ` +
-        `${formatSize(counts.skipped)} there already`;
+        `${formatSize(counts.skipped)} there already, between its ends`;
       const checked = isVerified ? "verified" : "not verified";
       const end = outcome === "ok" ? `ok, ${checked}` : "FAILED";
       printLine(`${target.padEnd(width)}  ${end}  ${amounts}  ${formatSeconds(seconds)}`);

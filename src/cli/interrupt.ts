@@ -1,4 +1,7 @@
-/** How signals end a command: the first one asks it to, a later one ends it at once. */
+/**
+ * What ends a command from outside: a signal, of which the first one asks it to and a later one ends
+ * it at once, and the end of whoever reads its output.
+ */
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -8,7 +11,10 @@ const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
  */
 const echoMs = 500;
 
-/** The signal that is aborted by Ctrl-C, by SIGTERM and when the terminal is closed. */
+/**
+ * The signal that is aborted by Ctrl-C, by SIGTERM, when the terminal is closed, and when nobody
+ * reads the output any more (`diskomator ls --watch | head -1`).
+ */
 export function interruptBySignals(): AbortSignal {
   const interrupt = new AbortController();
   let firstMs: number | undefined;
@@ -22,5 +28,11 @@ export function interruptBySignals(): AbortSignal {
     }
   };
   for (const name of signals) process.on(name, onSignal);
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error;
+      interrupt.abort(new Error("interrupted: nobody reads the output"));
+    });
+  }
   return interrupt.signal;
 }

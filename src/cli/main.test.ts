@@ -1,16 +1,19 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { commands } from "./main.ts";
+import { UsageError } from "./exit.ts";
+import { commands, main } from "./main.ts";
 
 const launcher = join(import.meta.dirname, "../../bin/diskomator.mjs");
 const entry = join(import.meta.dirname, "main.ts");
 const home = await mkdtemp(join(tmpdir(), "diskomator-main-"));
 after(() => rm(home, { recursive: true }));
+const nowhere = ["--listen", "127.0.0.1:0"];
 const env = { ...process.env, HOME: home, XDG_CONFIG_HOME: "", XDG_CACHE_HOME: "" };
 
 function run(...args: readonly string[]) {
@@ -30,6 +33,12 @@ test("diskomator --help, -h and help list the commands and what the exit codes m
       assert.match(stdout, line, arg);
     }
   }
+  const listed = run("--help").stdout.matchAll(/^ {2,4}(\d+) {2}(.+)$/gm);
+  const documents = readFileSync(join(import.meta.dirname, "../../docs/flash.md"), "utf8");
+  const table = [...documents.matchAll(/\| (\d+) +\| (.+?) +(?=\|)/g)];
+  const pairs = (found: Iterable<RegExpExecArray>) =>
+    new Map(Array.from(found, ([, code = "", meaning = ""]) => [code, meaning]));
+  assert.deepEqual(pairs(table), pairs(listed));
   assert.equal(run().status, 2);
   assert.match(run("--version").stdout, /^diskomator \d+\.\d+\.\d+\n$/);
 });
@@ -45,7 +54,7 @@ test("every command's help begins with its usage, has an example, and fits 100 c
   assert.deepEqual(run("flash", "image", "-h"), shown);
 });
 
-test("a command line that makes no sense ends with 2, and says what is wrong and where to look", () => {
+test("a command line that makes no sense ends with 2, and says what is wrong and where to look", async () => {
   const table = [
     [["bild"], /There is no command "bild"/],
     [["help", "bild"], /There is no command "bild"/],
@@ -60,12 +69,17 @@ test("a command line that makes no sense ends with 2, and says what is wrong and
     [["vm", "--out", "none"], /no image \S+none\/diskomator.raw. Make it: diskomator build disk/],
     [["doctor", "more"], /no place for the argument "more"/],
   ] as const;
+  const { signal } = new AbortController();
   for (const [args, says] of table) {
-    const { status, stdout, stderr } = run(...args);
-    assert.equal(status, 2, args.join(" "));
-    assert.match(stderr, says);
-    assert.equal(stdout, "");
+    await assert.rejects(main(args, signal), (error) => {
+      assert(error instanceof UsageError, args.join(" "));
+      assert.match(error.message, says);
+      return true;
+    });
   }
+  const { status, stdout, stderr } = run("bild");
+  assert.deepEqual([status, stdout], [2, ""]);
+  assert.match(stderr, /^diskomator: There is no command "bild"/);
 });
 
 test("--json ends with one result line, whatever a command fails of", () => {
@@ -81,9 +95,23 @@ test("--json ends with one result line, whatever a command fails of", () => {
   }
 });
 
+test("a command whose output nobody reads ends in order, without a stack trace", async () => {
+  const child = spawn(process.execPath, [entry, "serve", "--memory", "1M", "--json", ...nowhere], {
+    env,
+  });
+  child.stdout.destroy();
+  let stderr = "";
+  child.stderr.setEncoding("utf8").on("data", (text) => {
+    stderr += text;
+  });
+  await once(child, "close");
+  assert.equal(child.exitCode, 0, stderr);
+  assert.doesNotMatch(stderr, /EPIPE| at /);
+});
+
 test("a signal for all processes of a command lets it end in order, launcher and all", async () => {
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-    const args = [launcher, "serve", "--json", "--memory", "1M", "--listen", "127.0.0.1:0"];
+    const args = [launcher, "serve", "--json", "--memory", "1M", ...nowhere];
     const child = spawn(process.execPath, args, {
       detached: true,
       env,

@@ -95,7 +95,12 @@ const exitCodeLines: Readonly<Record<keyof typeof exitCodes, string>> = {
   interrupted: "interrupted",
 };
 
-async function main(args: readonly string[], signal: AbortSignal): Promise<ExitCode> {
+/**
+ * Runs one command line.
+ * @param args what stands after the program's name
+ * @throws UsageError, and what the command could not turn into an exit code.
+ */
+export async function main(args: readonly string[], signal: AbortSignal): Promise<ExitCode> {
   const [first, ...others] = args;
   if (first === "--version") {
     printLine(`diskomator ${await version()}`);

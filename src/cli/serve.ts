@@ -16,6 +16,7 @@ import {
 import type { Command } from "./command.ts";
 import { printJson, printLine, progressLine, tell } from "./console.ts";
 import { openFileDisk } from "./disk-target.ts";
+import { usersOf } from "./disk-use.ts";
 import { exitCodes, RefusedError } from "./exit.ts";
 import { readServeOptions, type ServeOptions } from "./serve-options.ts";
 
@@ -93,6 +94,13 @@ async function openAll(options: ServeOptions, stack: AsyncDisposableStack): Prom
     const file = await openFileDisk(path, { readOnly: readOnly || overlay, ...block });
     const device = overlay ? new OverlayDisk({ below: file }) : file;
     stack.use(device);
+    const user = device.readOnly || overlay ? undefined : await usersOf(path);
+    if (user !== undefined) {
+      throw new RefusedError(
+        `Cannot serve ${path} for writing: this machine uses it (${user}). End that first, or use ` +
+          "--read-only or --overlay.",
+      );
+    }
     if (file.sizeBytes === 0) {
       throw new RefusedError(
         `Cannot serve ${path}: it is empty. Give it a size first: truncate -s 1G ${path}`,

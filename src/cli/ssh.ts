@@ -29,20 +29,26 @@ export const ssh: Command = {
       const { home, place } = await lookUp(box, signal);
       const target = sshTargetOf(place, await findAddress(place, signal), home);
       const isTerminal = command.length === 0 && process.stdin.isTTY && process.stdout.isTTY;
-      return await run(sshArguments(target, { login: command, isTerminal }));
+      return await run(sshArguments(target, { login: command, isTerminal }), signal);
     });
   },
 };
 
-/** Ctrl-C on a terminal reaches ssh by itself; it ends us when it has ended. */
-async function run(args: readonly string[]): Promise<ExitCode> {
+/** Ctrl-C on a terminal reaches ssh by itself; a signal for us alone is passed on. */
+async function run(args: readonly string[], signal: AbortSignal): Promise<ExitCode> {
   const child = spawn("ssh", args, { stdio: "inherit" });
+  signal.addEventListener("abort", () => child.kill(), { once: true });
   return await new Promise((resolve) => {
     child.once("error", (error) => {
       tell(`diskomator: Cannot run ssh: ${error.message}. "diskomator doctor" says how to get it.`);
       resolve(exitCodes.failure);
     });
     // What the other side's command ends with is its own affair, whatever our codes mean.
-    child.once("close", (code) => resolve((code ?? exitCodes.failure) as ExitCode));
+    child.once("close", (code) => resolve((code ?? endedBy(signal)) as ExitCode));
   });
+}
+
+/** A program without an exit code was ended by a signal: by ours, or by another one. */
+function endedBy(signal: AbortSignal): ExitCode {
+  return signal.aborted ? exitCodes.interrupted : exitCodes.failure;
 }

@@ -110,17 +110,21 @@ export interface BoxMachine {
 
 /** Starts the machine; the stick is attached read-only, so that several can share an image. */
 export async function bootBox(box: BoxMachine): Promise<Vm> {
-  return await startVm({
-    name: "box",
-    memoryMiB: box.memoryMiB,
-    disks: [
-      { id: "stick", kind: "usb", path: box.imagePath, readOnly: true, bootIndex: 0 },
-      { id: "nvme", kind: "nvme", path: box.nvmePath, serial: "SCRATCH-NVME" },
-      { id: "virtio", kind: "virtio-blk", path: box.virtioPath, serial: "SCRATCH-VIRTIO" },
-    ],
-    nics: [{ network: { kind: "user" } }],
-    ...(box.display ? { display: box.display } : {}),
-  });
+  const { imagePath, memoryMiB, nvmePath, virtioPath, display, signal } = box;
+  return await startVm(
+    {
+      name: "box",
+      memoryMiB,
+      disks: [
+        { id: "stick", kind: "usb", path: imagePath, readOnly: true, bootIndex: 0 },
+        { id: "nvme", kind: "nvme", path: nvmePath, serial: "SCRATCH-NVME" },
+        { id: "virtio", kind: "virtio-blk", path: virtioPath, serial: "SCRATCH-VIRTIO" },
+      ],
+      nics: [{ network: { kind: "user" } }],
+      ...(display ? { display } : {}),
+    },
+    { signal },
+  );
 }
 
 /** How to reach a box through forwarded ports. */

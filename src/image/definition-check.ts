@@ -50,6 +50,34 @@ const rules: Readonly<Record<string, Rule>> = {
     /\.target$/.test(defaultTarget) ? undefined : "the name of a .target unit",
 };
 
+/** Every field of a definition; the type makes sure that none is left out. */
+const fields: Readonly<Record<keyof ApplianceDefinition, true>> = {
+  name: true,
+  title: true,
+  version: true,
+  release: true,
+  architecture: true,
+  components: true,
+  packages: true,
+  backports: true,
+  excludeDependencies: true,
+  packageDirectories: true,
+  kernel: true,
+  node: true,
+  programs: true,
+  filesFrom: true,
+  files: true,
+  excludeFiles: true,
+  keepSetuid: true,
+  enable: true,
+  mask: true,
+  defaultTarget: true,
+  rootShell: true,
+  authorizedKeys: true,
+  sshHostKey: true,
+  kernelCommandLine: true,
+};
+
 const optional: ReadonlySet<string> = new Set([
   "backports",
   "files",
@@ -71,10 +99,26 @@ export function checkDefinition(value: unknown, source: string): ApplianceDefini
     );
   }
   const definition = value as ApplianceDefinition;
+  const unknown = Object.keys(value).find((field) => !Object.hasOwn(fields, field));
+  if (unknown !== undefined) {
+    throw new ImageError(
+      "definition",
+      `Cannot use the definition ${source}: it has no field ${unknown}. The fields are ` +
+        `${Object.keys(fields).join(", ")}.`,
+      { source, field: unknown },
+    );
+  }
   for (const [field, rule] of Object.entries(rules)) {
     const found = definition[field as keyof ApplianceDefinition];
     const isOptional = optional.has(field);
-    const wanted = found === undefined && !isOptional ? "to be there" : rule(definition);
+    if (found === undefined && !isOptional) {
+      throw new ImageError(
+        "definition",
+        `Cannot use the definition ${source}: its field ${field} is missing.`,
+        { source, field },
+      );
+    }
+    const wanted = rule(definition);
     if (wanted === undefined) continue;
     throw new ImageError(
       "definition",

@@ -30,27 +30,32 @@ export class FileSource implements RandomSource {
 
   /** @throws FlashError `source-missing` when it cannot be read, or is not a file. */
   static async open(path: string): Promise<FileSource> {
-    let file: FileHandle;
+    const scheme = /^[a-z][a-z0-9+.-]+:\/\//i.exec(path)?.[0];
+    if (scheme !== undefined) {
+      throw new FlashError(
+        "source-missing",
+        `Cannot read ${path}: ${scheme} is not known, only http:// and https://. Pipe it in with "-".`,
+        { path },
+      );
+    }
     try {
-      file = await open(path, "r");
+      // Looked at before it is opened: to open a named pipe waits for whoever writes to it.
+      const isFile = (await stat(path)).isFile();
+      const file = isFile ? await open(path, "r") : undefined;
+      if (file) return new FileSource(path, file, await file.stat({ bigint: true }));
     } catch (cause) {
       throw new FlashError(
         "source-missing",
-        `Cannot read ${path}: ${reasonOf(cause)}. Check the path and its permissions.`,
+        `Cannot read ${path || '""'}: ${reasonOf(cause)}. Check the path and its permissions.`,
         { path },
         { cause },
       );
     }
-    const found = await file.stat({ bigint: true });
-    if (!found.isFile()) {
-      await file.close();
-      throw new FlashError(
-        "source-missing",
-        `Cannot read ${path} as an image: it is not a file. Pipe other things in with "-".`,
-        { path },
-      );
-    }
-    return new FileSource(path, file, found);
+    throw new FlashError(
+      "source-missing",
+      `Cannot read ${path} as an image: it is not a file. Pipe other things in with "-".`,
+      { path },
+    );
   }
 
   async read(target: Uint8Array, options?: CallOptions): Promise<number> {

@@ -22,6 +22,20 @@ test("detectFormat tells packed files by their first bytes", () => {
   }
 });
 
+/** A header of tar; with `mark` where an MBR has its own. */
+function tarHead(mark: number): Buffer {
+  const head = Buffer.alloc(512);
+  head.write("ustar", 257, "latin1");
+  head[510] = mark;
+  return head;
+}
+
+test("detectFormat takes a disk with an MBR for raw, and a text that is no page", () => {
+  const raw = { kind: "packed", format: "raw" };
+  assert.deepEqual(detectFormat(tarHead(0x55)), raw);
+  assert.deepEqual(detectFormat(Buffer.from("<htmlish>")), raw);
+});
+
 test("detectFormat names foreign images and the way out", () => {
   const table = [
     ["qcow2", bytes("514649fb00000003"), /qemu-img convert -f qcow2/],
@@ -32,6 +46,9 @@ test("detectFormat names foreign images and the way out", () => {
     ["7-Zip", bytes("377abcaf271c"), /7z x/],
     ["LZ4", bytes("04224d18"), /lz4 -d/],
     ["Android sparse image", bytes("3aff26ed"), /simg2img/],
+    ["tar", tarHead(0), /tar xf/],
+    ["HTML", Buffer.from("<!DOCTYPE html>\n<html>"), /look at the address/],
+    ["HTML", Buffer.from("\uFEFF\n <HTML lang=en>"), /look at the address/],
   ] as const;
   for (const [format, head, wayOut] of table) {
     const found = detectFormat(head);

@@ -15,7 +15,9 @@ export type ForeignFormat =
   | "LZ4"
   | "LZMA"
   | "Apple disk image"
-  | "Android sparse image";
+  | "Android sparse image"
+  | "tar"
+  | "HTML";
 
 /** What the first bytes say. */
 export type Format =
@@ -70,7 +72,24 @@ export function detectFormat(head: Uint8Array): Format {
   if (isVdi(head)) {
     return { kind: "foreign", format: "VDI", wayOut: toRaw("vdi") };
   }
+  if (isTar(head)) return { kind: "foreign", format: "tar", wayOut: unpack("tar xf IMAGE") };
+  if (isHtml(head)) {
+    const wayOut = "A server gave a page in its place: look at the address.";
+    return { kind: "foreign", format: "HTML", wayOut };
+  }
   return { kind: "packed", format: "raw" };
+}
+
+/** POSIX and GNU tar; where a disk has the mark of an MBR, a header of tar has zeros. */
+function isTar(head: Uint8Array): boolean {
+  const text = Buffer.from(head.subarray(257, 262)).toString("latin1");
+  return text === "ustar" && head[510] === 0 && head[511] === 0;
+}
+
+/** What servers give for an image that is not there, or not without logging in. */
+function isHtml(head: Uint8Array): boolean {
+  const text = Buffer.from(head.subarray(0, 64)).toString("utf8");
+  return /^\uFEFF?\s*<(!doctype html|html)[\s>]/i.test(text);
 }
 
 /** VirtualBox writes a text and, at byte 64, its signature. */

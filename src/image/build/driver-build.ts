@@ -30,7 +30,7 @@ import { pruneCache } from "./driver-prune.ts";
 import { applyOwnerships, type ImageSegments, makeSegments } from "./driver-segments.ts";
 import { finishImage } from "./finish.ts";
 import type { BuildOptions, BuildPhase } from "./options.ts";
-import { assignRoles } from "./plan.ts";
+import { assignRoles, checkRelease } from "./plan.ts";
 import type { BuildReport } from "./report.ts";
 import { checkSetuid } from "./setuid.ts";
 
@@ -161,6 +161,7 @@ async function obtain(
   options: BuildOptions,
   times: PhaseTimes,
 ): Promise<Supplies> {
+  if (previous !== undefined && options.update !== "always") checkRelease(definition, previous);
   await using stack = new AsyncDisposableStack();
   const access = await openMirrors(options);
   stack.use(access.transport);

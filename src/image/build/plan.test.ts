@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { defineAppliance } from "../definition.ts";
 import { ImageError } from "../error.ts";
 import type { LockedPackage } from "../lock.ts";
-import { assignRoles } from "./plan.ts";
+import { assignRoles, checkRelease } from "./plan.ts";
 
 const definition = defineAppliance({
   name: "box",
@@ -57,4 +57,17 @@ test("assignRoles refuses a lock with no kernel, with two, and without what is a
   refuses(locked(...always), /has 0 kernels/);
   refuses(locked(...always, "linux-image-1-amd64", "linux-image-2-amd64"), /has 2 kernels/);
   refuses(locked("linux-image-1-amd64"), /no package "linux-image-amd64"/);
+});
+
+test("checkRelease refuses the lock of another release, naming both", () => {
+  const lockOf = (suite: string) => ({
+    ...({ format: 1, appliance: "box", packages: [], npm: [], ids: {}, epochSeconds: 0 } as const),
+    releases: [{ archive: "debian", suite, date: "2026-11-21T09:15:44.000Z", sha256: "00" }],
+  });
+  checkRelease(definition, lockOf("trixie"));
+  assert.throws(() => checkRelease(definition, lockOf("bookworm")), {
+    name: "ImageError",
+    code: "lock",
+    message: /of bookworm, and the definition asks for trixie\. Run build --update/,
+  });
 });

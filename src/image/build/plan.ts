@@ -2,7 +2,7 @@
 
 import type { ApplianceDefinition } from "../definition.ts";
 import { ImageError } from "../error.ts";
-import type { LockedPackage } from "../lock.ts";
+import type { Lock, LockedPackage } from "../lock.ts";
 
 /** The packages of a lock by what the build does with them. */
 export interface PackageRoles {
@@ -34,6 +34,21 @@ export function wantedPackages(definition: ApplianceDefinition): string[] {
       ...(kernel.microcodePackages ?? []),
     ]),
   ].sort();
+}
+
+/**
+ * Refuses a lock that was resolved for another release than the definition asks for.
+ * @throws ImageError `lock`.
+ */
+export function checkRelease({ name, release }: ApplianceDefinition, { releases }: Lock): void {
+  const [base] = releases;
+  if (base === undefined || base.suite === release) return;
+  throw new ImageError(
+    "lock",
+    `Cannot build ${name}: its lock file is of ${base.suite}, and the definition asks for ` +
+      `${release}. Run build --update, or correct the definition's release.`,
+    { found: base.suite, wanted: release },
+  );
 }
 
 /**

@@ -1,0 +1,90 @@
+/** Whether this machine uses a disk itself: mounted, as swap, or beneath another device. */
+
+import { readdir, readFile, realpath, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { deviceNumber } from "../block/index.ts";
+
+const blockDevices = "/sys/class/block";
+
+/** A disk or a partition, as sysfs knows it. */
+interface Node {
+  readonly name: string;
+  /** `MAJOR:MINOR`, by which the kernel's tables name it, whatever it is called in /dev. */
+  readonly number: string;
+}
+
+/**
+ * What uses a block device or a part of it, or a file; `undefined` for nothing that is known.
+ * @param path any name of the device: the kernel's, a link to it, or a node made by hand.
+ */
+export async function usersOf(path: string): Promise<string | undefined> {
+  const name = await kernelNameOf(path);
+  if (name === undefined) return await loopOf(path);
+  const entries = await readdir(join(blockDevices, name)).catch(() => [] as string[]);
+  const names = [name, ...entries.filter((entry) => entry.startsWith(name))];
+  const nodes = await Promise.all(
+    names.map(async (each) => ({
+      name: each,
+      number: (await readText(join(blockDevices, each, "dev"))).trim(),
+    })),
+  );
+  const used = findUse(nodes, {
+    mountinfo: await readText("/proc/self/mountinfo"),
+    swaps: await readText("/proc/swaps"),
+  });
+  if (used !== undefined) return used;
+  for (const each of names) {
+    const holders = await readdir(join(blockDevices, each, "holders")).catch(() => [] as string[]);
+    if (holders.length > 0) return `beneath ${holders.join(", ")}`;
+  }
+  return undefined;
+}
+
+/** What the kernel calls a block device; `undefined` for anything else. */
+export async function kernelNameOf(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => null);
+  if (!found?.isBlockDevice()) return undefined;
+  const number = deviceNumber(found.rdev);
+  const folder = await realpath(`/sys/dev/block/${number}`).catch(() => path);
+  return basename(folder);
+}
+
+/** Where nodes stand in the kernel's tables of mounts (proc(5), mountinfo) and of swap. */
+export function findUse(
+  nodes: readonly Node[],
+  { mountinfo, swaps }: { readonly mountinfo: string; readonly swaps: string },
+): string | undefined {
+  const isOurs = (source: string) => nodes.some(({ name }) => source === `/dev/${name}`);
+  for (const line of mountinfo.split("\n")) {
+    const [before = "", after = ""] = line.split(" - ");
+    const [, , number, , place = ""] = before.split(" ");
+    // Btrfs and others have numbers of their own; those are known by their source.
+    const source = after.split(" ")[1] ?? "";
+    if (nodes.some((node) => node.number !== "" && node.number === number) || isOurs(source)) {
+      return `mounted at ${unescapeBlanks(place)}`;
+    }
+  }
+  return swaps.split("\n").some((line) => isOurs(line.split(" ")[0] ?? "")) ? "swap" : undefined;
+}
+
+/** Blanks stand in the kernel's tables as `\040`. */
+function unescapeBlanks(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  );
+}
+
+/** The loop device that a file is behind. */
+async function loopOf(path: string): Promise<string | undefined> {
+  const file = await realpath(path).catch(() => path);
+  for (const name of await readdir(blockDevices).catch(() => [] as string[])) {
+    if (!name.startsWith("loop")) continue;
+    const backing = await readText(join(blockDevices, name, "loop/backing_file"));
+    if (unescapeBlanks(backing.trimEnd()) === file) return `behind /dev/${name}`;
+  }
+  return undefined;
+}
+
+async function readText(path: string): Promise<string> {
+  return await readFile(path, "utf8").catch(() => "");
+}

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { checkDefinition } from "./definition-check.ts";
+
+const good = {
+  name: "box",
+  title: "A box",
+  version: "1.0",
+  release: "trixie",
+  architecture: "amd64",
+  components: ["main"],
+  packages: ["systemd"],
+  excludeDependencies: {},
+  kernel: { package: "linux-image-amd64", classes: [] },
+  enable: ["box.service"],
+  defaultTarget: "box.target",
+  kernelCommandLine: ["quiet"],
+};
+
+test("checkDefinition gives back a definition that it has nothing against", () => {
+  assert.equal(checkDefinition(good, "box.ts"), good);
+});
+
+const wrongs: readonly (readonly [what: string, value: unknown, says: RegExp])[] = [
+  ["no export", undefined, /box\.ts: it has no default export/],
+  ["a number", 1, /no default export/],
+  ["a field too few", { ...good, title: undefined }, /its field title is missing/],
+  ["a field that is none", { ...good, exclude: [] }, /no field exclude\. The fields are name, /],
+  ["a name with a blank", { ...good, name: "My box" }, /field name .* found "My box"/],
+  ["a title of two lines", { ...good, title: "a\nb" }, /field title/],
+  ["a version with a blank", { ...good, version: "1 0" }, /field version/],
+  ["a release by number", { ...good, release: "13" }, /a Debian code name; found "13"/],
+  ["another architecture", { ...good, architecture: "arm64" }, /should be amd64; found "arm64"/],
+  ["components as text", { ...good, components: "main" }, /a list of components; found "main"/],
+  ["a package twice", { ...good, packages: ["a", "b", "a"] }, /each package once, and "a" is/],
+  [
+    "two parameters in one",
+    { ...good, kernelCommandLine: ["quiet panic=3"] },
+    /one parameter each/,
+  ],
+  ["a file outside", { ...good, files: { "../etc/passwd": { text: "" } } }, /without .* dots/],
+  ["an absolute file", { ...good, files: { "/etc/x": { text: "" } } }, /leading slash/],
+  ["a private key", { ...good, authorizedKeys: ["-----BEGIN"] }, /public keys, one line each/],
+  ["a unit without suffix", { ...good, enable: ["box"] }, /unit names with their suffix/],
+  ["no target", { ...good, defaultTarget: "box.service" }, /the name of a \.target unit/],
+];
+
+test("checkDefinition names the field, what was found and what is wanted", () => {
+  for (const [what, value, message] of wrongs) {
+    const error = { name: "ImageError", code: "definition", message };
+    assert.throws(() => checkDefinition(value, "box.ts"), error, what);
+  }
+});
+
+test("checkDefinition shows nothing of a host key that is none", () => {
+  const sshHostKey = "hunter2";
+  assert.throws(
+    () => checkDefinition({ ...good, sshHostKey }, "box.ts"),
+    (error) =>
+      error instanceof Error && /sshHostKey/.test(error.message) && !/hunter2/.test(error.message),
+  );
+});

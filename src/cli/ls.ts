@@ -71,6 +71,7 @@ export const ls: Command = {
       const [looked] = await Promise.all([looking, table()]);
       progressLine.clear();
       if (remember) await rememberBoxes(home, request.places, looked);
+      await rememberSeen(looked);
       await show(looked, isJson);
       return exitCodes.ok;
     });
@@ -103,6 +104,12 @@ function jsonOf(box: BoxLook): Readonly<Record<string, unknown>> {
   if (box.kind !== "open") return { ...box };
   const { description, ...rest } = box;
   return { ...description, ...rest };
+}
+
+/** A machine that is off does not say which cards it has. */
+async function rememberSeen({ boxes }: Looked): Promise<void> {
+  const open = boxes.filter((box) => box.kind === "open");
+  if (open.length > 0) await (await import("./wake-box.ts")).rememberCards(open);
 }
 
 /** What was found at addresses that were given becomes known. */

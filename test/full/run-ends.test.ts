@@ -22,6 +22,11 @@ before(async () => {
 });
 after(() => box?.[Symbol.asyncDispose]());
 
+test("the box arms its network cards for magic packets", async () => {
+  const found = await box.shell("udevadm info -q property -p $(echo /sys/class/net/e*)");
+  assert.match(found, /99-default\.link\.d\/50-diskomator\.conf/);
+});
+
 test("an entry that is lost before the firmware sees it: nothing is booted, and it is said", async () => {
   // What goes down with the box deletes both.
   await box.shell(`

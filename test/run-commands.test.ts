@@ -223,6 +223,16 @@ test("ls remembers network cards, and wake sends to them", async () => {
   socket.close();
 });
 
+test("boot --wake wakes only what does not answer, and whose cards are known", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port, away: 9 });
+  const there = await user.run("boot", "lunch-feta", "--wake");
+  assert.equal(there.exitCode, 0, there.stderr);
+  const away = await user.run("boot", "away", "--wake");
+  assert.equal(away.exitCode, 5, away.stderr);
+  assert.match(away.stderr, /Cannot wake away: its network cards are not known/);
+});
+
 type Line = Readonly<Record<string, unknown>>;
 
 /** JSON lines of a command as they come. */

@@ -2,7 +2,14 @@
 
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type BoxSession, type Home, openSession, type Place } from "../box/index.ts";
+import {
+  BoxError,
+  type BoxErrorCode,
+  type BoxSession,
+  type Home,
+  openSession,
+  type Place,
+} from "../box/index.ts";
 import { formatSeconds } from "../flash/index.ts";
 import { pickDisk, purposeOf, wordsOf } from "./box-target.ts";
 import { printJson, progressLine, tell } from "./console.ts";
@@ -89,6 +96,9 @@ export async function performRun(
   return await withOutcome({ isJson, signal }, body, () => gone);
 }
 
+/** What is said of a machine that is off. */
+const awayCodes: readonly BoxErrorCode[] = ["no-such-box", "unreachable", "timeout"];
+
 /** The box, switched on if that is wanted. */
 async function reach(
   { box, isWoken, timeoutMs }: RunRequest,
@@ -98,9 +108,15 @@ async function reach(
     const { home, place } = await lookUp(box, signal);
     return { home, place, session: await openSession(place, { home, signal }) };
   };
-  if (!isWoken) return await open();
+  try {
+    return await open();
+  } catch (error) {
+    const isAway = error instanceof BoxError && awayCodes.includes(error.code);
+    if (!isWoken || !isAway || signal.aborted) throw error;
+  }
   const { wakeBox } = await import("./wake-box.ts");
-  await wakeBox(box, null);
+  const { addresses } = await wakeBox(box, null);
+  tell(`${box} does not answer; it was woken at ${addresses.join(", ")}.`);
   for (const startMs = performance.now(); ; await sleep(wakePauseMs, undefined, { signal })) {
     try {
       return await open();

@@ -18,7 +18,7 @@ const optionHelp = `  --until return      until the box is back (default)
   --power-command CMD what the shell runs when that time is over, to reset the machine; the box is
                       then waited for once more. Its name is in $DISKOMATOR_BOX
   --exec COMMAND      what the shell runs when it is so; the address is in $DISKOMATOR_ADDRESS
-  --wake              switch the machine on first, by Wake-on-LAN
+  --wake              switch the machine on by Wake-on-LAN if it does not answer
   --no-return         even if the box will not come back by itself
   --force             even while another host may write to a disk of the box
   --json              JSON lines; the last one is the result

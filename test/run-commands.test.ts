@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { open, rename, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { appendFile, open, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
@@ -203,6 +204,30 @@ test("run --watch runs again whenever the image was written, and never half of i
     assert(found.equals(Buffer.alloc(half, 3)), `at ${at}`);
   }
   assert.equal(box.calls.filter((method) => method === "bootOnce").length, 3);
+});
+
+test("run --watch brings a box back that the round before has left away", async () => {
+  await using files = await makeFakeUser({});
+  const reset = join(files.folder, "reset");
+  await using box = await startFakeBox(["S6Z1NJ0W1"], { isLost: reset });
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const [image, log] = [join(user.folder, "os.raw"), join(user.folder, "serial.log")];
+  await writeFile(image, Buffer.alloc(1024 * 1024, 1));
+  await writeFile(log, "");
+  const words = ["--watch", "--json", "--confirm", "S6Z1NJ0W1", "--until", "text:up"];
+  const more = ["--console", log, "--power-command", `touch ${reset}`];
+  const child = user.start("run", image, "lunch-feta", ...words, ...more);
+  const lines = linesOf(child);
+  await lines.find(({ phase }) => phase === "left");
+  await appendFile(log, "up\n");
+  await lines.find(({ outcome }) => outcome === "met");
+  assert(!existsSync(reset));
+  await writeFile(image, Buffer.alloc(1024 * 1024, 2));
+  await lines.find(({ event, round }) => event === "round" && round === 2);
+  assert(existsSync(reset));
+  await lines.find(({ outcome }) => outcome === "came-back");
+  child.kill("SIGINT");
+  assert.equal(await lines.exitCode, 0);
 });
 
 test("ls remembers network cards, and wake sends to them", async () => {

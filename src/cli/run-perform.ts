@@ -232,7 +232,7 @@ async function usePower(
   const isOver = seen.met !== null || seen.returned !== null || seen.leftMs === null;
   if (isOver || powerCommand === undefined) return seen;
   const startMs = performance.now();
-  tell(`It is late: ${powerCommand}`);
+  tell(`${box} is not back, and the time is over: ${powerCommand}`);
   const code = await runShell(powerCommand, { DISKOMATOR_BOX: box }, signal);
   if (isJson) printJson({ event: "power-command", code });
   if (code !== 0) {

@@ -258,6 +258,51 @@ test("boot --wake wakes only what does not answer, and whose cards are known", a
   assert.match(away.stderr, /Cannot wake away: its network cards are not known/);
 });
 
+test("run of two boxes writes both, boots both, and tells of each and of all", async () => {
+  await using one = await startFakeBox(["S6Z1NJ0W1"]);
+  await using other = await startFakeBox(["S6Z1NJ0W2"], { report: { boots: 1 } });
+  await using user = await makeFakeUser({ "lunch-feta": one.port, "soup-olive": other.port });
+  const image = join(user.folder, "os.raw");
+  await writeFile(image, Buffer.alloc(1024 * 1024, 7));
+  const ended = await user.run("run", image, "lunch-feta", "soup-olive", "--json");
+  assert.equal(ended.exitCode, 7, ended.stderr);
+  const lines = ended.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const boxes = lines
+    .filter(({ event }) => event === "box")
+    .map((line) => [line.box, line.outcome]);
+  assert.deepEqual(Object.fromEntries(boxes), {
+    "lunch-feta": "met",
+    "soup-olive": "not-booted",
+  });
+  const codes = {
+    boxes: [
+      { box: "lunch-feta", exitCode: 0 },
+      { box: "soup-olive", exitCode: 1 },
+    ],
+  };
+  const all = { event: "result", outcome: "failed", exitCode: 7, ...codes };
+  assert.deepEqual(lines.at(-1), all);
+  for (const { disks } of [one, other]) {
+    const found = new Uint8Array(512);
+    await disks[0]?.memory.read(0, found);
+    assert.equal(found[0], 7);
+  }
+});
+
+test("what speaks against one of two boxes speaks against both", async () => {
+  await using one = await startFakeBox(["S6Z1NJ0W1"]);
+  await using other = await startFakeBox(["S6Z1NJ0W2"], { comeback: false });
+  await using user = await makeFakeUser({ "lunch-feta": one.port, "soup-olive": other.port });
+  const ended = await user.run("boot", "lunch-feta", "soup-olive");
+  assert.equal(ended.exitCode, 4, ended.stderr);
+  assert(![...one.calls, ...other.calls].includes("bootOnce"));
+  const twice = await user.run("boot", "lunch-feta:nvme0n1", "lunch-feta:nvme1n1");
+  assert.equal(twice.exitCode, 2, twice.stderr);
+});
+
 type Line = Readonly<Record<string, unknown>>;
 
 /** JSON lines of a command as they come. */

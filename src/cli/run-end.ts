@@ -2,7 +2,6 @@
 
 import { spawn } from "node:child_process";
 import { formatSeconds } from "../flash/index.ts";
-import { printJson, printLine, tell } from "./console.ts";
 import { type ExitCode, exitCodes } from "./exit.ts";
 import { describeReport, type Seen, type Verdict } from "./run-condition.ts";
 import type { RunRequest, Times } from "./run-perform.ts";
@@ -39,7 +38,7 @@ export async function runShell(
 }
 
 /** Tells it, and gives the exit code. */
-export function tellEnd({ isJson, exec }: RunRequest, end: RunEnd): ExitCode {
+export function tellEnd({ isJson, exec, voice }: RunRequest, end: RunEnd): ExitCode {
   const { verdict, seen, back, times, command } = end;
   const hasFailed = command !== null && command !== 0;
   const exitCode = hasFailed ? exitCodes.failure : verdict.exitCode;
@@ -50,12 +49,12 @@ export function tellEnd({ isJson, exec }: RunRequest, end: RunEnd): ExitCode {
     const outcome = hasFailed ? "command-failed" : verdict.outcome;
     const { firmwareMs, loaderMs } = seen.returned?.state ?? { firmwareMs: null, loaderMs: null };
     const more = isBack ? { report, firmwareMs, loaderMs } : { back };
-    printJson({ event: "result", outcome, exitCode, message: text, seconds: times, ...more });
+    voice.json({ event: "result", outcome, exitCode, message: text, seconds: times, ...more });
     return exitCode;
   }
-  for (const line of report === null ? [] : describeReport(report)) tell(line);
-  printLine(`${text}  ${describeTimes(times, seen)}`);
-  if (!isBack) tell(back);
+  for (const line of report === null ? [] : describeReport(report)) voice.tell(line);
+  voice.line(`${text}  ${describeTimes(times, seen)}`);
+  if (!isBack) voice.tell(back);
   return exitCode;
 }
 

@@ -12,10 +12,10 @@ import {
 } from "../box/index.ts";
 import { formatSeconds } from "../flash/index.ts";
 import { pickDisk, purposeOf, wordsOf } from "./box-target.ts";
-import { printJson, progressLine, tell } from "./console.ts";
+import { printJson, tell } from "./console.ts";
 import { type ExitCode, exitCodes, RefusedError } from "./exit.ts";
 import { stampOf } from "./image-watch.ts";
-import { withOutcome } from "./outcome.ts";
+import { exitCodeOfError, messageOf, withOutcome } from "./outcome.ts";
 import {
   type Condition,
   describeCondition,
@@ -25,6 +25,7 @@ import {
 } from "./run-condition.ts";
 import { type ConsoleSource, RunConsole } from "./run-console.ts";
 import { type RunEnd, runShell, tellEnd } from "./run-end.ts";
+import type { RunVoice } from "./run-voice.ts";
 import { waitForRun } from "./run-wait.ts";
 import { machineOf } from "./run-world.ts";
 import { lookUp } from "./user-home.ts";
@@ -46,6 +47,7 @@ export interface RunRequest {
   readonly noReturn: boolean;
   readonly isForced: boolean;
   readonly isJson: boolean;
+  readonly voice: RunVoice;
 }
 
 /** How the image gets to the disk. */
@@ -61,23 +63,21 @@ export type Times = Record<string, number>;
 /** Asked so often whether a machine that was switched on is a box. */
 const wakePauseMs = 2000;
 
-/** Boots a disk once and waits, after the image was written to it, if there is one. */
-export async function performRun(
-  request: RunRequest,
+/**
+ * Boots a disk of each box once and waits, after the image was written to all of them, if there is one.
+ * What speaks against one of them speaks against all, before anything is written; from the boot on
+ * each goes its own way.
+ */
+export async function performRuns(
+  requests: readonly RunRequest[],
   signal: AbortSignal,
   write?: ImageWrite,
 ): Promise<ExitCode> {
-  const { isJson } = request;
-  let gone: string | undefined;
+  const isJson = requests.some((request) => request.isJson);
+  const gone = new Map<RunRequest, string>();
   const body = async (): Promise<ExitCode> => {
+    const found = await Promise.all(requests.map((request) => lookFirst(request, signal)));
     const times: Times = {};
-    progressLine.show(`Looking for ${request.box} ...`);
-    const { home, place, session: first } = await reach(request, signal);
-    {
-      await using session = first;
-      progressLine.clear();
-      await look(session, request, signal);
-    }
     if (write !== undefined) {
       const startMs = performance.now();
       const code = await writeWhole(write);
@@ -87,13 +87,68 @@ export async function performRun(
         return code;
       }
     }
-    // A box ends sessions that say nothing for as long as a flash may take.
-    await using session = await openSession(place, { home, signal });
-    return await bootOnce(request, { session, home, place, times, signal }, (state) => {
-      gone = state;
-    });
+    const bootOne = async ({ request, home, place }: (typeof found)[number]) => {
+      // A box ends sessions that say nothing for as long as a flash may take.
+      await using session = await openSession(place, { home, signal });
+      const machine = { session, home, place, times: { ...times }, signal };
+      return await bootOnce(request, machine, (state) => gone.set(request, state));
+    };
+    const [only, ...others] = found;
+    if (only !== undefined && others.length === 0) return await bootOne(only);
+    const codes = await Promise.all(
+      found.map(async (one) => await withOneOutcome(one.request, signal, () => bootOne(one))),
+    );
+    signal.throwIfAborted();
+    return tellAll(requests, codes, isJson);
   };
-  return await withOutcome({ isJson, signal }, body, () => gone);
+  const state = () => (gone.size === 0 ? undefined : [...gone.values()].join("\n"));
+  return await withOutcome({ isJson, signal }, body, state);
+}
+
+/** A box that would come back, and nothing that speaks against booting its disk. */
+async function lookFirst(request: RunRequest, signal: AbortSignal) {
+  request.voice.progress(`Looking for ${request.box} ...`);
+  const { home, place, session: first } = await reach(request, signal);
+  await using session = first;
+  request.voice.progress(null);
+  await look(session, request, signal);
+  return { request, home, place };
+}
+
+/** One of several boxes fails alone. */
+async function withOneOutcome(
+  { voice, isJson }: RunRequest,
+  signal: AbortSignal,
+  body: () => Promise<ExitCode>,
+): Promise<ExitCode> {
+  try {
+    return await body();
+  } catch (error) {
+    signal.throwIfAborted();
+    const exitCode = exitCodeOfError(error);
+    const message = messageOf(error);
+    if (isJson) voice.json({ event: "result", outcome: "failed", exitCode, message });
+    else voice.tell(message);
+    return exitCode;
+  }
+}
+
+/** As `flash` has it: a code of its own when only some failed. */
+function tellAll(
+  requests: readonly RunRequest[],
+  codes: readonly ExitCode[],
+  isJson: boolean,
+): ExitCode {
+  const failed = codes.filter((code) => code !== exitCodes.ok);
+  const [first = exitCodes.ok] = failed;
+  const isSame = failed.every((code) => code === first) ? first : exitCodes.failure;
+  const isPartial = failed.length > 0 && failed.length < codes.length;
+  const exitCode = isPartial ? exitCodes.partial : isSame;
+  const outcome = failed.length === 0 ? "met" : "failed";
+  const boxes = requests.map(({ box }, n) => ({ box, exitCode: codes[n] }));
+  if (isJson) printJson({ event: "result", outcome, exitCode, boxes });
+  else tell(`${codes.length - failed.length} of ${codes.length} boxes: it was so.`);
+  return exitCode;
 }
 
 /** What is said of a machine that is off. */
@@ -101,7 +156,7 @@ const awayCodes: readonly BoxErrorCode[] = ["no-such-box", "unreachable", "timeo
 
 /** The box, switched on if that is wanted. */
 async function reach(
-  { box, isWoken, timeoutMs }: RunRequest,
+  { box, isWoken, timeoutMs, voice }: RunRequest,
   signal: AbortSignal,
 ): Promise<{ readonly home: Home; readonly place: Place; readonly session: BoxSession }> {
   const open = async () => {
@@ -116,14 +171,14 @@ async function reach(
   }
   const { wakeBox } = await import("./wake-box.ts");
   const { addresses } = await wakeBox(box, null);
-  tell(`${box} does not answer; it was woken at ${addresses.join(", ")}.`);
+  voice.tell(`${box} does not answer; it was woken at ${addresses.join(", ")}.`);
   for (const startMs = performance.now(); ; await sleep(wakePauseMs, undefined, { signal })) {
     try {
       return await open();
     } catch (error) {
       signal.throwIfAborted();
       if (performance.now() - startMs > timeoutMs) throw error;
-      progressLine.show(`Waiting for ${box} to wake up ...`);
+      voice.progress(`Waiting for ${box} to wake up ...`);
     }
   }
 }
@@ -143,7 +198,7 @@ async function writeWhole({ path, write }: ImageWrite): Promise<ExitCode> {
 /** What speaks against it, before anything is written. */
 async function look(
   session: BoxSession,
-  { noReturn, isForced, disk: wanted, box }: RunRequest,
+  { noReturn, isForced, disk: wanted, box, voice }: RunRequest,
   signal: AbortSignal,
 ): Promise<void> {
   const { grants } = await pickDisk(session, wanted, signal);
@@ -161,7 +216,7 @@ async function look(
     );
   }
   if (secureBoot) {
-    tell(
+    voice.tell(
       "Note: Secure Boot is on. The firmware boots only what is signed by a key that it trusts.",
     );
   }
@@ -180,7 +235,7 @@ async function bootOnce(
   machine: Machine,
   onGone: (state: string) => void,
 ): Promise<ExitCode> {
-  const { condition, isJson, timeoutMs, disk: wanted, noReturn } = request;
+  const { condition, isJson, timeoutMs, disk: wanted, noReturn, voice } = request;
   const { session, place, times, signal } = machine;
   const { disk } = await pickDisk(session, wanted, signal);
   await using text = request.console === null ? null : await RunConsole.open(request.console);
@@ -190,31 +245,32 @@ async function bootOnce(
   const prepared = await session.call("bootOnce", params, { signal });
   const back = wayBack(place.name, prepared.comeback);
   onGone(`${place.name} boots ${disk.name} now. ${back}`);
-  if (isJson) printJson({ event: "booting", disk: disk.name, ...prepared });
-  else tell(`${place.name} boots ${prepared.path} of ${disk.serial || disk.name} once.`);
+  if (isJson) voice.json({ event: "booting", disk: disk.name, ...prepared });
+  else voice.tell(`${place.name} boots ${prepared.path} of ${disk.serial || disk.name} once.`);
   const world = machineOf({
     ...{ ...machine, address: request.address },
     shows: (pattern) => text?.find(pattern) ?? Promise.withResolvers<never>().promise,
   });
   const wait = (what: Condition) => {
-    progressLine.show(`Waiting for ${describeCondition(what)} ...`);
+    voice.progress(`Waiting for ${describeCondition(what)} ...`);
     return waitForRun(world, {
       ...{ run: id, condition: what, timeoutMs, signal },
       onPhase: (phase, afterMs) => {
-        if (isJson) printJson({ event: "phase", phase, seconds: afterMs / 1000 });
+        if (isJson) voice.json({ event: "phase", phase, seconds: afterMs / 1000 });
         else if (phase === "left")
-          tell(`The box went down after ${formatSeconds(afterMs / 1000)}.`);
-        progressLine.show(`Waiting for ${describeCondition(what)} ...`);
+          voice.tell(`The box went down after ${formatSeconds(afterMs / 1000)}.`);
+        voice.progress(`Waiting for ${describeCondition(what)} ...`);
       },
     });
   };
   const startMs = performance.now();
   let seen = await wait(condition);
-  progressLine.clear();
+  voice.progress(null);
   times.boot = since(startMs);
   seen = await usePower(request, seen, place.name, wait, times, signal);
   const verdict = judgeRun(condition, seen, timeoutMs);
-  const env = { DISKOMATOR_ADDRESS: seen.met?.address ?? world.address };
+  const address = seen.met?.address ?? world.address;
+  const env = { DISKOMATOR_ADDRESS: address, DISKOMATOR_BOX: place.name };
   const command = await runCommandOf(request, verdict.outcome === "met", env, times, signal);
   const end: RunEnd = { verdict, seen, back, times, command };
   return tellEnd(request, end);
@@ -222,7 +278,7 @@ async function bootOnce(
 
 /** A system that comes to no end is ended, and the box waited for once more. */
 async function usePower(
-  { powerCommand, isJson }: RunRequest,
+  { powerCommand, isJson, voice }: RunRequest,
   seen: Seen,
   box: string,
   wait: (condition: Condition) => Promise<Seen>,
@@ -232,11 +288,11 @@ async function usePower(
   const isOver = seen.met !== null || seen.returned !== null || seen.leftMs === null;
   if (isOver || powerCommand === undefined) return seen;
   const startMs = performance.now();
-  tell(`${box} is not back, and the time is over: ${powerCommand}`);
+  voice.tell(`${box} is not back, and the time is over: ${powerCommand}`);
   const code = await runShell(powerCommand, { DISKOMATOR_BOX: box }, signal);
-  if (isJson) printJson({ event: "power-command", code });
+  if (isJson) voice.json({ event: "power-command", code });
   if (code !== 0) {
-    tell(`The power command ended with ${code}.`);
+    voice.tell(`The power command ended with ${code}.`);
     return seen;
   }
   const { returned } = await wait({ kind: "return" });

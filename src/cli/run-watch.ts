@@ -17,12 +17,12 @@ const boxPauseMs = 2000;
  * the next image may be better.
  */
 export async function watchRuns(
-  request: RunRequest,
+  requests: readonly RunRequest[],
   path: string,
   round: () => Promise<ExitCode>,
   signal: AbortSignal,
 ): Promise<ExitCode> {
-  const { isJson } = request;
+  const isJson = requests.some((request) => request.isJson);
   const world = imageAt(path, signal);
   let known: string | null = null;
   return await withOutcome({ isJson, signal }, async () => {
@@ -33,7 +33,7 @@ export async function watchRuns(
           tell(`${path} is open for writing by ${name || "a process"} (${pid}), and waited for.`);
         });
         progressLine.clear();
-        if (n > 1) await waitForBox(request, signal);
+        if (n > 1) await Promise.all(requests.map((request) => waitForBox(request, signal)));
       } catch (error) {
         // Between two rounds nothing is under way that could be interrupted.
         if (signal.aborted) break;

@@ -4,7 +4,8 @@ import { type Command, readOptions } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { parseUntil } from "./run-condition.ts";
 import { parseConsole } from "./run-console.ts";
-import { type ImageWrite, performRun, type RunRequest } from "./run-perform.ts";
+import { type ImageWrite, performRuns, type RunRequest } from "./run-perform.ts";
+import { onlyVoice, voiceOf } from "./run-voice.ts";
 import { parseTarget } from "./target-address.ts";
 
 const optionHelp = `  --until return      until the box is back (default)
@@ -24,11 +25,13 @@ const optionHelp = `  --until return      until the box is back (default)
   --json              JSON lines; the last one is the result
 
 Exit codes: 0 it is so, and COMMAND succeeded; 1 the box came back without it, or after a crash, or
-COMMAND failed; 4 refused, nothing was booted; 6 the box did not come back, and how it will is said.`;
+COMMAND failed; 4 refused, nothing was booted; 6 the box did not come back, and how it will is said;
+7 some of several boxes failed.`;
 
-const runHelp = `Usage: diskomator run IMAGE BOX[:DISK] [OPTIONS]
+const runHelp = `Usage: diskomator run IMAGE BOX[:DISK]... [OPTIONS]
 
-Writes an image to a disk of a box, as flash does, boots it once, and waits.
+Writes an image to a disk of a box, as flash does, boots it once, and waits. Of several boxes all are
+written before any is booted; then each goes its own way.
 
   --watch             and again whenever the image file has changed, until Ctrl-C
 ${optionHelp}
@@ -38,9 +41,9 @@ Further options are those of flash: --confirm SERIAL, --yes, --grow, --key FILE,
 
 Example: diskomator run my-os.raw lunch-feta --yes --until ssh --exec ./test-suite`;
 
-const bootHelp = `Usage: diskomator boot BOX:DISK [OPTIONS]
+const bootHelp = `Usage: diskomator boot BOX:DISK... [OPTIONS]
 
-Boots what is on a disk of a box once, and waits.
+Boots what is on a disk of a box once, and waits; of several boxes at the same time.
 
 ${optionHelp}
 
@@ -76,28 +79,29 @@ export const run: Command = {
   async run({ args, signal }) {
     const watch = { watch: { type: "boolean", default: false } } as const;
     const options = { ...ownOptions, ...flashOptions, ...watch };
-    const { values, positionals } = readOptions(args, options, 2);
-    const [image, target] = positionals;
-    if (image === undefined || target === undefined)
+    const { values, positionals } = readOptions(args, options, Number.POSITIVE_INFINITY);
+    const [image, ...targets] = positionals;
+    if (image === undefined || targets.length === 0)
       throw new UsageError("Name an image and a box.");
-    const request = readRequest(target, values);
+    const requests = readRequests(targets, values);
     const words = Object.keys(flashOptions).flatMap((name) => {
       const value = values[name as keyof typeof flashOptions];
       if (typeof value === "boolean") return value ? [`--${name}`] : [];
       return [value ?? []].flat().flatMap((one) => [`--${name}`, one]);
     });
-    if (request.isJson) words.push("--json");
+    if (values.json) words.push("--json");
     const write: ImageWrite = {
       path: isFile(image) ? image : null,
       write: async () => {
         const { flash } = await import("./flash.ts");
-        return await flash.run({ args: [image, target, ...words], signal });
+        return await flash.run({ args: [image, ...targets, ...words], signal });
       },
     };
-    if (!values.watch) return await performRun(request, signal, write);
+    const perform = () => performRuns(requests, signal, write);
+    if (!values.watch) return await perform();
     if (write.path === null) throw new UsageError(`--watch takes a file, not ${image}.`);
     const { watchRuns } = await import("./run-watch.ts");
-    return await watchRuns(request, write.path, () => performRun(request, signal, write), signal);
+    return await watchRuns(requests, write.path, perform, signal);
   },
 };
 
@@ -105,10 +109,9 @@ export const run: Command = {
 export const boot: Command = {
   help: bootHelp,
   async run({ args, signal }) {
-    const { values, positionals } = readOptions(args, ownOptions, 1);
-    const [target] = positionals;
-    if (target === undefined) throw new UsageError("Name a box and its disk.");
-    return await performRun(readRequest(target, values), signal);
+    const { values, positionals } = readOptions(args, ownOptions, Number.POSITIVE_INFINITY);
+    if (positionals.length === 0) throw new UsageError("Name a box and its disk.");
+    return await performRuns(readRequests(positionals, values), signal);
   },
 };
 
@@ -117,21 +120,33 @@ function isFile(image: string): boolean {
   return image !== "-" && !/^https?:\/\//.test(image);
 }
 
-function readRequest(
-  target: string,
-  values: {
-    readonly until: string;
-    readonly console?: string | undefined;
-    readonly address?: string | undefined;
-    readonly timeout: string;
-    readonly "power-command"?: string | undefined;
-    readonly exec?: string | undefined;
-    readonly wake: boolean;
-    readonly "no-return": boolean;
-    readonly force: boolean;
-    readonly json: boolean;
-  },
-): RunRequest {
+interface RunValues {
+  readonly until: string;
+  readonly console?: string | undefined;
+  readonly address?: string | undefined;
+  readonly timeout: string;
+  readonly "power-command"?: string | undefined;
+  readonly exec?: string | undefined;
+  readonly wake: boolean;
+  readonly "no-return": boolean;
+  readonly force: boolean;
+  readonly json: boolean;
+}
+
+function readRequests(targets: readonly string[], values: RunValues): readonly RunRequest[] {
+  const requests = targets.map((target) => readRequest(target, values));
+  const [, ...others] = requests;
+  if (others.length === 0) return requests;
+  if (new Set(requests.map(({ box }) => box)).size < requests.length) {
+    throw new UsageError("A box can boot only one of its disks at a time.");
+  }
+  if (values.address !== undefined || values.console !== undefined) {
+    throw new UsageError("--address and --console are of one machine: name one box with them.");
+  }
+  return requests.map((request) => ({ ...request, voice: voiceOf(request.box) }));
+}
+
+function readRequest(target: string, values: RunValues): RunRequest {
   const parsed = parseTarget(target);
   if (parsed.kind !== "box") {
     throw new UsageError(
@@ -151,5 +166,6 @@ function readRequest(
     ...{ address: values.address, timeoutMs: Number(values.timeout) * 1000, exec: values.exec },
     ...{ powerCommand: values["power-command"], isWoken: values.wake },
     ...{ noReturn: values["no-return"], isForced: values.force, isJson: values.json },
+    voice: onlyVoice,
   };
 }

@@ -1,6 +1,7 @@
 /** How a box in this process boots one of its disks: it goes, and comes back or not. */
 
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Handlers, RunReport } from "../src/rpc/index.ts";
@@ -13,8 +14,8 @@ const awayMs = 1500;
 export interface FakeBoots {
   /** Whether any reset leads back to the box. */
   readonly comeback?: boolean;
-  /** It stays away. */
-  readonly isLost?: boolean;
+  /** It stays away, until there is a file at this path if one is named. */
+  readonly isLost?: boolean | string;
   readonly report?: Partial<RunReport>;
 }
 
@@ -36,7 +37,9 @@ export class FakeAbsence {
     this.isAway = true;
     for (const socket of this.#sockets) socket.destroy();
     await sleep(awayMs);
-    this.isAway = this.#boots.isLost === true;
+    const { isLost = false } = this.#boots;
+    if (typeof isLost === "string") while (!existsSync(isLost)) await sleep(answerMs);
+    this.isAway = isLost === true;
   }
 }
 

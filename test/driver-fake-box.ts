@@ -35,6 +35,11 @@ const fakeSsh = join(import.meta.dirname, "../src/box/testing/fake-ssh.ts");
 const main = join(import.meta.dirname, "../src/cli/main.ts");
 const at = "2026-11-23T12:00:00.000Z";
 const diskBytes = 8 * 1024 * 1024;
+/** Its network card. */
+const card = {
+  ...{ interface: "eth0", address: "192.0.2.7", family: "IPv4" as const, linkLocal: false },
+  mac: "52:54:00:12:34:56",
+};
 const prefix = "nqn.2026-11.io.diskomator:cd7c3f8f";
 
 /** A disk of it, as tests look at it from behind. */
@@ -172,7 +177,7 @@ function handlersOf(
   return {
     describe: async () => ({
       ...{ rpc: 1, name: "lunch-feta", fullName: "lunch-feta-olive", box: "cd7c3f8f" },
-      ...{ version: "0.1.0", access: "paired" as const, readOnly: false, addresses: [] },
+      ...{ version: "0.1.0", access: "paired" as const, readOnly: false, addresses: [card] },
       ports: { nvme: 4420, discovery: 8009, readOnly: 4421 },
       ...{ tls: true, bootMedium: "sda", problems: [], startedAt: at, now: at },
       bootedAt: boot.bootedAt,
@@ -311,6 +316,7 @@ export async function makeFakeUser(boxes: Readonly<Record<string, number>>): Pro
     HOME: folder,
     XDG_CONFIG_HOME: join(folder, "config"),
     XDG_CACHE_HOME: join(folder, "cache"),
+    XDG_STATE_HOME: join(folder, "state"),
     PATH: [programs, process.env.PATH].join(delimiter),
   };
   const start = (...args: readonly string[]) =>

@@ -1,9 +1,15 @@
 /** `run` and `boot` as their users call them, against a box in this process. */
 
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import type { ChildProcess } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { appendFile, open, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { FakeBoots } from "./driver-fake-boots.ts";
 import { makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
 
@@ -109,3 +115,229 @@ test("run boots nothing when the image cannot be written, or is not for a box", 
   assert.equal(local.exitCode, 2, local.stderr);
   assert(!box.calls.includes("bootOnce"));
 });
+
+test("a power command ends what comes to no end, and the box is waited for once more", async () => {
+  await using user = await makeFakeUser({});
+  const file = join(user.folder, "reset");
+  await using box = await startFakeBox(["S6Z1NJ0W1"], { isLost: file });
+  await using owner = await makeFakeUser({ "lunch-feta": box.port });
+  const words = ["--timeout", "4", "--power-command", `test $DISKOMATOR_BOX && touch ${file}`];
+  const ended = await owner.run("boot", "lunch-feta", "--json", ...words);
+  assert.equal(ended.exitCode, 1, ended.stderr);
+  const result = JSON.parse(ended.stdout.trim().split("\n").at(-1) ?? "{}");
+  assert.equal(result.outcome, "hung");
+  assert.equal(result.report.boots, 2);
+  assert.match(result.message, /came to no end within 4 s\. The power command was run/);
+  assert.deepEqual(Object.keys(result.seconds), ["boot", "power"]);
+});
+
+test("a power command that fails is told of, with the way back", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"], { isLost: true });
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const words = ["--timeout", "4", "--power-command", "exit 3"];
+  const ended = await user.run("boot", "lunch-feta", ...words);
+  assert.equal(ended.exitCode, 6, ended.stderr);
+  assert.match(ended.stderr, /The power command ended with 3[\s\S]*Any reset brings/);
+});
+
+test("boot --until text ends when the console shows it, with the line", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"], { isLost: true });
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const log = join(user.folder, "serial.log");
+  await writeFile(log, "up at last: before\n");
+  const words = ["--until", "text:up at \\w+", "--console", log];
+  const child = user.start("boot", "lunch-feta", "--json", ...words);
+  const lines = linesOf(child);
+  await lines.find(({ event, phase }) => event === "phase" && phase === "left");
+  await using file = await open(log, "a");
+  await file.write("kernel: hello\nup at last: 3");
+  const result = await lines.find(({ event }) => event === "result");
+  assert.equal(result.outcome, "met");
+  assert.match(String(result.message), /The console showed: up at last: 3/);
+  assert.equal(await lines.exitCode, 0);
+});
+
+test("a console that cannot be listened to is refused before anything is booted", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const words = ["--until", "text:x", "--console", join(user.folder, "none.log")];
+  const ended = await user.run("boot", "lunch-feta", ...words);
+  assert.equal(ended.exitCode, 4, ended.stderr);
+  assert(!box.calls.includes("bootOnce"));
+  const alone = await user.run("boot", "lunch-feta", "--until", "text:x");
+  assert.equal(alone.exitCode, 2, alone.stderr);
+});
+
+test("run --watch runs again whenever the image was written, and never half of it", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const image = join(user.folder, "os.raw");
+  const half = 1024 * 1024;
+  await writeFile(image, Buffer.alloc(2 * half, 1));
+  const words = ["--watch", "--json", "--confirm", "S6Z1NJ0W1"];
+  const child = user.start("run", image, "lunch-feta", ...words);
+  const lines = linesOf(child);
+  const roundEnds = async () => {
+    const { outcome } = await lines.find(({ outcome: one }) => one === "met" || one === "failed");
+    assert.equal(outcome, "met");
+  };
+  await roundEnds();
+  // Renamed over it.
+  await writeFile(`${image}.new`, Buffer.alloc(2 * half, 2));
+  await rename(`${image}.new`, image);
+  await lines.find(({ event, round }) => event === "round" && round === 2);
+  await roundEnds();
+  // Written in place, with a rest in between.
+  {
+    await using file = await open(image, "r+");
+    await file.write(Buffer.alloc(half, 3), 0, half, 0);
+    await sleep(2500);
+    await file.write(Buffer.alloc(half, 3), 0, half, half);
+  }
+  await lines.find(({ event, round }) => event === "round" && round === 3);
+  await roundEnds();
+  child.kill("SIGINT");
+  assert.equal(await lines.exitCode, 0);
+  const found = Buffer.alloc(half);
+  for (const at of [0, half]) {
+    await box.disks[0]?.memory.read(at, found);
+    assert(found.equals(Buffer.alloc(half, 3)), `at ${at}`);
+  }
+  assert.equal(box.calls.filter((method) => method === "bootOnce").length, 3);
+});
+
+test("run --watch brings a box back that the round before has left away", async () => {
+  await using files = await makeFakeUser({});
+  const reset = join(files.folder, "reset");
+  await using box = await startFakeBox(["S6Z1NJ0W1"], { isLost: reset });
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const [image, log] = [join(user.folder, "os.raw"), join(user.folder, "serial.log")];
+  await writeFile(image, Buffer.alloc(1024 * 1024, 1));
+  await writeFile(log, "");
+  const words = ["--watch", "--json", "--confirm", "S6Z1NJ0W1", "--until", "text:up"];
+  const more = ["--console", log, "--power-command", `touch ${reset}`];
+  const child = user.start("run", image, "lunch-feta", ...words, ...more);
+  const lines = linesOf(child);
+  await lines.find(({ phase }) => phase === "left");
+  await appendFile(log, "up\n");
+  await lines.find(({ outcome }) => outcome === "met");
+  assert(!existsSync(reset));
+  await writeFile(image, Buffer.alloc(1024 * 1024, 2));
+  await lines.find(({ event, round }) => event === "round" && round === 2);
+  assert(existsSync(reset));
+  await lines.find(({ outcome }) => outcome === "came-back");
+  child.kill("SIGINT");
+  assert.equal(await lines.exitCode, 0);
+});
+
+test("ls remembers network cards, and wake sends to them", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const early = await user.run("wake", "lunch-feta");
+  assert.equal(early.exitCode, 5, early.stderr);
+  assert.equal((await user.run("ls")).exitCode, 0);
+  const socket = createSocket("udp4").bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  const heard = once(socket, "message");
+  const to = `127.0.0.1:${socket.address().port}`;
+  const woken = await user.run("wake", "lunch-feta", "--to", to);
+  assert.equal(woken.exitCode, 0, woken.stderr);
+  assert.match(woken.stdout, /52:54:00:12:34:56 at 127\.0\.0\.1/);
+  const [packet] = await heard;
+  assert.equal(packet.toString("hex").slice(0, 24), "ffffffffffff525400123456");
+  socket.close();
+});
+
+test("boot --wake wakes only what does not answer, and whose cards are known", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port, away: 9 });
+  const there = await user.run("boot", "lunch-feta", "--wake");
+  assert.equal(there.exitCode, 0, there.stderr);
+  const away = await user.run("boot", "away", "--wake");
+  assert.equal(away.exitCode, 5, away.stderr);
+  assert.match(away.stderr, /Cannot wake away: its network cards are not known/);
+});
+
+test("run of two boxes writes both, boots both, and tells of each and of all", async () => {
+  await using one = await startFakeBox(["S6Z1NJ0W1"]);
+  await using other = await startFakeBox(["S6Z1NJ0W2"], { report: { boots: 1 } });
+  await using user = await makeFakeUser({ "lunch-feta": one.port, "soup-olive": other.port });
+  const image = join(user.folder, "os.raw");
+  await writeFile(image, Buffer.alloc(1024 * 1024, 7));
+  const ended = await user.run("run", image, "lunch-feta", "soup-olive", "--json");
+  assert.equal(ended.exitCode, 7, ended.stderr);
+  const lines = ended.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const boxes = lines
+    .filter(({ event }) => event === "box")
+    .map((line) => [line.box, line.outcome]);
+  assert.deepEqual(Object.fromEntries(boxes), {
+    "lunch-feta": "met",
+    "soup-olive": "not-booted",
+  });
+  const codes = {
+    boxes: [
+      { box: "lunch-feta", exitCode: 0 },
+      { box: "soup-olive", exitCode: 1 },
+    ],
+  };
+  const all = { event: "result", outcome: "failed", exitCode: 7, ...codes };
+  assert.deepEqual(lines.at(-1), all);
+  for (const { disks } of [one, other]) {
+    const found = new Uint8Array(512);
+    await disks[0]?.memory.read(0, found);
+    assert.equal(found[0], 7);
+  }
+});
+
+test("what speaks against one of two boxes speaks against both", async () => {
+  await using one = await startFakeBox(["S6Z1NJ0W1"]);
+  await using other = await startFakeBox(["S6Z1NJ0W2"], { comeback: false });
+  await using user = await makeFakeUser({ "lunch-feta": one.port, "soup-olive": other.port });
+  const ended = await user.run("boot", "lunch-feta", "soup-olive");
+  assert.equal(ended.exitCode, 4, ended.stderr);
+  assert(![...one.calls, ...other.calls].includes("bootOnce"));
+  const twice = await user.run("boot", "lunch-feta:nvme0n1", "lunch-feta:nvme1n1");
+  assert.equal(twice.exitCode, 2, twice.stderr);
+});
+
+type Line = Readonly<Record<string, unknown>>;
+
+/** JSON lines of a command as they come. */
+function linesOf(child: ChildProcess) {
+  const seen: Line[] = [];
+  const waiting = new Set<() => void>();
+  let errors = "";
+  child.stderr?.on("data", (text) => {
+    errors += text;
+  });
+  if (child.stdout === null) throw new Error("The command has no output.");
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    seen.push(JSON.parse(line));
+    for (const look of [...waiting]) look();
+  });
+  const exitCode = once(child, "close").then(([code]) => code as number | null);
+  return {
+    exitCode,
+    /** The next one that is so, in the order in which they came. */
+    find: async (isIt: (line: Line) => boolean): Promise<Line> => {
+      const found = new Promise<Line>((resolve) => {
+        const look = () => {
+          const at = seen.findIndex(isIt);
+          if (at === -1) return;
+          waiting.delete(look);
+          const [line] = seen.splice(0, at + 1).slice(-1);
+          if (line) resolve(line);
+        };
+        waiting.add(look);
+        look();
+      });
+      const gone = exitCode.then((code) => {
+        throw new Error(`It ended with ${code}: ${errors}`);
+      });
+      return await Promise.race([found, gone]);
+    },
+  };
+}

@@ -38,7 +38,15 @@ function stateOf(access: AccessMode, readOnly: boolean): State {
   return {
     ...{ format: 1, box: "1a2b3c4d", name: "lunch-feta", fullName: "lunch-feta-olive" },
     ...{ version: "0.1.0", access, readOnly, notice: null, grants: [], servicePort: 4420 },
-    addresses: [{ interface: "eth0", address: "192.0.2.7", family: "IPv4", linkLocal: false }],
+    addresses: [
+      {
+        interface: "eth0",
+        address: "192.0.2.7",
+        family: "IPv4",
+        linkLocal: false,
+        mac: "52:54:00:12:34:56",
+      },
+    ],
     disks: [
       exported(nvmeFacts),
       exported(virtioFacts),

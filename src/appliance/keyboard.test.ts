@@ -13,7 +13,15 @@ function lines(count: number): readonly string[] {
   const access: GrantedAccess = {
     ...{ grant: "g1", hostnqn: "nqn.2026-11.org.example:screen", mode: "rw", expiresAt: null },
     ...{ secrets: { host: "DHHC-1:01:aG9zdA==:", controller: "DHHC-1:01:x:" }, tlsPsk: null },
-    addresses: [{ interface: "eth0", address: "192.0.2.7", family: "IPv4", linkLocal: false }],
+    addresses: [
+      {
+        interface: "eth0",
+        address: "192.0.2.7",
+        family: "IPv4",
+        linkLocal: false,
+        mac: "52:54:00:12:34:56",
+      },
+    ],
     disks: Array.from({ length: count }, (_, at) => disk(`sd${at}`)),
   };
   return connectLines(access, { disks: [] as State["disks"] } as State);

@@ -5,6 +5,8 @@ export interface InterfaceAddress {
   readonly address: string;
   readonly family: "IPv4" | "IPv6";
   readonly internal: boolean;
+  /** Of the card. */
+  readonly mac: string;
 }
 
 /** An address of the box. */
@@ -14,6 +16,8 @@ export interface Address {
   readonly family: "IPv4" | "IPv6";
   /** Valid on the local link only: 169.254.0.0/16 and fe80::/10. */
   readonly linkLocal: boolean;
+  /** Of the card, by which it is woken. */
+  readonly mac: string;
 }
 
 /**
@@ -27,10 +31,11 @@ export function listAddresses(
     entries
       .filter(({ internal }) => !internal)
       .map(
-        ({ address, family }): Address => ({
+        ({ address, family, mac }): Address => ({
           interface: name,
           address,
           family,
+          mac,
           linkLocal: /^(?:169\.254\.|fe[89ab][0-9a-f]:)/i.test(address),
         }),
       ),

@@ -26,8 +26,20 @@ const state: State = {
   grants: [],
   servicePort: 4420,
   addresses: [
-    { interface: "eth0", address: "192.0.2.7", family: "IPv4", linkLocal: false },
-    { interface: "eth1", address: "fe80::1", family: "IPv6", linkLocal: true },
+    {
+      interface: "eth0",
+      address: "192.0.2.7",
+      family: "IPv4",
+      linkLocal: false,
+      mac: "52:54:00:12:34:56",
+    },
+    {
+      interface: "eth1",
+      address: "fe80::1",
+      family: "IPv6",
+      linkLocal: true,
+      mac: "52:54:00:12:34:56",
+    },
   ],
   disks: [
     exported(nvmeFacts, "eui.0025385b71b0a3f1"),

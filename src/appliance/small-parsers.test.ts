@@ -58,7 +58,7 @@ for (const [name, listing, reason] of listings) {
 
 test("listAddresses puts the address first that a host is most likely to reach", () => {
   const at = (address: string, family: "IPv4" | "IPv6", internal = false) => {
-    return { address, family, internal };
+    return { address, family, internal, mac: "52:54:00:12:34:56" };
   };
   const addresses = listAddresses({
     lo: [at("127.0.0.1", "IPv4", true)],

@@ -90,7 +90,7 @@ export async function writeKnownBoxes(
 }
 
 /** Several commands may run at once: each writes a file of its own, and the last one stays. */
-async function writeWhole(path: string, text: string): Promise<void> {
+export async function writeWhole(path: string, text: string): Promise<void> {
   const temporary = `${path}.${randomUUID()}`;
   await writeFile(temporary, text, { mode: 0o600 });
   await rename(temporary, path);

@@ -13,6 +13,12 @@ export {
   type ReachOptions,
   sshTargetOf,
 } from "./driver-session.ts";
+export {
+  readSeenBoxes,
+  rememberSeenBoxes,
+  sendMagicPackets,
+  type WakeTo,
+} from "./driver-wake.ts";
 export { BoxError, type BoxErrorCode } from "./error.ts";
 export { type GrantChannel, type GrantEvent, type GrantRequest, HeldGrant } from "./grant.ts";
 export {
@@ -26,5 +32,6 @@ export {
 } from "./kernel.ts";
 export { addKnownBox, type KnownBox } from "./known.ts";
 export { type Place, placeOfAddress, portAt } from "./place.ts";
+export { type SeenBox, seenBoxOf } from "./seen.ts";
 export { type SshTarget, sshArguments } from "./ssh.ts";
 export { strangerError } from "./stranger.ts";

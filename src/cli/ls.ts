@@ -77,6 +77,7 @@ export const ls: Command = {
         ({ from, kind }) => from === "address" && kind === "failed",
       );
       const exitCode = isMissing ? exitCodes.unreachable : exitCodes.ok;
+      await rememberSeen(looked);
       await show(looked, isJson, exitCode);
       return exitCode;
     });
@@ -110,6 +111,12 @@ function jsonOf(box: BoxLook): Readonly<Record<string, unknown>> {
   if (box.kind !== "open") return { ...box };
   const { description, ...rest } = box;
   return { ...description, ...rest };
+}
+
+/** A machine that is off does not say which cards it has. */
+async function rememberSeen({ boxes }: Looked): Promise<void> {
+  const open = boxes.filter((box) => box.kind === "open");
+  if (open.length > 0) await (await import("./wake-box.ts")).rememberCards(open);
 }
 
 /** What was found at addresses that were given becomes known. */

@@ -76,6 +76,10 @@ export const commands: Readonly<Record<string, KnownCommand>> = {
     summary: "switch a box off",
     load: async () => (await import("./power.ts")).poweroff,
   },
+  wake: {
+    summary: "switch a box on over the network",
+    load: async () => (await import("./wake.ts")).wake,
+  },
   doctor: {
     summary: "what this machine lacks, and how to get it",
     load: async () => (await import("./doctor.ts")).doctor,

@@ -30,7 +30,11 @@ function returned(changes: Partial<RunReport> = {}): Seen {
 const crashes = [{ name: "Panic#1", text: "one\ntwo\n" }];
 const ssh = { kind: "ssh", port: 22 } as const;
 const back = { kind: "return" } as const;
-const met: Seen = { leftMs: 1, met: { afterMs: 9, address: "192.0.2.7" }, returned: null };
+const text = { kind: "text", pattern: /login:/ } as const;
+const line = "x login: ";
+const address = { afterMs: 9, address: "192.0.2.7" };
+const met: Seen = { leftMs: 1, met: address, returned: null };
+const gone: Seen = { ...met, met: null };
 const table: readonly [
   name: string,
   condition: Parameters<typeof judgeRun>[0],
@@ -45,6 +49,25 @@ const table: readonly [
   ["nothing counts boots", back, returned({ boots: null }), "met", 0, /back/],
   ["back without SSH", ssh, returned(), "came-back", 1, /SSH did not answer before/],
   ["back after a crash", back, returned({ crashes }), "crashed", 1, /\(Panic#1\)/],
+  ["the console showed it", text, { ...met, met: { ...address, line } }, "met", 0, /x login: $/],
+  ["back without the text", text, returned(), "came-back", 1, /login:\/ was not on the console/],
+  ["back by power", back, { ...returned(), isPowerUsed: true }, "hung", 1, /no end within 600 s/],
+  [
+    "crashed, and reset",
+    ssh,
+    { ...returned({ crashes }), isPowerUsed: true },
+    "crashed",
+    1,
+    /Panic/,
+  ],
+  [
+    "gone for good",
+    back,
+    { ...gone, isPowerUsed: true },
+    "never-came-back",
+    6,
+    /not after the power/,
+  ],
   ["one boot, the box's own", back, returned({ boots: 1 }), "not-booted", 1, /did not boot/],
   ["BootNext is left", ssh, returned({ orderIgnored: true }), "not-booted", 1, /still set/],
   ["it crashed under SSH", ssh, returned({ crashes, boots: 2 }), "crashed", 1, /crashed/],
@@ -66,7 +89,18 @@ test("parseUntil reads conditions, and refuses ports that say nothing", () => {
   assert.deepEqual(parseUntil("ssh"), ssh);
   assert.deepEqual(parseUntil("port:22"), ssh);
   assert.deepEqual(parseUntil("port:8080"), { kind: "port", port: 8080 });
-  for (const wrong of ["", "port:", "port:0", "port:70000", "port:4420", "port:08", "login"]) {
+  assert.deepEqual(parseUntil("text:log[io]n: "), { kind: "text", pattern: /log[io]n: /u });
+  for (const wrong of [
+    "",
+    "text:",
+    "text:(",
+    "port:",
+    "port:0",
+    "port:70000",
+    "port:4420",
+    "port:08",
+    "login",
+  ]) {
     assert.throws(() => parseUntil(wrong), UsageError, wrong);
   }
 });

@@ -10,13 +10,22 @@ export type Condition =
   /** The machine that was booted answers by SSH. */
   | { readonly kind: "ssh"; readonly port: number }
   /** It accepts TCP connections. */
-  | { readonly kind: "port"; readonly port: number };
+  | { readonly kind: "port"; readonly port: number }
+  /** Its console shows a line like this. */
+  | { readonly kind: "text"; readonly pattern: RegExp };
 
 /** What was seen; times in milliseconds after the box was told to boot. */
 export interface Seen {
   readonly leftMs: number | null;
-  readonly met: { readonly afterMs: number; readonly address: string } | null;
+  /** `line`: what its console showed. */
+  readonly met: {
+    readonly afterMs: number;
+    readonly address: string;
+    readonly line?: string;
+  } | null;
   readonly returned: { readonly afterMs: number; readonly state: BootState } | null;
+  /** The user's power command was run, since the time was over. */
+  readonly isPowerUsed?: boolean;
 }
 
 /** How a run ended. */
@@ -28,6 +37,8 @@ export type RunOutcome =
   | "not-booted"
   /** The box is back, and the condition was not met before. */
   | "came-back"
+  /** The box is back by the power command: the disk's system had come to no end. */
+  | "hung"
   | "never-left"
   | "never-came-back";
 
@@ -49,13 +60,23 @@ const boxPorts = [4420, 4421, 8009];
 export function parseUntil(text: string): Condition {
   if (text === "return") return { kind: "return" };
   if (text === "ssh") return { kind: "ssh", port: sshPort };
+  if (text.startsWith("text:")) return { kind: "text", pattern: parsePattern(text.slice(5)) };
   const port = Number(/^port:([1-9]\d{0,4})$/.exec(text)?.[1] ?? 0);
   if (port === sshPort) return { kind: "ssh", port };
   if (boxPorts.includes(port)) {
     throw new UsageError(`A box listens on port ${port} too. Wait for a port of the image alone.`);
   }
   if (port > 0 && port < 65536) return { kind: "port", port };
-  throw new UsageError(`--until takes return, ssh or port:NUMBER, not "${text}".`);
+  throw new UsageError(`--until takes return, ssh, port:NUMBER or text:PATTERN, not "${text}".`);
+}
+
+function parsePattern(text: string): RegExp {
+  try {
+    if (text !== "") return new RegExp(text, "u");
+  } catch (error) {
+    throw new UsageError(`"${text}" is no regular expression: ${String(error)}`);
+  }
+  throw new UsageError("--until text: takes a regular expression: text:login:");
 }
 
 /** What is waited for, in words. */
@@ -67,6 +88,8 @@ export function describeCondition(condition: Condition): string {
       return "SSH to answer";
     case "port":
       return `port ${condition.port} to answer`;
+    case "text":
+      return `${condition.pattern} on the console`;
   }
 }
 
@@ -76,15 +99,28 @@ export function judgeRun(condition: Condition, seen: Seen, timeoutMs: number): V
   const verdict = (outcome: RunOutcome, exitCode: ExitCode, text: string) => {
     return { outcome, exitCode, text };
   };
+  if (met?.line !== undefined) {
+    return verdict("met", exitCodes.ok, `The console showed: ${met.line}`);
+  }
   if (met !== null) {
     return verdict("met", exitCodes.ok, `${wordsOf(condition)} answered at ${met.address}.`);
   }
-  if (returned !== null) return judgeReturned(condition, returned.state.lastRun, verdict);
   const within = `within ${Math.round(timeoutMs / 1000)} s`;
+  if (returned !== null) {
+    const after = judgeReturned(condition, returned.state.lastRun, verdict);
+    const isDead = after.outcome === "crashed" || after.outcome === "not-booted";
+    if (!seen.isPowerUsed || isDead) return after;
+    const text =
+      `The system on the disk came to no end ${within}. The power command was run, and the box is ` +
+      "back.";
+    return verdict("hung", exitCodes.failure, text);
+  }
   if (leftMs === null) {
     return verdict("never-left", exitCodes.unreachable, `The box did not go down ${within}.`);
   }
-  return verdict("never-came-back", exitCodes.unreachable, `The box did not come back ${within}.`);
+  const even = seen.isPowerUsed ? ", and not after the power command either" : "";
+  const text = `The box did not come back ${within}${even}.`;
+  return verdict("never-came-back", exitCodes.unreachable, text);
 }
 
 function judgeReturned(
@@ -108,16 +144,15 @@ function judgeReturned(
     );
   }
   if (condition.kind === "return") return verdict("met", exitCodes.ok, "The box is back.");
-  const text = `The box is back, and ${wordsOf(condition)} did not answer before.`;
-  return verdict("came-back", exitCodes.failure, text);
+  const missed =
+    condition.kind === "text"
+      ? `${condition.pattern} was not on the console`
+      : `${wordsOf(condition)} did not answer`;
+  return verdict("came-back", exitCodes.failure, `The box is back, and ${missed} before.`);
 }
 
 function wordsOf(condition: Condition): string {
-  return condition.kind === "ssh"
-    ? "SSH"
-    : condition.kind === "port"
-      ? `Port ${condition.port}`
-      : "";
+  return condition.kind === "port" ? `Port ${condition.port}` : "SSH";
 }
 
 /** How a box that is gone comes back. */

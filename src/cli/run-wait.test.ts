@@ -29,13 +29,20 @@ const back = box({ lastRun: reportOf(run) });
 const earlier = box({ lastRun: reportOf("another-run") });
 
 /** @param answers one for each time that somebody asks; the last one stays */
-function world(answers: readonly Answer[], options: { accepts?: boolean; stays?: boolean } = {}) {
+function world(
+  answers: readonly Answer[],
+  options: { accepts?: boolean; shows?: string; stays?: boolean } = {},
+) {
   let nowMs = 0;
   const rest = [...answers];
   const made: RunWorld = {
     left: options.stays ? new Promise<never>(() => {}) : Promise.resolve(),
     ask: async () => (rest.length > 1 ? rest.shift() : rest[0]) ?? silent,
     accepts: async () => options.accepts === true,
+    shows: async (pattern) => {
+      const line = options.shows ?? "";
+      return pattern.test(line) ? line : await new Promise<never>(() => {});
+    },
     address: "192.0.2.7",
     nowMs: () => nowMs,
     sleep: async (ms) => {
@@ -46,6 +53,7 @@ function world(answers: readonly Answer[], options: { accepts?: boolean; stays?:
 }
 
 const ssh: Condition = { kind: "ssh", port: 22 };
+const text: Condition = { kind: "text", pattern: /login:/ };
 const port: Condition = { kind: "port", port: 80 };
 const untilBack: Condition = { kind: "return" };
 
@@ -62,6 +70,9 @@ const table: readonly [
   ["SSH of the box itself", ssh, world([silent, undecided, back]), "returned"],
   ["a box that is itself under test", ssh, world([box({ underTest: run })]), "met"],
   ["a box that is under test is not back", untilBack, world([box({ underTest: run })]), "neither"],
+  ["text", text, world([silent], { shows: "x login: " }), "met"],
+  ["text of the box that is back", text, world([silent, back]), "returned"],
+  ["text that does not match", text, world([other], { shows: "x logout: " }), "neither"],
   ["a port", port, world([silent], { accepts: true }), "met"],
   ["a port of the box that is back", port, world([back], { accepts: true }), "returned"],
   ["a port of whom nobody knows yet", port, world([undecided], { accepts: true }), "neither"],

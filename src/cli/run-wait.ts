@@ -16,9 +16,12 @@ export type Answer =
 export interface RunWorld {
   /** Resolves when the channel to the box has ended. */
   readonly left: Promise<void>;
-  ask(): Promise<Answer>;
+  /** @param over aborted when nobody waits for the answer any more */
+  ask(over: AbortSignal): Promise<Answer>;
   /** Whether the machine accepts connections. */
   accepts(port: number): Promise<boolean>;
+  /** Resolves with the first line of its console from now on that has a match. */
+  shows(pattern: RegExp): Promise<string>;
   /** Where the machine is looked for. */
   readonly address: string;
   nowMs(): number;
@@ -38,6 +41,15 @@ const pauseMs = 1000;
 
 /** @throws the signal's reason */
 export async function waitForRun(world: RunWorld, wait: RunWait): Promise<Seen> {
+  const over = new AbortController();
+  try {
+    return await waitUntilOver(world, wait, over.signal);
+  } finally {
+    over.abort();
+  }
+}
+
+async function waitUntilOver(world: RunWorld, wait: RunWait, over: AbortSignal): Promise<Seen> {
   const { run, condition, timeoutMs, onPhase, signal } = wait;
   const startMs = world.nowMs();
   const afterMs = () => world.nowMs() - startMs;
@@ -50,11 +62,21 @@ export async function waitForRun(world: RunWorld, wait: RunWait): Promise<Seen> 
     signal.throwIfAborted();
     await Promise.race([left, world.sleep(pauseMs)]);
   }
+  // What the box itself writes as it goes does not count.
+  const shown =
+    leftMs !== null && condition.kind === "text"
+      ? world.shows(condition.pattern).then((line) => ({ kind: "shown" as const, line }))
+      : never;
   while (leftMs !== null && afterMs() < timeoutMs) {
     signal.throwIfAborted();
     const isAccepted = condition.kind === "port" && (await world.accepts(condition.port));
-    const answer = await world.ask();
+    const answer = await Promise.race([shown, world.ask(over)]);
     signal.throwIfAborted();
+    if (answer.kind === "shown") {
+      const met = { afterMs: afterMs(), address: world.address, line: answer.line };
+      onPhase("met", met.afterMs);
+      return { leftMs, met, returned: null };
+    }
     if (answer.kind === "box" && answer.state.lastRun?.run === run) {
       const returned = { afterMs: afterMs(), state: answer.state };
       onPhase("returned", returned.afterMs);
@@ -65,10 +87,12 @@ export async function waitForRun(world: RunWorld, wait: RunWait): Promise<Seen> 
       onPhase("met", met.afterMs);
       return { leftMs, met, returned: null };
     }
-    await world.sleep(pauseMs);
+    await Promise.race([shown, world.sleep(pauseMs)]);
   }
   return { leftMs, met: null, returned: null };
 }
+
+const never = new Promise<never>(() => {});
 
 function isMet(condition: Condition, answer: Answer, run: string, isAccepted: boolean): boolean {
   const isImage =

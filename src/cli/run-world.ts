@@ -25,11 +25,14 @@ export interface MachineOptions {
   readonly place: Place;
   /** Where the system that is booted will be, if elsewhere. */
   readonly address: string | undefined;
+  /** What its console shows; nothing where nobody listens to it. */
+  readonly shows: (pattern: RegExp) => Promise<string>;
   readonly signal: AbortSignal;
 }
 
 /** The world of `waitForRun`. */
-export function machineOf({ session, home, place, address, signal }: MachineOptions): RunWorld {
+export function machineOf(options: MachineOptions): RunWorld {
+  const { session, home, place, address, shows, signal } = options;
   const host = address ?? session.address;
   const own = { host: session.address, port: place.sshPort };
   const hasElsewhere = address !== undefined && address !== session.address;
@@ -39,15 +42,23 @@ export function machineOf({ session, home, place, address, signal }: MachineOpti
       () => {},
       () => {},
     ),
-    ask: async () => {
-      if (await saysSsh(own.host, own.port, signal)) return await askBox(place, home, signal);
-      const elsewhere = hasElsewhere && (await saysSsh(host, sshPort, signal));
+    ask: async (over) => {
+      const ends = AbortSignal.any([signal, over]);
+      if (await saysSsh(own.host, own.port, ends)) return await askBox(place, home, ends);
+      const elsewhere = hasElsewhere && (await saysSsh(host, sshPort, ends));
       return { kind: elsewhere ? "other" : "silent" };
     },
     accepts: (port) => accepts(host, hasElsewhere ? port : portAt(place, port), signal),
+    shows,
     nowMs: () => performance.now(),
     sleep: (ms) => sleep(ms, undefined, { signal }).catch(() => {}),
   };
+}
+
+/** Whether the box itself answers, and not a system that it has booted. */
+export async function isBoxThere(place: Place, home: Home, signal: AbortSignal): Promise<boolean> {
+  const answer = await askBox(place, home, signal);
+  return answer.kind === "box" && answer.state.underTest === null;
 }
 
 /** What a login that failed says of who is there. */

@@ -46,6 +46,8 @@ const address = v.object({
   /** The box's interface; a caller appends its own to a link-local IPv6 address. */
   interface: v.string(),
   linkLocal: v.boolean(),
+  /** Of the card, by which it is woken; boxes of earlier versions do not say. */
+  mac: v.optional(v.string()),
 });
 
 /** What `describe` gives. */

@@ -1,5 +1,6 @@
 /** Starts virtual machines. */
 
+import { constants } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
@@ -36,8 +37,12 @@ export async function startVm(options: VmOptions, wait: WaitOptions = {}): Promi
   const accelerator = options.accelerator ?? (await chooseAccelerator(emulator));
   await using cleanup = new AsyncDisposableStack();
   const folder = cleanup.use(await makeScratchFolder());
-  const variablesPath = join(folder.path, "variables.fd");
-  await copyFile(firmware.variablesPath, variablesPath);
+  const variablesPath = options.variablesPath ?? join(folder.path, "variables.fd");
+  await copyFile(firmware.variablesPath, variablesPath, constants.COPYFILE_EXCL).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EEXIST") throw error;
+    },
+  );
   const args = qemuArguments(options, {
     accelerator: acceleratorArgument(accelerator),
     cpus: options.cpus ?? defaultCpus(accelerator),

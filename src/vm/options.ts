@@ -77,6 +77,11 @@ export interface VmOptions {
   readonly sparePorts?: number;
   /** Default: the OVMF that the host has installed. */
   readonly firmware?: Firmware;
+  /**
+   * Where the firmware keeps its variables; made from its template when no file is there. Default: a
+   * file that goes with the machine.
+   */
+  readonly variablesPath?: string;
   readonly smbios?: SmbiosOptions;
   /** Appended to the kernel command line by systemd's EFI stub. */
   readonly extraKernelCommandLine?: string;

@@ -1,0 +1,71 @@
+/** `run --watch`: a round whenever the image file has changed. */
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { printJson, progressLine, tell } from "./console.ts";
+import { type ExitCode, exitCodes } from "./exit.ts";
+import { imageAt, waitForImage } from "./image-watch.ts";
+import { withOutcome } from "./outcome.ts";
+import { runShell } from "./run-end.ts";
+import type { RunRequest } from "./run-perform.ts";
+import { isBoxThere } from "./run-world.ts";
+import { lookUp } from "./user-home.ts";
+
+const boxPauseMs = 2000;
+
+/**
+ * Runs now and after each change, until the signal aborts. What ends a round does not end the watch:
+ * the next image may be better.
+ */
+export async function watchRuns(
+  requests: readonly RunRequest[],
+  path: string,
+  round: () => Promise<ExitCode>,
+  signal: AbortSignal,
+): Promise<ExitCode> {
+  const isJson = requests.some((request) => request.isJson);
+  const world = imageAt(path, signal);
+  let known: string | null = null;
+  return await withOutcome({ isJson, signal }, async () => {
+    for (let n = 1; !signal.aborted; n++) {
+      progressLine.show(`Waiting for ${path} to be written ...`);
+      try {
+        known = await waitForImage(world, known, ({ pid, name }) => {
+          tell(`${path} is open for writing by ${name || "a process"} (${pid}), and waited for.`);
+        });
+        progressLine.clear();
+        if (n > 1) await Promise.all(requests.map((request) => waitForBox(request, signal)));
+      } catch (error) {
+        // Between two rounds nothing is under way that could be interrupted.
+        if (signal.aborted) break;
+        throw error;
+      }
+      if (isJson) printJson({ event: "round", round: n });
+      else tell(`Round ${n}, ${new Date().toLocaleTimeString()}: ${path}`);
+      const code = await round();
+      if (code === exitCodes.interrupted) return code;
+      if (!isJson) tell(`Waiting for ${path} to change. Ctrl-C ends.`);
+    }
+    return exitCodes.ok;
+  });
+}
+
+/** A round may have left the machine with the image running, or off. */
+async function waitForBox({ box, powerCommand }: RunRequest, signal: AbortSignal): Promise<void> {
+  const isThere = async () => {
+    try {
+      const { home, place } = await lookUp(box, signal);
+      return await isBoxThere(place, home, signal);
+    } catch {
+      signal.throwIfAborted();
+      return false;
+    }
+  };
+  if (await isThere()) return;
+  if (powerCommand === undefined) {
+    tell(`${box} is not back yet, and waited for: reboot or reset what runs on it now.`);
+  } else {
+    tell(`${box} is not back yet: ${powerCommand}`);
+    await runShell(powerCommand, { DISKOMATOR_BOX: box }, signal);
+  }
+  while (!(await isThere())) await sleep(boxPauseMs, undefined, { signal });
+}

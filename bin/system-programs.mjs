@@ -36,6 +36,7 @@ const table = [
   ["mkfs.exfat", tests, "exfatprogs exfatprogs exfatprogs exfatprogs -"],
   ["mkntfs", tests, "ntfs-3g ntfsprogs ntfs-3g ntfsprogs -"],
   ["mksquashfs", tests, "squashfs-tools squashfs-tools squashfs-tools squashfs squashfs"],
+  ["perl", tests, "perl-base perl-interpreter perl perl -"],
   ["xorriso", tests, "xorriso xorriso libisoburn xorriso xorriso"],
   ["cryptsetup", tests, "cryptsetup-bin cryptsetup cryptsetup cryptsetup -"],
   ["veritysetup", tests, "cryptsetup-bin veritysetup cryptsetup cryptsetup -"],

@@ -4,7 +4,7 @@ import { readSync, writeSync } from "node:fs";
 import { type FileHandle, open, readFile, realpath } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type BlockDevice, BlockError, type BlockErrorCode, type CallOptions } from "./device.ts";
-import { punchHole } from "./driver-punch.ts";
+import { HolePuncher } from "./driver-punch.ts";
 import { type BlockCall, CallGate } from "./gate.ts";
 
 /** One call of the operating system moves at most this much, so that aborting takes effect. */
@@ -29,7 +29,7 @@ export class FileDisk implements BlockDevice {
   readonly #file: FileHandle;
   readonly #gate: CallGate;
   readonly #sparse: boolean;
-  #canPunch = true;
+  readonly #puncher: HolePuncher;
 
   private constructor(path: string, file: FileHandle, shape: FileShape) {
     this.path = path;
@@ -37,6 +37,7 @@ export class FileDisk implements BlockDevice {
     this.blockSizeBytes = shape.blockSizeBytes;
     this.readOnly = shape.readOnly;
     this.#file = file;
+    this.#puncher = new HolePuncher(file.fd);
     this.#sparse = shape.sparse;
     this.#gate = new CallGate(path, this);
   }
@@ -178,9 +179,7 @@ export class FileDisk implements BlockDevice {
 
   /** True when the range is a hole now. */
   async #punch(offsetBytes: number, lengthBytes: number): Promise<boolean> {
-    if (!this.#sparse || !this.#canPunch) return false;
-    this.#canPunch = await punchHole(this.#file.fd, offsetBytes, lengthBytes);
-    return this.#canPunch;
+    return this.#sparse && (await this.#puncher.punch(offsetBytes, lengthBytes));
   }
 
   /** Whether the file has these bytes already: zeros are not written into its holes. */

@@ -11,7 +11,6 @@ import {
   discover,
   InitiatorError,
 } from "../initiator/index.ts";
-import { openBoxTarget } from "./box-target.ts";
 import { kernelNameOf, usersOf } from "./disk-use.ts";
 import { NotFoundError, UsageError } from "./exit.ts";
 import { type OpenTarget, openNamespaceTarget } from "./namespace-target.ts";
@@ -35,6 +34,8 @@ export async function openTarget(text: string, options: OpenTargetOptions): Prom
   const address = parseTarget(text);
   if (address.kind === "file") return await openFile(address.path, options);
   if (address.kind === "box") {
+    // What boxes need takes a tenth of a second to load.
+    const { openBoxTarget } = await import("./box-target.ts");
     try {
       return await openBoxTarget(address, { isEncrypted: true, ...options });
     } catch (error) {

@@ -33,7 +33,7 @@ import type { OpenTarget } from "./namespace-target.ts";
 import { exitCodeOfError, messageOf, withOutcome } from "./outcome.ts";
 import { findShared, formatShared } from "./shared-identifiers.ts";
 import { targetHelp } from "./target-address.ts";
-import { cacheDirectory } from "./user-home.ts";
+import { cacheDirectory } from "./user-folders.ts";
 
 const help = `Usage: diskomator flash IMAGE DISK... [OPTIONS]
 

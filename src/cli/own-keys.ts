@@ -12,7 +12,7 @@ import { promisify } from "node:util";
 import { makeSshKey } from "../image/index.ts";
 import { tell } from "./console.ts";
 import { UsageError } from "./exit.ts";
-import { configDirectory } from "./user-home.ts";
+import { configDirectory } from "./user-folders.ts";
 
 /** Files of the folder; each has its public key beside it, with `.pub`. */
 const hostKeyFile = "host_ed25519";

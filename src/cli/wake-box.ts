@@ -10,7 +10,7 @@ import {
 } from "../box/index.ts";
 import type { BoxDescription } from "../rpc/index.ts";
 import { NotFoundError } from "./exit.ts";
-import { stateDirectory } from "./user-home.ts";
+import { stateDirectory } from "./user-folders.ts";
 
 /**
  * Sends magic packets to a box that was seen.

@@ -152,6 +152,7 @@ async function arrange(
     const parts = { facts, hasher, times, clock: options.clock, bmap: sidecars.bmap };
     const peeked = new PeekedSource(head.subarray(0, length), source);
     const checked = checks.isIdle ? undefined : checks;
+    if (stored instanceof FileSource) await stored.findHoles();
     const reader = new ImageReader({ ...parts, source: peeked, checks: checked });
     // A block map says more of an image than its bytes do.
     const isRandom = unpacked.packing.length === 0 && !sidecars.bmap;
@@ -383,6 +384,12 @@ class CountedSource implements ByteSource {
     this.#times.sourceMs += this.#clock() - began;
     this.readBytes += count;
     return count;
+  }
+
+  skipZeros(lengthBytes: number): boolean {
+    const isSkipped = this.#source.skipZeros?.(lengthBytes) ?? false;
+    if (isSkipped) this.readBytes += lengthBytes;
+    return isSkipped;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -33,15 +33,19 @@ function overlapping(readsMax: number, order: (n: number) => number) {
   return { source, most };
 }
 
-async function readerOf(source: ByteSource, stack: AsyncDisposableStack): Promise<ImageReader> {
+async function readerOf(
+  source: ByteSource,
+  stack: AsyncDisposableStack,
+  sizeBytes = content.length,
+): Promise<ImageReader> {
   return new ImageReader({
     source,
     facts: {
       name: "image",
       packing: [],
-      sizeBytes: content.length,
-      sizeBytesMin: content.length,
-      expectedBytes: content.length,
+      sizeBytes,
+      sizeBytesMin: sizeBytes,
+      expectedBytes: sizeBytes,
       dataBytes: undefined,
       sectorSizeBytes: undefined,
       diskGuid: undefined,
@@ -78,6 +82,33 @@ test("ImageReader.pieces keeps the order of overlapping reads, however scarce bu
     assert.ok(Buffer.concat(found).equals(content), `${readsMax} reads, ${buffers} buffers`);
     assert.ok(most.underWay <= readsMax, `${most.underWay} reads at a time`);
     if (readsMax < buffers) assert.equal(most.underWay, readsMax);
+  }
+});
+
+test("ImageReader.pieces makes pieces of zeros of what its source skips, but for the head", async () => {
+  await using stack = new AsyncDisposableStack();
+  for (const readsMax of [1, 4]) {
+    const { source } = overlapping(readsMax, (n) => (n * 7) % 5);
+    let asked = 0;
+    const holed: ByteSource = {
+      ...source,
+      skipZeros(lengthBytes) {
+        assert.equal(lengthBytes, pieceBytes);
+        // The second, third and last but one of its whole pieces.
+        return [1, 2, 8].includes(++asked);
+      },
+    };
+    const reader = await readerOf(holed, stack, content.length + 3 * pieceBytes);
+    const found: Uint8Array[] = [];
+    for await (const piece of reader.pieces(new PiecePool(3))) {
+      found.push(piece.data?.slice() ?? new Uint8Array(piece.lengthBytes));
+      piece.release();
+    }
+    const hole = new Uint8Array(pieceBytes);
+    const [one, six] = [pieceBytes, 6 * pieceBytes];
+    const parts = [content.subarray(0, one), hole, hole, content.subarray(one, six)];
+    const wanted = Buffer.concat([...parts, hole, content.subarray(six)]);
+    assert.ok(Buffer.concat(found).equals(wanted), `${readsMax} reads`);
   }
 });
 

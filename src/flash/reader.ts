@@ -34,9 +34,9 @@ const zeroPieceBytesMax = 32 * pieceBytes;
 /** With a source that takes one read at a time: one buffer is filled, one waits its turn. */
 const fillsAheadMin = 2;
 
-/** A buffer of the pool with what was read into it; its holder gives it back. */
+/** A buffer of the pool with what was read into it, which its holder gives back; none for a hole. */
 interface Fill {
-  readonly buffer: Uint8Array;
+  readonly buffer: Uint8Array | undefined;
   readonly length: number;
 }
 
@@ -57,14 +57,14 @@ export class ImageReader {
     for await (const { buffer, length } of this.#fills(pool, options)) {
       let piece: Piece | undefined;
       try {
-        const data = buffer.subarray(0, length);
+        const data = buffer?.subarray(0, length);
         // Only the map's blocks are vouched for; whatever lies between them is a hole.
-        if (ranges && length > 0) await ranges.check(offsetBytes, data);
+        if (ranges && data && length > 0) await ranges.check(offsetBytes, data);
         // The head stays data even when it is zero: it is written by itself.
-        const isData = length > 0 && (offsetBytes === 0 || !isAllZero(data));
-        if (isData) piece = pooledPiece(pool, buffer, offsetBytes, length);
+        const isData = data && length > 0 && (offsetBytes === 0 || !isAllZero(data));
+        if (isData) piece = pooledPiece(pool, buffer!, offsetBytes, length);
       } finally {
-        if (!piece) pool.put(buffer);
+        if (!piece && buffer) pool.put(buffer);
       }
       const isLast = length < pieceBytes;
       if (!piece) zeroBytes += length;
@@ -90,9 +90,12 @@ export class ImageReader {
     const readsMax = this.#parts.source.readsMax ?? 1;
     const ahead: Promise<Fill>[] = [];
     let turn: Promise<unknown> = Promise.resolve();
+    let isFirst = true;
     const start = () => {
+      const maySkip = !isFirst;
+      isFirst = false;
       // Buffers are taken, and reads begun, in their order; the reads themselves may overlap.
-      const begun = turn.then(() => this.#begin(pool, options));
+      const begun = turn.then(() => this.#begin(pool, maySkip, options));
       const fill = begun.then(({ filling }) => filling);
       fill.catch(() => undefined);
       turn = readsMax > 1 ? begun : fill;
@@ -109,13 +112,22 @@ export class ImageReader {
       }
     } finally {
       // A source may stall for long: nobody waits for what is not wanted any more.
-      for (const fill of ahead) fill.then(({ buffer }) => pool.put(buffer)).catch(() => undefined);
+      for (const fill of ahead)
+        fill.then(({ buffer }) => buffer && pool.put(buffer)).catch(() => undefined);
     }
   }
 
-  /** Waits for a buffer, and lets the source begin to fill it. */
-  async #begin(pool: PiecePool, options: CallOptions): Promise<{ filling: Promise<Fill> }> {
-    const { times, clock } = this.#parts;
+  /** Waits for a buffer, and lets the source begin to fill it; a hole needs neither. */
+  async #begin(
+    pool: PiecePool,
+    maySkip: boolean,
+    options: CallOptions,
+  ): Promise<{ filling: Promise<Fill> }> {
+    const { source, bmap, times, clock } = this.#parts;
+    // A map's ranges are hashed, holes among them.
+    if (maySkip && !bmap && source.skipZeros?.(pieceBytes)) {
+      return { filling: Promise.resolve({ buffer: undefined, length: pieceBytes }) };
+    }
     const began = clock();
     const buffer = await pool.take(options.signal);
     times.bufferMs += clock() - began;

@@ -4,17 +4,11 @@ import { connect, type Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import type { CallOptions } from "../block/index.ts";
 import { InitiatorError, type InitiatorErrorCode } from "./error.ts";
+import { ReceiveMemory } from "./receive-memory.ts";
 import type { Dial, Transport, TransportHandlers } from "./transport.ts";
 
 /** How often time is told. */
 const tickMs = 250;
-/** How much is read at a time, into one buffer that is used again and again. */
-const receiveBytes = 256 * 1024;
-/**
- * How much of that after data that went to a caller's buffer at once: what follows is the header of
- * more such data, of which as little as possible is to be copied.
- */
-const receiveShortBytes = 8 * 1024;
 /** How long what is left to send may take after the end was asked for. */
 const lingerMs = 1000;
 
@@ -59,17 +53,11 @@ export async function openSocket<S extends Socket>(
 ): Promise<Transport> {
   signal?.throwIfAborted();
   const opened = Promise.withResolvers<Transport>();
-  const own = Buffer.allocUnsafeSlow(receiveBytes);
-  const short = own.subarray(0, receiveShortBytes);
-  let hasLanded = false;
+  const memory = new ReceiveMemory();
   const socket = make({
-    buffer: () => {
-      const landing = handlers.landing();
-      const buffer = landing ?? (hasLanded ? short : own);
-      hasLanded = landing !== undefined;
-      return buffer;
-    },
+    buffer: () => memory.next(handlers.landing()),
     callback: (length, buffer) => {
+      memory.received(length, buffer);
       handlers.bytes(buffer.subarray(0, length));
       return true;
     },

@@ -7,22 +7,19 @@ import type { HashAnswer, Hasher, HashRequest, HashStream, StreamAlgorithm } fro
 /** One processor is left to what reads and writes; more than these wait for it. */
 const threadsMax = Math.max(1, Math.min(4, availableParallelism() - 1));
 
-/** Starts a thread, and more where units are many; dispose of it to end them. */
+/** Hashes in a thread, in more where units are many; started when wanted. Dispose of it to end them. */
 export function openHasher(): Hasher {
   return new HashThreads();
 }
 
 /** Streams keep to the first thread; units go to the one that has the least to do. */
 class HashThreads implements Hasher {
-  readonly #first = new HashThread();
-  readonly #threads = [this.#first];
+  readonly #threads: HashThread[] = [];
 
   digestUnits(data: Uint8Array): Promise<Uint8Array> {
-    let thread = this.#threads.reduce((a, b) => (b.waiting < a.waiting ? b : a));
-    if (thread.waiting > 0 && this.#threads.length < threadsMax) {
-      thread = new HashThread();
-      this.#threads.push(thread);
-    }
+    let thread = this.#first;
+    for (const other of this.#threads) if (other.waiting < thread.waiting) thread = other;
+    if (thread.waiting > 0 && this.#threads.length < threadsMax) thread = this.#start();
     return thread.digestUnits(data);
   }
 
@@ -32,6 +29,16 @@ class HashThreads implements Hasher {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#threads.map((thread) => thread[Symbol.asyncDispose]()));
+  }
+
+  get #first(): HashThread {
+    return this.#threads[0] ?? this.#start();
+  }
+
+  #start(): HashThread {
+    const thread = new HashThread();
+    this.#threads.push(thread);
+    return thread;
   }
 }
 

@@ -1,7 +1,7 @@
 /** What lies beside an image: which names are looked for, and what they are worth. */
 
 import { FlashError } from "../error.ts";
-import { type Bmap, parseBmap } from "./bmap.ts";
+import type { Bmap } from "./bmap.ts";
 import { findChecksum } from "./checksum.ts";
 import type { Hasher } from "./hasher.ts";
 import {
@@ -101,7 +101,9 @@ async function findBmap(name: string, fetchBeside: FetchBeside) {
   const names = new Set([name, ...stemsOf(name)].map((one) => `${one}.bmap`));
   for (const sidecar of names) {
     const file = await fetchBeside(sidecar, bmapBytesMax);
-    if (file) return { map: parseBmap(Buffer.from(file).toString("utf8"), sidecar), sidecar };
+    if (!file) continue;
+    const { parseBmap } = await import("./bmap.ts");
+    return { map: parseBmap(Buffer.from(file).toString("utf8"), sidecar), sidecar };
   }
   return undefined;
 }

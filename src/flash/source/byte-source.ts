@@ -17,6 +17,11 @@ export interface ByteSource extends AsyncDisposable {
    * @throws FlashError, or the signal's reason.
    */
   read(target: Uint8Array, options?: CallOptions): Promise<number>;
+  /**
+   * Leaves out the next `lengthBytes` where it is known without reading that they are there and are
+   * all zeros; false where they are to be read.
+   */
+  skipZeros?(lengthBytes: number): boolean;
 }
 
 /** A ByteSource that any part can be had of, in any order. */
@@ -71,6 +76,11 @@ export class PeekedSource implements ByteSource {
     this.#at += length;
     if (length === target.byteLength || this.readsMax === 1) return length;
     return length + (await this.#rest.read(target.subarray(length), options));
+  }
+
+  skipZeros(lengthBytes: number): boolean {
+    if (this.#at < this.#head.byteLength) return false;
+    return this.#rest.skipZeros?.(lengthBytes) ?? false;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

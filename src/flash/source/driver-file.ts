@@ -6,6 +6,10 @@ import type { Readable } from "node:stream";
 import type { CallOptions } from "../../block/index.ts";
 import { FlashError, reasonOf } from "../error.ts";
 import { type ByteSource, ChunkSource, type RandomSource } from "./byte-source.ts";
+import { type DataRange, dataRangesOf } from "./driver-holes.ts";
+
+/** What `blocks` of a stat counts in, whatever the file system's own blocks are. */
+const statBlockBytes = 512;
 
 /** A file that must stay as it is while it is read. */
 export class FileSource implements RandomSource {
@@ -17,6 +21,11 @@ export class FileSource implements RandomSource {
   readonly #modifiedNs: bigint;
   /** What tells this state of this file from any other. */
   readonly version: FileVersion;
+  readonly #isSparse: boolean;
+  /** All else is zeros; undefined as long as that is not known. */
+  #data: readonly DataRange[] | undefined;
+  /** Ranges of data before this one lie before `#at`. */
+  #dataIndex = 0;
   #at = 0;
   #isOpen = true;
 
@@ -25,6 +34,7 @@ export class FileSource implements RandomSource {
     this.#file = file;
     this.sizeBytes = Number(stat.size);
     this.#modifiedNs = stat.mtimeNs;
+    this.#isSparse = Number(stat.blocks) * statBlockBytes < this.sizeBytes;
     this.version = versionOf(stat);
   }
 
@@ -75,6 +85,21 @@ export class FileSource implements RandomSource {
       done += count;
     }
     return done;
+  }
+
+  /** Finds out where its holes are, for `skipZeros`. */
+  async findHoles(): Promise<void> {
+    if (this.#isSparse) this.#data = await dataRangesOf(this.#file.fd);
+  }
+
+  skipZeros(lengthBytes: number): boolean {
+    const end = this.#at + lengthBytes;
+    if (!this.#data || end > this.sizeBytes) return false;
+    while ((this.#data[this.#dataIndex]?.toBytes ?? end) <= this.#at) this.#dataIndex++;
+    const next = this.#data[this.#dataIndex];
+    if (next && next.fromBytes < end) return false;
+    this.#at = end;
+    return true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

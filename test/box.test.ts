@@ -151,6 +151,12 @@ async function readDaemon(): Promise<[resident: number, ticks: number]> {
   return [resident, Number(user) + Number(kernel)];
 }
 
+test("a login is a process and no more: systemd starts nothing for it", async () => {
+  const units = "systemctl list-units --all --plain --no-legend";
+  assert.equal(await shell.succeed(`${units} 'session-*' 'user-*' 'user@*'`), "");
+  assert.match(await shell.succeed("cat /proc/self/cgroup"), /\/ssh\.service$/m);
+});
+
 test("nothing looks at a disk again because somebody has written to it", async () => {
   const watch = "timeout 4 udevadm monitor --kernel --udev --subsystem-match=block";
   const writeAndClose = "sleep 2; : >>/dev/vda; sleep 3";

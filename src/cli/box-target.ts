@@ -1,6 +1,7 @@
 /** A disk of a box, by name: found, asked for over SSH, and kept granted while it is open. */
 
 import { randomUUID } from "node:crypto";
+import { stat } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -46,6 +47,21 @@ const clock = {
     await sleep(ms, undefined, signal ? { signal } : {}),
 };
 
+/** A session with the box of that name; where there is none, a file of that name may be meant. */
+async function openSessionWith(box: string, signal: AbortSignal) {
+  try {
+    const { home, place } = await lookUp(box, signal);
+    const reach = { home, signal };
+    return { place, reach, session: await openSession(place, reach) };
+  } catch (error) {
+    const isNoBox =
+      error instanceof BoxError && (error.code === "no-such-box" || error.code === "unreachable");
+    if (!isNoBox || !(await stat(box).catch(() => null))) throw error;
+    const hint = `If the file ${box} is meant, write ./${box}.`;
+    throw new BoxError(error.code, `${error.message} ${hint}`, error.facts, { cause: error });
+  }
+}
+
 /**
  * Opens a disk of a box; disposal takes the grant back.
  * @throws BoxError, RpcError, InitiatorError, the signal's reason.
@@ -55,9 +71,7 @@ export async function openBoxTarget(
   { readOnly, isEncrypted, signal }: BoxTargetOptions,
 ): Promise<OpenTarget> {
   await using stack = new AsyncDisposableStack();
-  const { home, place } = await lookUp(box, signal);
-  const reach = { home, signal };
-  const session = await openSession(place, reach);
+  const { place, reach, session } = await openSessionWith(box, signal);
   const channel = stack.use(new LastingChannel(session, reach));
   const { disk, grants } = await pickDisk(session, wanted, signal);
   const name = `${place.name}:${disk.serial || disk.name}`;

@@ -1,9 +1,8 @@
 /** Disks as the command line names them: by address and NQN, by box and serial number, by path. */
 
-import { readFile, realpath, stat } from "node:fs/promises";
+import { readFile, realpath } from "node:fs/promises";
 import { basename } from "node:path";
 import { BlockError, FileDisk, type FileDiskOptions } from "../block/index.ts";
-import { BoxError } from "../box/index.ts";
 import {
   addressOf,
   connectController,
@@ -36,24 +35,11 @@ export async function openTarget(text: string, options: OpenTargetOptions): Prom
   if (address.kind === "box") {
     // What boxes need takes a tenth of a second to load.
     const { openBoxTarget } = await import("./box-target.ts");
-    try {
-      return await openBoxTarget(address, { isEncrypted: true, ...options });
-    } catch (error) {
-      throw await hintAtFile(text, error);
-    }
+    return await openBoxTarget(address, { isEncrypted: true, ...options });
   }
   if (address.kind === "nqn") return await openRemote(text, address, options);
   const found = await findDisk(address, options.signal);
   return await openRemote(text, found, options);
-}
-
-/** A file's bare name is taken for the name of a box: where there is none, the file may be meant. */
-async function hintAtFile(text: string, error: unknown): Promise<unknown> {
-  const isNoBox =
-    error instanceof BoxError && (error.code === "no-such-box" || error.code === "unreachable");
-  if (!isNoBox || !(await stat(text).catch(() => null))) return error;
-  const hint = `If the file ${text} is meant, write ./${text}.`;
-  return new BoxError(error.code, `${error.message} ${hint}`, error.facts, { cause: error });
 }
 
 /**

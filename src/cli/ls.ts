@@ -73,13 +73,9 @@ export const ls: Command = {
       const [looked] = await Promise.all([looking, table()]);
       progressLine.clear();
       if (remember) await rememberBoxes(home, request.places, looked);
-      const isMissing = looked.boxes.some(
-        ({ from, kind }) => from === "address" && kind === "failed",
-      );
-      const exitCode = isMissing ? exitCodes.unreachable : exitCodes.ok;
       await rememberSeen(looked);
-      await show(looked, isJson, exitCode);
-      return exitCode;
+      await show(looked, isJson);
+      return exitCodeOf(looked);
     });
   },
 };
@@ -87,13 +83,20 @@ export const ls: Command = {
 /** What makes tables is loaded while boxes are waited for. */
 const table = () => import("./box-table.ts");
 
-async function show(looked: Looked, isJson: boolean, exitCode: ExitCode): Promise<void> {
+/** An address that was named is to be there; a box that is known may be off. */
+function exitCodeOf({ boxes }: Looked): ExitCode {
+  const isMissing = boxes.some(({ from, kind }) => from === "address" && kind === "failed");
+  return isMissing ? exitCodes.unreachable : exitCodes.ok;
+}
+
+async function show(looked: Looked, isJson: boolean): Promise<void> {
   if (isJson) {
     const boxes = looked.boxes.map(jsonOf);
     const others = looked.foreign.map(({ text, ...rest }) => ({
       ...rest,
       text: Object.fromEntries(text),
     }));
+    const exitCode = exitCodeOf(looked);
     const outcome = exitCode === exitCodes.ok ? "ok" : "failed";
     printJson({ event: "result", outcome, exitCode, boxes, others });
     return;

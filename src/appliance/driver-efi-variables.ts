@@ -56,11 +56,13 @@ export class EfiVariables {
       throw efiError("no-efi", message, name);
     }
     if (data === null && !this.#isThere(name, vendor)) return;
+    const isNew = this.read(name, vendor) === null;
     try {
-      this.#put(name, vendor, data);
-    } catch (error) {
-      await this.#makeWritable(error, name, vendor);
-      this.#putOrTell(name, vendor, data);
+      await this.#putOrFree(name, vendor, data);
+    } catch (cause) {
+      if (isNew) await this.#drop(this.#path(name, vendor));
+      const dumps = this.list().filter((one) => one.startsWith("dump-type")).length;
+      throw efiFault(codeOf(cause), name, dumps, cause);
     }
     const found = this.read(name, vendor);
     const isSame = data === null ? !this.#isThere(name, vendor) : found && sameBytes(found, data);
@@ -69,23 +71,22 @@ export class EfiVariables {
     throw efiError("refused", `The firmware ${what} the variable ${name}.`, name);
   }
 
-  /** Linux guards variables that it does not know by making them immutable. */
-  async #makeWritable(error: unknown, name: string, vendor: string): Promise<void> {
-    const code = codeOf(error);
-    if (code === "EROFS") {
-      const remount = ["-o", "remount,rw", this.#directory];
-      await runTool("mount", remount, toolTimeoutMs).catch(() => "");
-    } else if (code === "EPERM" || code === "EACCES") {
-      await clearImmutable(this.#path(name, vendor));
-    }
-  }
-
-  #putOrTell(name: string, vendor: string, data: Uint8Array | null): void {
+  /**
+   * Linux guards variables that it does not know by making them immutable. Only where that is what
+   * is in the way: a first write that fails leaves a name that is immutable too.
+   */
+  async #putOrFree(name: string, vendor: string, data: Uint8Array | null): Promise<void> {
     try {
       this.#put(name, vendor, data);
-    } catch (cause) {
-      const dumps = this.list().filter((one) => one.startsWith("dump-type")).length;
-      throw efiFault(codeOf(cause), name, dumps, cause);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === "EROFS") {
+        const remount = ["-o", "remount,rw", this.#directory];
+        await runTool("mount", remount, toolTimeoutMs).catch(() => "");
+      } else if (code === "EPERM" || code === "EACCES") {
+        await clearImmutable(this.#path(name, vendor));
+      } else throw error;
+      this.#put(name, vendor, data);
     }
   }
 
@@ -96,22 +97,20 @@ export class EfiVariables {
       unlinkSync(path);
       return;
     }
-    const isNew = !this.#isThere(name, vendor);
     const bytes = new Uint8Array(attributeBytes + data.length);
     new DataView(bytes.buffer).setUint32(0, attributes, true);
     bytes.set(data, attributeBytes);
     const file = openSync(path, "w");
-    let isWritten = false;
     try {
-      isWritten = writeSync(file, bytes) === bytes.length;
+      writeSync(file, bytes);
     } finally {
       closeSync(file);
-      if (!isWritten && isNew) this.#drop(path);
     }
   }
 
-  /** The kernel keeps the name of a variable whose first write has failed. */
-  #drop(path: string): void {
+  /** The kernel keeps the name of a variable whose first write has failed, and guards it. */
+  async #drop(path: string): Promise<void> {
+    await clearImmutable(path);
     try {
       unlinkSync(path);
     } catch {

@@ -118,9 +118,14 @@ test("flash and reboot leave a disk alone that another host may write to", async
   const image = join(user.folder, "os.raw");
   await writeFile(image, content);
   box.grants.set("g9", {
-    ...{ grant: "g9", hostnqn: "nqn.2014-08.org.nvmexpress:other", mode: "rw" },
-    ...{ disks: ["nvme0n1"], purpose: "flash by eve on laptop", since: "2026-11-23T12:00:00.000Z" },
-    ...{ expiresAt: null, overlay: null },
+    grant: "g9",
+    hostnqn: "nqn.2014-08.org.nvmexpress:other",
+    mode: "rw",
+    disks: ["nvme0n1"],
+    purpose: "flash by eve on laptop",
+    since: "2026-11-23T12:00:00.000Z",
+    expiresAt: null,
+    overlay: null,
   });
   for (const args of [
     ["flash", image, "lunch-feta"],
@@ -177,9 +182,14 @@ test("ls --watch shows what has changed when a box says so", async () => {
     };
     await until(/S6Z1NJ0W1 .* blank$/);
     box.grants.set("g9", {
-      ...{ grant: "g9", hostnqn: "nqn.2014-08.org.nvmexpress:other", mode: "ro" },
-      ...{ disks: ["nvme0n1"], purpose: "backup by eve", since: "2026-11-23T12:00:00.000Z" },
-      ...{ expiresAt: null, overlay: null },
+      grant: "g9",
+      hostnqn: "nqn.2014-08.org.nvmexpress:other",
+      mode: "ro",
+      disks: ["nvme0n1"],
+      purpose: "backup by eve",
+      since: "2026-11-23T12:00:00.000Z",
+      expiresAt: null,
+      overlay: null,
     });
     box.changed();
     await until(/S6Z1NJ0W1 .* backup by eve \(ro\)$/);

@@ -55,9 +55,16 @@ export function bootHandlers(
     bootState: async () => ({ comeback, ...rest, lastRun }),
     bootOnce: async ({ disk, run }) => {
       lastRun = {
-        ...{ run, disk, startedAt: at, returnedAt: at, boots: 2, orderIgnored: false },
+        run,
+        disk,
+        startedAt: at,
+        returnedAt: at,
+        boots: 2,
+        orderIgnored: false,
         bootOrder: { outcome: "same", wanted: ["0001"], found: ["0001"] },
-        ...{ crashes: [], problems: [], ...boots.report },
+        crashes: [],
+        problems: [],
+        ...boots.report,
       };
       leave();
       const path = "\\EFI\\BOOT\\BOOTX64.EFI";

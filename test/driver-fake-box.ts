@@ -37,7 +37,10 @@ const at = "2026-11-23T12:00:00.000Z";
 const diskBytes = 8 * 1024 * 1024;
 /** Its network card. */
 const card = {
-  ...{ interface: "eth0", address: "192.0.2.7", family: "IPv4" as const, linkLocal: false },
+  interface: "eth0",
+  address: "192.0.2.7",
+  family: "IPv4" as const,
+  linkLocal: false,
   mac: "52:54:00:12:34:56",
 };
 const prefix = "nqn.2026-11.io.diskomator:cd7c3f8f";
@@ -176,10 +179,20 @@ function handlersOf(
   };
   return {
     describe: async () => ({
-      ...{ rpc: 1, name: "lunch-feta", fullName: "lunch-feta-olive", box: "cd7c3f8f" },
-      ...{ version: "0.1.0", access: "paired" as const, readOnly: false, addresses: [card] },
+      rpc: 1,
+      name: "lunch-feta",
+      fullName: "lunch-feta-olive",
+      box: "cd7c3f8f",
+      version: "0.1.0",
+      access: "paired" as const,
+      readOnly: false,
+      addresses: [card],
       ports: { nvme: 4420, discovery: 8009, readOnly: 4421 },
-      ...{ tls: true, bootMedium: "sda", problems: [], startedAt: at, now: at },
+      tls: true,
+      bootMedium: "sda",
+      problems: [],
+      startedAt: at,
+      now: at,
       bootedAt: boot.bootedAt,
     }),
     disks: async () => ({ disks: disks.map(viewOf), grants: [...grants.values()], peers: [] }),
@@ -248,10 +261,21 @@ async function serve(
   const { identity } = psk.retain(hostnqn).tlsPsk({ hostnqn, subnqn: nqn });
   return {
     ...given,
-    ...{ expiresAt: null, secrets, tlsPsk: psk.reveal(), addresses: [] },
+    expiresAt: null,
+    secrets,
+    tlsPsk: psk.reveal(),
+    addresses: [],
     disks: [
       {
-        ...{ name, serial, nqn, nsid: 1, uuid, port, sizeBytes, blockSizeBytes, readOnly },
+        name,
+        serial,
+        nqn,
+        nsid: 1,
+        uuid,
+        port,
+        sizeBytes,
+        blockSizeBytes,
+        readOnly,
         tlsIdentity: identity,
       },
     ],
@@ -265,8 +289,15 @@ function nqnOf({ serial }: Pick<BoxedDisk, "serial">): string {
 function viewOf({ name, serial, device }: BoxedDisk): DiskView {
   const { sizeBytes, blockSizeBytes } = device;
   return {
-    ...{ name, serial, model: "Memory disk", firmware: "1", transport: "nvme" },
-    ...{ sizeBytes, blockSizeBytes, path: "memory", readOnly: false },
+    name,
+    serial,
+    model: "Memory disk",
+    firmware: "1",
+    transport: "nvme",
+    sizeBytes,
+    blockSizeBytes,
+    path: "memory",
+    readOnly: false,
     identity: { kind: "serial", value: serial, weak: false },
     state: {
       kind: "exported",

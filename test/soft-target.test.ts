@@ -26,7 +26,12 @@ const secrets = secretsOf(1);
 
 function wish(change: Partial<SoftExport> = {}): SoftExport {
   return {
-    ...{ nqn, disk: "sda", diskSequence: 1, sizeBytes, mode: "ro", overlayBytes: null },
+    nqn,
+    disk: "sda",
+    diskSequence: 1,
+    sizeBytes,
+    mode: "ro",
+    overlayBytes: null,
     strings: { attr_serial: "S1", attr_model: "Model", attr_firmware: "1" },
     uuid: "5b6b1f0a-4f1c-4d5e-8a77-0d3a1c2b9e10",
     nguid: "5b6b1f0a-4f1c-4d5e-8a77-0d3a1c2b9e11",
@@ -62,7 +67,11 @@ async function withTarget(scenario: (machine: Machine) => Promise<void>): Promis
 function connect(port: number, how: { tls?: boolean; hostNqn?: string; secret?: string } = {}) {
   const { secret = secrets.host } = how;
   return connectController({
-    ...{ host: "127.0.0.1", port, subsystemNqn: nqn, hostNqn: how.hostNqn ?? hostNqn, ioQueues: 1 },
+    host: "127.0.0.1",
+    port,
+    subsystemNqn: nqn,
+    hostNqn: how.hostNqn ?? hostNqn,
+    ioQueues: 1,
     authentication: { secret, controllerSecret: secret },
     ...(how.tls ? { tls: { key: secrets.tlsPsk } } : {}),
     reconnect: { controllerLossMs: 1 },

@@ -28,7 +28,10 @@ export function bootMethods(setup: BootMethodsSetup): Pick<Handlers, "bootOnce" 
         .map((other) => other.disk)
         .filter(({ name, sizeBytes }) => name !== disk.name && sizeBytes > 0);
       const prepared = await boot.prepare({
-        ...{ disk, run, noReturn, now: tools.now() },
+        disk,
+        run,
+        noReturn,
+        now: tools.now(),
         others: others.map(({ name }) => name),
         open: (name) => tools.openDisk(name),
       });

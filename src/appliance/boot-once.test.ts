@@ -79,7 +79,10 @@ test("chooseEntry takes one of ours again, else the lowest that nobody uses or n
 
 test("planBootOnce writes the note first and BootNext last, and never BootOrder", () => {
   const place = {
-    ...{ partition: 1, firstLba: 2048, sectors: 100, file: "\\EFI\\BOOT\\BOOTX64.EFI" },
+    partition: 1,
+    firstLba: 2048,
+    sectors: 100,
+    file: "\\EFI\\BOOT\\BOOTX64.EFI",
     partUuid: "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
   };
   const steps = planBootOnce(note, place);

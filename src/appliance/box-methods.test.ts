@@ -36,8 +36,16 @@ function stateOf(access: AccessMode, readOnly: boolean): State {
   };
   const reason = { code: "boot-medium", text: "this box booted from it" } as const;
   return {
-    ...{ format: 1, box: "1a2b3c4d", name: "lunch-feta", fullName: "lunch-feta-olive" },
-    ...{ version: "0.1.0", access, readOnly, notice: null, grants: [], servicePort: 4420 },
+    format: 1,
+    box: "1a2b3c4d",
+    name: "lunch-feta",
+    fullName: "lunch-feta-olive",
+    version: "0.1.0",
+    access,
+    readOnly,
+    notice: null,
+    grants: [],
+    servicePort: 4420,
     addresses: [
       {
         interface: "eth0",
@@ -53,7 +61,11 @@ function stateOf(access: AccessMode, readOnly: boolean): State {
       exported(sampleFacts({ name: "sdr", readOnly: true, udev: { ID_SERIAL_SHORT: "RO1" } })),
       { disk: takeInventory(stickFacts), state: { kind: "not exported", reason } },
     ],
-    ...{ bootMedium: "sdb", problems: [], kernelMessages: [], startedAt: at, bootedAt: at },
+    bootMedium: "sdb",
+    problems: [],
+    kernelMessages: [],
+    startedAt: at,
+    bootedAt: at,
   };
 }
 

@@ -167,7 +167,15 @@ function describe(state: State, { tls, tools }: BoxMethodsSetup) {
   const { addresses, problems, startedAt, bootedAt } = state;
   return {
     rpc: rpcVersion,
-    ...{ name, fullName, box, version, access, readOnly, bootMedium, startedAt, bootedAt },
+    name,
+    fullName,
+    box,
+    version,
+    access,
+    readOnly,
+    bootMedium,
+    startedAt,
+    bootedAt,
     addresses: [...addresses],
     problems: [...problems],
     ports: { nvme: servicePort, discovery: discoveryPort, readOnly: readOnlyPort },
@@ -320,14 +328,21 @@ function accessOf(
   const port = mode === "rw" ? servicePort : readOnlyPort;
   return {
     grant: id,
-    ...{ hostnqn, mode, expiresAt },
+    hostnqn,
+    mode,
+    expiresAt,
     secrets: { host: secrets.host, controller: secrets.controller },
     tlsPsk: hasTls ? secrets.tlsPsk : null,
     addresses: [...state.addresses],
     disks: rows.map(({ disk, state: { nqn: diskNqn, uuid } }) => {
       const nqn = grantNqn(diskNqn, hostnqn);
       return {
-        ...{ name: disk.name, serial: disk.serial, nqn, nsid: 1, uuid, port },
+        name: disk.name,
+        serial: disk.serial,
+        nqn,
+        nsid: 1,
+        uuid,
+        port,
         sizeBytes: disk.sizeBytes,
         blockSizeBytes: disk.blockSizeBytes,
         readOnly: mode === "ro",
@@ -359,7 +374,11 @@ async function listDisks({ box, tools, grants }: BoxMethodsSetup, wants: Params<
     peers: [...tools.peers()],
     grants: grants.list.map(({ id, hostnqn, mode, purpose, since, expiresAt, nqns }) => ({
       grant: id,
-      ...{ hostnqn, mode, purpose, since, expiresAt },
+      hostnqn,
+      mode,
+      purpose,
+      since,
+      expiresAt,
       disks: [...(rows.get(id)?.disks ?? [])],
       overlay: nqns.map((nqn) => tools.overlayUse(grantNqn(nqn, hostnqn))).find(Boolean) ?? null,
     })),

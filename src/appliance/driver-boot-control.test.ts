@@ -106,14 +106,20 @@ async function diskWith(files: readonly string[], type = partitionTypes.efiSyste
   });
   const sizeBytes = fatSize(root, 512, mebibyte);
   const gpt = planGpt({
-    ...{ sizeBytes: diskBytes, sectorSizeBytes: 512 as const },
+    sizeBytes: diskBytes,
+    sectorSizeBytes: 512 as const,
     diskGuid: "6c0f57bd-7e5c-4b0c-9a5f-3d2f4e1b8a90",
     partitions: [{ typeGuid: type, guid: partUuid, name: "ESP", sizeBytes }],
   });
   const start = gpt.partitions[0]!.firstLba * 512;
   const volume = planFat({
-    ...{ sizeBytes, sectorSizeBytes: 512 as const, hiddenSectors: start / 512, volumeId: 1 },
-    ...{ label: "ESP", epochSeconds: 0, root },
+    sizeBytes,
+    sectorSizeBytes: 512 as const,
+    hiddenSectors: start / 512,
+    volumeId: 1,
+    label: "ESP",
+    epochSeconds: 0,
+    root,
   });
   const { mbr, primary, backup } = encodeGpt(gpt);
   const extents = [mbr, ...primary, ...backup, ...shiftExtents(volume.extents, start)];
@@ -132,7 +138,9 @@ async function request(
     disk: { name: "nvme0n1", serial: "S6Z1NJ0W1" },
     others: [],
     open: async () => device,
-    ...{ run: "6c0f57bd-7e5c", noReturn: false, now: at },
+    run: "6c0f57bd-7e5c",
+    noReturn: false,
+    now: at,
     ...changes,
   };
 }
@@ -174,7 +182,9 @@ test("the box restores a boot order, takes crashes of this run, and says what wa
   await machine.reset(7);
   const { lastRun } = await machine.control().state();
   assert.deepEqual(lastRun?.bootOrder, {
-    ...{ outcome: "restored", wanted: ["0001", "0002"], found: ["0007", "0000", "0001", "0002"] },
+    outcome: "restored",
+    wanted: ["0001", "0002"],
+    found: ["0007", "0000", "0001", "0002"],
   });
   assert.deepEqual(parseNumbers(await machine.get("BootOrder")), [1, 2]);
   assert.deepEqual(lastRun.crashes, [{ name: "Panic#1", text: "Kernel panic\n" }]);
@@ -216,17 +226,23 @@ const refusals: readonly Refusal[] = [
   {
     name: "a disk without a partition table",
     request: () => request({ device: new MemoryDisk({ sizeBytes: 8 * mebibyte }) }),
-    ...{ code: "refused", reason: "no-loader", message: /no GUID partition table/ },
+    code: "refused",
+    reason: "no-loader",
+    message: /no GUID partition table/,
   },
   {
     name: "a disk without an EFI system partition",
     request: async () => request({ device: await diskWith([], partitionTypes.linuxData) }),
-    ...{ code: "refused", reason: "no-loader", message: /no EFI system partition/ },
+    code: "refused",
+    reason: "no-loader",
+    message: /no EFI system partition/,
   },
   {
     name: "an EFI system partition without a loader",
     request: async () => request({ device: await diskWith(["README"]) }),
-    ...{ code: "refused", reason: "no-loader", message: /partition 1: neither \\EFI\\BOOT\\BOOT/ },
+    code: "refused",
+    reason: "no-loader",
+    message: /partition 1: neither \\EFI\\BOOT\\BOOT/,
   },
   {
     name: "a disk whose twin is there",
@@ -251,7 +267,9 @@ const refusals: readonly Refusal[] = [
     name: "a machine that a BIOS booted",
     setUp: (machine) => rm(join(machine.root, "sys"), { recursive: true }),
     request: () => request({ noReturn: true }),
-    ...{ code: "failed", reason: "no-efi", message: /no EFI variables: it was booted by a BIOS/ },
+    code: "failed",
+    reason: "no-efi",
+    message: /no EFI variables: it was booted by a BIOS/,
   },
 ];
 

@@ -99,8 +99,12 @@ export class BootControl {
     const found = this.#read();
     const entry = chooseEntry(found);
     const note: RunNote = {
-      ...{ run, entry, disk: disk.serial || disk.name, at: now.toISOString() },
-      ...{ order: found.order, bootCount: found.bootCount },
+      run,
+      entry,
+      disk: disk.serial || disk.name,
+      at: now.toISOString(),
+      order: found.order,
+      bootCount: found.bootCount,
     };
     const undo: VariableStep[] = [];
     try {
@@ -218,9 +222,12 @@ function reportOf(
 ): RunReport {
   const changed = more.isRestored ? "restored" : "failed";
   return {
-    ...{ run: note.run, disk: note.disk, startedAt: note.at },
+    run: note.run,
+    disk: note.disk,
+    startedAt: note.at,
     returnedAt: more.now.toISOString(),
-    ...{ boots: plan.boots, orderIgnored: plan.orderIgnored },
+    boots: plan.boots,
+    orderIgnored: plan.orderIgnored,
     bootOrder: {
       outcome: plan.isOrderChanged ? changed : "same",
       wanted: note.order.map(formatNumber),

@@ -51,7 +51,12 @@ export function serveOwner(owned: Owned, signal: AbortSignal): Keyboard {
   const bootId = readOptional(root, "proc/sys/kernel/random/boot_id") ?? "";
   const keyboard = new Keyboard(
     {
-      ...{ root, terminals, nqnBase: configuration.config.nqnBase, bootId, showNotice, log },
+      root,
+      terminals,
+      nqnBase: configuration.config.nqnBase,
+      bootId,
+      showNotice,
+      log,
       state: () => daemon.state,
       // Whoever presses C is there, which is all that mode `local` asks for.
       grant: (params, call) => boxMethods({ ...parts, isLetIn: () => true }).grant(params, call),

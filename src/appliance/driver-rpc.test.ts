@@ -14,9 +14,19 @@ const at = "2026-11-23T12:00:00.000Z";
 function handlersWith(changes: Partial<Handlers>): Handlers {
   const unused = () => Promise.reject(new Error("not in this test"));
   return {
-    ...{ describe: unused, disks: unused, grant: unused, revoke: unused, export: unused },
-    ...{ unexport: unused, hash: unused, watch: unused, reboot: unused, powerOff: unused },
-    ...{ blink: unused, bootOnce: unused, bootState: unused },
+    describe: unused,
+    disks: unused,
+    grant: unused,
+    revoke: unused,
+    export: unused,
+    unexport: unused,
+    hash: unused,
+    watch: unused,
+    reboot: unused,
+    powerOff: unused,
+    blink: unused,
+    bootOnce: unused,
+    bootState: unused,
     log: async () => ({ events: [{ number: 1, at, event: "granted", fields: { disk: "sda" } }] }),
     ...changes,
   };

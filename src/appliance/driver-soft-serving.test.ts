@@ -5,9 +5,16 @@ import { SoftServing } from "./driver-soft-serving.ts";
 import type { SoftExport } from "./grant-exports.ts";
 
 const wish: SoftExport = {
-  ...{ nqn: "nqn.a", disk: "sda", diskSequence: 1, sizeBytes: 512, mode: "ro", overlayBytes: null },
+  nqn: "nqn.a",
+  disk: "sda",
+  diskSequence: 1,
+  sizeBytes: 512,
+  mode: "ro",
+  overlayBytes: null,
   strings: { attr_serial: "S", attr_model: "M", attr_firmware: "1" },
-  ...{ uuid: "u", nguid: "g", hosts: "any" },
+  uuid: "u",
+  nguid: "g",
+  hosts: "any",
 };
 
 /** A target that fails as long as it is told to. */

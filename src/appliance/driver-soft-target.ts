@@ -112,7 +112,10 @@ export class SoftTarget {
     const { attr_serial: serial, attr_model: model, attr_firmware: firmware } = wish.strings;
     try {
       this.#running.target.addSubsystem({
-        ...{ nqn: wish.nqn, serial, model, firmware },
+        nqn: wish.nqn,
+        serial,
+        model,
+        firmware,
         hosts: hostsOf(wish),
         namespaces: [{ nsid: 1, device, uuid: wish.uuid, nguid: wish.nguid.replaceAll("-", "") }],
       });

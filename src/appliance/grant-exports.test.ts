@@ -17,11 +17,17 @@ const now = { monotonicMs: 0, date: new Date(0) };
 function offer(disk: string, change: Partial<Offer> = {}): Offer {
   return {
     base: {
-      ...{ nqn: `${prefix}${disk}`, disk, hosts: [], reopen: false, resize: false },
+      nqn: `${prefix}${disk}`,
+      disk,
+      hosts: [],
+      reopen: false,
+      resize: false,
       strings: { attr_serial: disk, attr_model: "Model", attr_firmware: "1" },
       namespace: { device_path: `/dev/${disk}`, device_uuid: "u", device_nguid: "g" },
     },
-    ...{ diskSequence: 1, sizeBytes: 512, readOnly: false },
+    diskSequence: 1,
+    sizeBytes: 512,
+    readOnly: false,
     ...change,
   };
 }

@@ -141,7 +141,14 @@ function softExport(
 ): SoftExport {
   const { disk, strings, namespace } = base;
   return {
-    ...{ nqn, disk, diskSequence, sizeBytes, strings, mode, overlayBytes, hosts },
+    nqn,
+    disk,
+    diskSequence,
+    sizeBytes,
+    strings,
+    mode,
+    overlayBytes,
+    hosts,
     uuid: namespace.device_uuid,
     nguid: namespace.device_nguid,
   };

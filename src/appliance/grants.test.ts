@@ -18,7 +18,12 @@ const keys = keyMaker((length) => {
 
 function ask(change: Partial<GrantRequest> = {}): GrantRequest {
   return {
-    ...{ hostnqn: hostA, nqns: ["n1"], mode: "rw", seconds: 60, purpose: "", overlayBytes: null },
+    hostnqn: hostA,
+    nqns: ["n1"],
+    mode: "rw",
+    seconds: 60,
+    purpose: "",
+    overlayBytes: null,
     ...change,
   };
 }

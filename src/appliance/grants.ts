@@ -133,7 +133,11 @@ export class Grants {
     const lastsMs = seconds === null ? null : seconds * 1000;
     const grant: Grant = {
       id: same?.id ?? `g${this.#lastId}`,
-      ...{ hostnqn, nqns, mode, purpose, overlayBytes },
+      hostnqn,
+      nqns,
+      mode,
+      purpose,
+      overlayBytes,
       keys: same?.keys ?? nqns.map((nqn) => maker.makeKey(secrets, hostnqn, nqn)),
       since: same?.since ?? now.date.toISOString(),
       expiresMs: lastsMs === null ? null : now.monotonicMs + lastsMs,

@@ -24,11 +24,17 @@ const ata = {
 
 test("parseHealth reads what NVMe and ATA disks say of themselves", () => {
   assert.deepEqual(parseHealth(JSON.stringify(nvme)), {
-    ...{ failing: false, temperatureCelsius: 50, powerOnHours: 1234, usedPercent: 3 },
+    failing: false,
+    temperatureCelsius: 50,
+    powerOnHours: 1234,
+    usedPercent: 3,
     mediaErrors: 1,
   });
   assert.deepEqual(parseHealth(JSON.stringify(ata)), {
-    ...{ failing: true, temperatureCelsius: null, powerOnHours: 1, usedPercent: null },
+    failing: true,
+    temperatureCelsius: null,
+    powerOnHours: 1,
+    usedPercent: null,
     mediaErrors: 9,
   });
 });

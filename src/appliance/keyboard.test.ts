@@ -5,14 +5,26 @@ import { codedLine, connectLines, fitSecret, keyboardHost, noSecret } from "./ke
 import type { State } from "./state.ts";
 
 const disk = (name: string) => ({
-  ...{ name, serial: `S-${name}`, nqn: `nqn.2026-11.org.example:${name}`, nsid: 1, uuid: "u" },
-  ...{ port: 4420, sizeBytes: 1, blockSizeBytes: 512, readOnly: false, tlsIdentity: null },
+  name,
+  serial: `S-${name}`,
+  nqn: `nqn.2026-11.org.example:${name}`,
+  nsid: 1,
+  uuid: "u",
+  port: 4420,
+  sizeBytes: 1,
+  blockSizeBytes: 512,
+  readOnly: false,
+  tlsIdentity: null,
 });
 
 function lines(count: number): readonly string[] {
   const access: GrantedAccess = {
-    ...{ grant: "g1", hostnqn: "nqn.2026-11.org.example:screen", mode: "rw", expiresAt: null },
-    ...{ secrets: { host: "DHHC-1:01:aG9zdA==:", controller: "DHHC-1:01:x:" }, tlsPsk: null },
+    grant: "g1",
+    hostnqn: "nqn.2026-11.org.example:screen",
+    mode: "rw",
+    expiresAt: null,
+    secrets: { host: "DHHC-1:01:aG9zdA==:", controller: "DHHC-1:01:x:" },
+    tlsPsk: null,
     addresses: [
       {
         interface: "eth0",

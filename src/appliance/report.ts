@@ -61,7 +61,12 @@ export function reportGrants(
     ),
   );
   return grants.map(({ id, hostnqn, nqns, mode, purpose, since, expiresAt }) => ({
-    ...{ id, hostnqn, mode, purpose, since, expiresAt },
+    id,
+    hostnqn,
+    mode,
+    purpose,
+    since,
+    expiresAt,
     disks: nqns.flatMap((nqn) => names.get(nqn) ?? []),
   }));
 }

@@ -8,20 +8,41 @@ const at = "2026-11-23T12:00:00.000Z";
 
 function description(fullName: string): BoxDescription {
   return {
-    ...{ rpc: 1, name: "lunch-feta", fullName, box: "cd7c3f8f", version: "0.1.0" },
-    ...{ access: "paired", readOnly: false, addresses: [], tls: true, bootMedium: "sda" },
+    rpc: 1,
+    name: "lunch-feta",
+    fullName,
+    box: "cd7c3f8f",
+    version: "0.1.0",
+    access: "paired",
+    readOnly: false,
+    addresses: [],
+    tls: true,
+    bootMedium: "sda",
     ports: { nvme: 4420, discovery: 8009, readOnly: 4421 },
-    ...{ problems: [], startedAt: at, bootedAt: at, now: at },
+    problems: [],
+    startedAt: at,
+    bootedAt: at,
+    now: at,
   };
 }
 
 function disk(name: string, state: DiskView["state"], changes: Partial<DiskView> = {}): DiskView {
   return {
-    ...{ name, state, model: "Model", serial: `S-${name}`, firmware: "1", transport: "nvme" },
-    ...{ sizeBytes: 2 ** 30, blockSizeBytes: 512, path: "", readOnly: false },
+    name,
+    state,
+    model: "Model",
+    serial: `S-${name}`,
+    firmware: "1",
+    transport: "nvme",
+    sizeBytes: 2 ** 30,
+    blockSizeBytes: 512,
+    path: "",
+    readOnly: false,
     identity: { kind: "serial", value: name, weak: false },
     contents: { line: "blank", isBlank: true, partitions: [] },
-    ...{ traffic: null, health: null, ...changes },
+    traffic: null,
+    health: null,
+    ...changes,
   };
 }
 
@@ -38,8 +59,14 @@ function box(address: string, fullName: string, changes: Partial<BoxLook> = {}):
 }
 
 const grant: GrantView = {
-  ...{ grant: "g1", hostnqn: "nqn.x", disks: ["nvme0n1"], mode: "ro", since: at },
-  ...{ purpose: "backup by ann on desk", expiresAt: null, overlay: null },
+  grant: "g1",
+  hostnqn: "nqn.x",
+  disks: ["nvme0n1"],
+  mode: "ro",
+  since: at,
+  purpose: "backup by ann on desk",
+  expiresAt: null,
+  overlay: null,
 };
 
 test("formatLooked aligns a row for each disk, and names its box once", () => {

@@ -14,10 +14,15 @@ import {
 } from "./run-condition.ts";
 
 const report: RunReport = {
-  ...{ run: "6c0f57bd-7e5c", disk: "S6Z1NJ0W1", startedAt: "2026-11-23T12:00:00.000Z" },
-  ...{ returnedAt: "2026-11-23T12:01:00.000Z", boots: 2, orderIgnored: false },
+  run: "6c0f57bd-7e5c",
+  disk: "S6Z1NJ0W1",
+  startedAt: "2026-11-23T12:00:00.000Z",
+  returnedAt: "2026-11-23T12:01:00.000Z",
+  boots: 2,
+  orderIgnored: false,
   bootOrder: { outcome: "same", wanted: ["0001"], found: ["0001"] },
-  ...{ crashes: [], problems: [] },
+  crashes: [],
+  problems: [],
 };
 const comeback = { certain: true, text: "Boot0001 is first in the boot order" };
 

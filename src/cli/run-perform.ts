@@ -248,13 +248,17 @@ async function bootOnce(
   if (isJson) voice.json({ event: "booting", disk: disk.name, ...prepared });
   else voice.tell(`${place.name} boots ${prepared.path} of ${disk.serial || disk.name} once.`);
   const world = machineOf({
-    ...{ ...machine, address: request.address },
+    ...machine,
+    address: request.address,
     shows: (pattern) => text?.find(pattern) ?? Promise.withResolvers<never>().promise,
   });
   const wait = (what: Condition) => {
     voice.progress(`Waiting for ${describeCondition(what)} ...`);
     return waitForRun(world, {
-      ...{ run: id, condition: what, timeoutMs, signal },
+      run: id,
+      condition: what,
+      timeoutMs,
+      signal,
       onPhase: (phase, afterMs) => {
         if (isJson) voice.json({ event: "phase", phase, seconds: afterMs / 1000 });
         else if (phase === "left")

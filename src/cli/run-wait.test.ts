@@ -19,9 +19,15 @@ function box(changes: Partial<BootState>): Answer {
 
 function reportOf(id: string): BootState["lastRun"] {
   return {
-    ...{ run: id, disk: "d", startedAt: "", returnedAt: "", boots: 2, orderIgnored: false },
+    run: id,
+    disk: "d",
+    startedAt: "",
+    returnedAt: "",
+    boots: 2,
+    orderIgnored: false,
     bootOrder: { outcome: "same", wanted: [], found: [] },
-    ...{ crashes: [], problems: [] },
+    crashes: [],
+    problems: [],
   };
 }
 
@@ -85,7 +91,10 @@ for (const [name, condition, made, end] of table) {
   test(`waitForRun: ${name}`, async () => {
     const phases: string[] = [];
     const seen = await waitForRun(made, {
-      ...{ run, condition, timeoutMs: 20_000, signal: new AbortController().signal },
+      run,
+      condition,
+      timeoutMs: 20_000,
+      signal: new AbortController().signal,
       onPhase: (phase) => phases.push(phase),
     });
     const found = seen.met ? "met" : seen.returned ? "returned" : "neither";

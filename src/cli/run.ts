@@ -162,10 +162,18 @@ function readRequest(target: string, values: RunValues): RunRequest {
     throw new UsageError("--until text:REGEX and --console go together.");
   }
   return {
-    ...{ box: parsed.box, disk: parsed.disk, condition, console: source },
-    ...{ address: values.address, timeoutMs: Number(values.timeout) * 1000, exec: values.exec },
-    ...{ powerCommand: values["power-command"], isWoken: values.wake },
-    ...{ noReturn: values["no-return"], isForced: values.force, isJson: values.json },
+    box: parsed.box,
+    disk: parsed.disk,
+    condition,
+    console: source,
+    address: values.address,
+    timeoutMs: Number(values.timeout) * 1000,
+    exec: values.exec,
+    powerCommand: values["power-command"],
+    isWoken: values.wake,
+    noReturn: values["no-return"],
+    isForced: values.force,
+    isJson: values.json,
     voice: onlyVoice,
   };
 }

@@ -94,7 +94,9 @@ test("identifyController has its bits where the kernel has them", () => {
   const zero = identifyController.decode(new Uint8Array(4096));
   const raw = identifyController.encode({
     ...zero,
-    ...{ sn: "", mn: "", fr: "" },
+    sn: "",
+    mn: "",
+    fr: "",
     oacs: { ...zero.oacs, security: true, namespaceManagement: true },
     frmw: { ...zero.frmw, slot1ReadOnly: true, slots: 1 },
     lpa: { ...zero.lpa, effects: true, extended: true },

@@ -61,8 +61,12 @@ before(async () => {
     startProbe(folder.path, link.ends[1]),
   ]);
   place = {
-    ...{ name: "cellar", addresses: ["127.0.0.1"], sshPort: await box.forward(22) },
-    ...{ ports: new Map(), from: "known", sighting: null },
+    name: "cellar",
+    addresses: ["127.0.0.1"],
+    sshPort: await box.forward(22),
+    ports: new Map(),
+    from: "known",
+    sighting: null,
   };
   // At the same time: what a kernel says later would stand behind its prompt.
   [session, probe] = await Promise.all([reach(), Probe.of(host)]);

@@ -100,7 +100,11 @@ function answers({ disks }: FakeBoxOptions, grants: Map<string, GrantView>): Han
     bootOnce: () => Promise.reject(new RpcError("refused", "This box boots no disk.")),
     bootState: async () => ({
       comeback: { certain: true, text: "it is no machine" },
-      ...{ secureBoot: null, firmwareMs: null, loaderMs: null, underTest: null, lastRun: null },
+      secureBoot: null,
+      firmwareMs: null,
+      loaderMs: null,
+      underTest: null,
+      lastRun: null,
     }),
     reboot: done,
     powerOff: done,

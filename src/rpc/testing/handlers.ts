@@ -58,7 +58,11 @@ export function sampleHandlers(changes: Partial<Handlers> = {}): Handlers {
     }),
     bootState: async () => ({
       comeback: { certain: true, text: "the box's entry is first" },
-      ...{ secureBoot: false, firmwareMs: null, loaderMs: null, underTest: null, lastRun: null },
+      secureBoot: false,
+      firmwareMs: null,
+      loaderMs: null,
+      underTest: null,
+      lastRun: null,
     }),
     reboot: done,
     powerOff: done,

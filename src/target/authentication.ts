@@ -7,6 +7,7 @@
 import {
   DhchapController,
   DhchapSecret,
+  describeInterchangeFault,
   dhchapGroups,
   dhchapHashes,
   discoveryNqn,
@@ -156,5 +157,6 @@ function concatenationOf({ qid, offersTls, security, hostnqn, subnqn }: Authenti
 export function secretOf(text: string): DhchapSecret {
   const parsed = DhchapSecret.parse(text);
   if (parsed.ok) return parsed.secret;
-  throw new RangeError(`A DH-HMAC-CHAP secret ("DHHC-1:…") is malformed: ${parsed.fault}.`);
+  const why = describeInterchangeFault(parsed.fault);
+  throw new RangeError(`A DH-HMAC-CHAP secret ("DHHC-1:…") is malformed: ${why}.`);
 }

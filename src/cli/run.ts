@@ -30,8 +30,8 @@ COMMAND failed; 4 refused, nothing was booted; 6 the box did not come back, and 
 
 const runHelp = `Usage: diskomator run IMAGE BOX[:DISK]... [OPTIONS]
 
-Writes an image to a disk of a box, as flash does, boots it once, and waits. Of several boxes all are
-written before any is booted; then each goes its own way.
+Writes an image to a disk of a box, as flash does, boots it once, and waits. Of several boxes all
+are written before any is booted; then each goes its own way.
 
   --watch             and again whenever the image file has changed, until Ctrl-C
 ${optionHelp}

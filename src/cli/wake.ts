@@ -10,8 +10,9 @@ import { wakeBox } from "./wake-box.ts";
 
 const help = `Usage: diskomator wake BOX [OPTIONS]
 
-Switches a machine on by Wake-on-LAN. Its cards are those that "diskomator ls" saw last; its firmware
-and its card must allow it, and it must have been switched off by a box or by a system that arms it.
+Switches a machine on by Wake-on-LAN. Its cards are those that "diskomator ls" saw last; its
+firmware and its card must allow it, and it must have been switched off by a box or by a system that
+arms it.
 
   --to ADDRESS[:PORT]  where the packets go: the broadcast address of another network, say
                        (default: all networks of this machine, port 9)
@@ -22,14 +23,13 @@ Example: diskomator wake lunch-feta`;
 /** The command. */
 export const wake: Command = {
   help,
-  async run({ args }) {
+  async run({ args, signal }) {
     const options = { to: { type: "string" }, json: { type: "boolean", default: false } } as const;
     const { values, positionals } = readOptions(args, options, 1);
     const [name] = positionals;
     if (name === undefined) throw new UsageError("Name a box.");
     const to = values.to === undefined ? null : readTo(values.to);
     const isJson = values.json;
-    const signal = new AbortController().signal;
     return await withOutcome({ isJson, signal }, async (): Promise<ExitCode> => {
       const { box, addresses } = await wakeBox(name, to);
       const exitCode = exitCodes.ok;

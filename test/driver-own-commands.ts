@@ -1,8 +1,10 @@
 /** A user with an empty home who runs the real commands; only what was downloaded is shared. */
 
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
 import { type Ended, root, userCache } from "./driver-build.ts";
 import { toolEnv } from "./driver-tools.ts";
 
@@ -39,6 +41,26 @@ export async function ownCommands(folder: string) {
       const last = stdout.trim().split("\n").at(-1);
       if (!last) throw new Error(`${args.join(" ")} gave no result: ${stderr}`);
       return JSON.parse(last);
+    },
+    /** The same, and hears each JSON line as it comes; ends the command when the signal does. */
+    follow: async (
+      onEvent: (event: Record<string, unknown>) => void,
+      args: readonly string[],
+      signal?: AbortSignal,
+    ) => {
+      const child = spawn(process.execPath, [main, ...args, "--json"], {
+        env,
+        stdio: ["ignore", "pipe", "ignore"],
+      });
+      signal?.addEventListener("abort", () => child.kill(), { once: true });
+      const closed = once(child, "close");
+      let last: Record<string, unknown> = {};
+      for await (const line of createInterface({ input: child.stdout })) {
+        last = JSON.parse(line);
+        onEvent(last);
+      }
+      await closed;
+      return last;
     },
     /** Makes a box known under a name, behind forwarded ports. */
     know: async (name: string, address: string, ports: Readonly<Record<number, number>>) => {

@@ -77,6 +77,15 @@ export class RunBox implements AsyncDisposable {
     await this.owner.know(name, "127.0.0.1", ports);
   }
 
+  /** Pulls the plug: QEMU is killed. */
+  async cutPower(): Promise<void> {
+    const { pid, exited } = this.vm;
+    process.kill(pid, "SIGKILL");
+    await exited;
+    await this.vm[Symbol.asyncDispose]();
+    this.#vm = undefined;
+  }
+
   /** A counter image that ends so; each name makes another one. */
   async imageOf(then: Ending, imageName: string): Promise<string> {
     const out = join(this.folder, imageName);

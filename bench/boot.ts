@@ -2,13 +2,18 @@
  * The box: from the firmware's hand-over to an exported disk, from a disk's uevent to its export,
  * and the daemon's memory. With `least`, also the least memory that boots to an exported disk.
  *
- * `npm run bench boot [RUNS] [cpus=N] [least]` (3 runs and all cores unless told). In QEMU, under
- * OVMF; without KVM under TCG.
+ * `npm run bench boot [RUNS] [cpus=N] [thread=single|multi] [least]` (3 runs unless told, and what
+ * the tests have: without KVM, and with a QEMU before 8.1, one CPU). In QEMU, under OVMF.
  */
 
 import { readFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
-import { makeScratchDisk, makeScratchFolder, startVm, type Vm } from "../src/vm/index.ts";
+import {
+  makeScratchDisk,
+  makeScratchFolder,
+  startVm,
+  type TcgThreads,
+  type Vm,
+} from "../src/vm/index.ts";
 import { boot, build, openShell, readState, stickOf } from "../test/driver-box.ts";
 import { makeSshKey } from "../test/driver-ssh.ts";
 import { describeMachine } from "./machine.ts";
@@ -23,12 +28,11 @@ const memoryMiBMax = 640;
 const leastMemoryTimeoutMs = 120_000;
 const ticksPerSecond = 100;
 
-const runs = Number(process.argv.slice(2).find((word) => /^\d+$/.test(word)) ?? 3);
-// The peers' figures were taken with all of them.
-const cpus = Number(
-  process.argv.find((word) => word.startsWith("cpus="))?.slice(5) ?? availableParallelism(),
-);
-const wantsLeast = process.argv.includes("least");
+const words = process.argv.slice(2);
+const runs = Number(words.find((word) => /^\d+$/.test(word)) ?? 3);
+const cpus = valueAfter("cpus");
+const thread = valueAfter("thread");
+const wantsLeast = words.includes("least");
 
 await using folder = await makeScratchFolder();
 await using key = await makeSshKey();
@@ -39,7 +43,7 @@ for (let run = 0; run < runs; run++) {
   await using disk = await makeScratchDisk(64 * mebibyte);
   await using box = await startBox(disk.path, 1024);
   handovers.push(await timeBoot(box));
-  if (run === 0) console.log(`${describeMachine()}, ${box.accelerator}, ${cpus} in the machine`);
+  if (run === 0) console.log([describeMachine(), box.accelerator, ...words].join(", "));
   if (run === runs - 1) await measureLive(box);
 }
 console.log(`firmware's hand-over to an exported NVMe disk: ${showRuns(handovers)}`);
@@ -49,7 +53,8 @@ function startBox(diskPath: string, memoryMiB: number): Promise<Vm> {
   return startVm({
     name: "bench",
     memoryMiB,
-    cpus,
+    ...(cpus ? { cpus: Number(cpus) } : {}),
+    ...(thread ? { tcgThreads: thread as TcgThreads } : {}),
     disks: [
       stickOf(folder.path, "diskomator"),
       { id: "nvme", kind: "nvme", path: diskPath, serial: "BENCH" },
@@ -115,4 +120,8 @@ async function bootsWith(memoryMiB: number): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+function valueAfter(name: string): string | undefined {
+  return words.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
 }

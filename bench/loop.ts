@@ -163,7 +163,8 @@ async function startBox() {
 
 async function openClient(port: number): Promise<RpcClient> {
   const socket = connect({ host: "127.0.0.1", port });
-  await once(socket, "connect");
+  // It says first that it speaks SSH, as a box's port does.
+  await once(socket, "data");
   stack.defer(() => void socket.destroy());
   const opened = new RpcClient((line) => void socket.write(line));
   socket.on("data", (chunk) => opened.receive(chunk));

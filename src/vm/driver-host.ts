@@ -1,13 +1,14 @@
 /** What this host offers for virtual machines: QEMU, OVMF, KVM. Asked once per process. */
 
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { access, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { mayOfferKvm, tcgArgument } from "./accelerator.ts";
+import { promisify } from "node:util";
+import { mayOfferKvm, safeTcgThreads } from "./accelerator.ts";
 import { VmError } from "./error.ts";
 import { firmwareCandidates, installHint } from "./firmware.ts";
-import type { Accelerator, Firmware } from "./options.ts";
+import type { Accelerator, Firmware, TcgThreads } from "./options.ts";
 
 const emulatorName = "qemu-system-x86_64";
 
@@ -62,9 +63,16 @@ export async function chooseAccelerator(emulator: string): Promise<Accelerator> 
   return (await kvmWorks) ? "kvm" : "tcg";
 }
 
-/** QEMU's `-accel` on this host. */
-export function acceleratorArgument(accelerator: Accelerator): string {
-  return accelerator === "kvm" ? "kvm" : tcgArgument;
+let tcgThreads: Promise<TcgThreads> | undefined;
+
+/** What is safe with the QEMU of this host. */
+export async function chooseTcgThreads(emulator: string): Promise<TcgThreads> {
+  tcgThreads ??= promisify(execFile)(emulator, ["--version"]).then(
+    ({ stdout }) => safeTcgThreads(stdout, process.arch),
+    // A QEMU that does not even say its version fails where it starts, and is heard there.
+    () => "single",
+  );
+  return tcgThreads;
 }
 
 async function tryKvm(emulator: string): Promise<boolean> {

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import { qemuArguments, sparePortsDefault } from "./arguments.ts";
 import { makeScratchFolder } from "./driver-files.ts";
 import {
-  acceleratorArgument,
   chooseAccelerator,
+  chooseTcgThreads,
   findEmulator,
   findFirmware,
   findProgram,
@@ -16,14 +16,11 @@ import {
 import { channelFds, startProcess } from "./driver-process.ts";
 import { Vm } from "./driver-vm.ts";
 import type { WaitOptions } from "./driver-wait.ts";
-import type { Accelerator, VmOptions } from "./options.ts";
+import type { Accelerator, TcgThreads, VmOptions } from "./options.ts";
 
 const cpusMax = 8;
-/**
- * Under TCG a guest has one: with two, about 1 of 50 boots of a stock kernel oopsed in code that
- * the kernel was rewriting (QEMU 7.2, a thread per CPU); with one, none of 20.
- */
-const cpusUnderTcg = 1;
+/** Where virtual CPUs would take turns in one thread, a second one only costs time. */
+const cpusInOneThread = 1;
 const startTimeoutMsDefault = 60_000;
 
 /**
@@ -43,9 +40,10 @@ export async function startVm(options: VmOptions, wait: WaitOptions = {}): Promi
       if (error.code !== "EEXIST") throw error;
     },
   );
+  const threads = options.tcgThreads ?? (await chooseTcgThreads(emulator));
   const args = qemuArguments(options, {
-    accelerator: acceleratorArgument(accelerator),
-    cpus: options.cpus ?? defaultCpus(accelerator),
+    accelerator: accelerator === "kvm" ? accelerator : `tcg,thread=${threads}`,
+    cpus: options.cpus ?? defaultCpus(accelerator, threads),
     firmware: { codePath: firmware.codePath, variablesPath },
     ...channelFds,
   });
@@ -60,6 +58,7 @@ export async function startVm(options: VmOptions, wait: WaitOptions = {}): Promi
   return vm;
 }
 
-function defaultCpus(accelerator: Accelerator): number {
-  return accelerator === "tcg" ? cpusUnderTcg : Math.min(availableParallelism(), cpusMax);
+function defaultCpus(accelerator: Accelerator, threads: TcgThreads): number {
+  const isOneThread = accelerator === "tcg" && threads === "single";
+  return isOneThread ? cpusInOneThread : Math.min(availableParallelism(), cpusMax);
 }

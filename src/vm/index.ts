@@ -21,6 +21,7 @@ export type {
   NicNetwork,
   NicOptions,
   SmbiosOptions,
+  TcgThreads,
   VmOptions,
 } from "./options.ts";
 export type { QmpEvent } from "./qmp.ts";

@@ -62,13 +62,16 @@ export interface Firmware {
 /** `kvm` runs the guest on the CPU, `tcg` translates it. */
 export type Accelerator = "kvm" | "tcg";
 
+/** QEMU's `thread` of `-accel tcg`: virtual CPUs take turns in one thread, or have one each. */
+export type TcgThreads = "single" | "multi";
+
 /** A machine: q35, UEFI, one serial line, a screen. Everything but the disks has a default. */
 export interface VmOptions {
   /** Stands in messages and feeds the default MAC addresses; default `vm`. */
   readonly name?: string;
   /** Default 1024. */
   readonly memoryMiB?: number;
-  /** Default: all of the host's, 8 at most; one under TCG, where more are not safe. */
+  /** Default: all of the host's, 8 at most; one where they would take turns in one thread. */
   readonly cpus?: number;
   readonly disks?: readonly DiskOptions[];
   /** Default: none. */
@@ -89,6 +92,8 @@ export interface VmOptions {
   readonly display?: string;
   /** Default: `kvm` where the CPU really offers it, else `tcg`. */
   readonly accelerator?: Accelerator;
+  /** Under TCG. Default: what is safe with the host's QEMU, `multi` from 8.1 on. */
+  readonly tcgThreads?: TcgThreads;
   /** Everything that the guest writes to its serial line, byte for byte, goes to this file too. */
   readonly serialLogPath?: string;
   /** A reset by the guest ends the machine. */

@@ -31,6 +31,8 @@ const durationMs = isQuick ? 1000 : 3000;
 const warmUpMs = isQuick ? 500 : 1000;
 const fileBytes = (isQuick ? 256 : 1024) * 2 ** 20;
 const mebibyte = 2 ** 20;
+/** As `bin/diskomator.mjs` has it. */
+const heapOptions = ["--max-semi-space-size=4"];
 const memoryBudgetBytes = 150 * mebibyte;
 
 /** A server with the generator of load that fits it. */
@@ -154,7 +156,7 @@ async function showMemory(path: string): Promise<void> {
   const outfile = join(scratch, "server.mjs");
   const options = { bundle: true, platform: "node", format: "esm" } as const;
   await build({ entryPoints: [serverProgram], outfile, ...options });
-  await using server = await serveOurs(path, { program: outfile });
+  await using server = await serveOurs(path, { program: outfile, nodeOptions: heapOptions });
   const idle = memoryOf(server.pid).nowBytes;
   const wide = { depth: 128, title: "" };
   for (const load of [

@@ -6,4 +6,10 @@ import { environmentOf, exitWith, findPinnedNode, run } from "./pinned-node.mjs"
 
 const entry = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 
-await exitWith(() => run(findPinnedNode(), [entry, ...process.argv.slice(2)], environmentOf()));
+// What lives long lies outside this heap: a larger one for young objects only takes memory (a target
+// with 64 connections at depth 128: 185 MiB instead of 135), and no load is faster with it.
+const heap = "--max-semi-space-size=4";
+
+await exitWith(() =>
+  run(findPinnedNode(), [heap, entry, ...process.argv.slice(2)], environmentOf()),
+);

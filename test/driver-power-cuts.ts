@@ -1,11 +1,16 @@
 /** Power that goes while a box's disk is flashed or run, at random points of a fixed seed. */
 
 import assert from "node:assert/strict";
-import { open } from "node:fs/promises";
+import { randomFillSync } from "node:crypto";
+import { open, stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RunBox } from "./driver-run-box.ts";
 
 const sectorBytes = 512;
+/** Of which a flash compares digests. */
+const unitBytes = 64 * 1024;
+/** What `run` may take beyond `flash`, until one has shown it: down, the image's boot, the box's. */
+const awayMsGuess = 90_000;
 
 /** What the power was cut from. */
 export type CutKind = "flash" | "run";
@@ -15,7 +20,7 @@ export interface Cut {
   readonly kind: CutKind;
   /** The last event of the command before the power went. */
   readonly during: string;
-  /** What lay on the disk then. */
+  /** What lay on the disk then; before `flash` it does not boot. */
   readonly disk: "old" | "new" | "does not boot";
   /** From power to the box's answer. */
   readonly backSeconds: number;
@@ -37,9 +42,10 @@ export class PowerCuts {
     ];
     await box.bootedAt();
     await perform(box, "flash", images[0]);
+    await spoil(box, images[0]);
     const flash = await timed(() => perform(box, "flash", images[1]));
-    const run = await timed(() => perform(box, "run", images[0]));
-    return new PowerCuts(box, images, randomOf(seed), { flash, run });
+    const run = flash + awayMsGuess;
+    return new PowerCuts(box, images.reverse() as typeof images, randomOf(seed), { flash, run });
   }
 
   private constructor(
@@ -58,6 +64,7 @@ export class PowerCuts {
   async cut(kind: CutKind): Promise<Cut> {
     const box = this.#box;
     const [older, newer] = this.#images;
+    if (kind === "flash") await spoil(box, newer);
     const afterMs = this.#random() * this.#wholeMs[kind];
     const during = await cutAfter(box, kind, newer, afterMs);
     const disk = await diskState(box, older, newer);
@@ -65,11 +72,25 @@ export class PowerCuts {
     await box.powerOn();
     await box.bootedAt();
     const backSeconds = (performance.now() - startMs) / 1000;
-    await perform(box, kind, newer);
+    this.#wholeMs[kind] = await timed(() => perform(box, kind, newer));
     assert.equal(await holds(box, newer), true, `the rerun after ${during} left another disk`);
     this.#images.reverse();
     return { kind, during, disk, backSeconds };
   }
+}
+
+/**
+ * Leaves a disk that does not boot and has every other unit of an image, so that a flash has something
+ * to write and the box goes while it does.
+ */
+async function spoil(box: RunBox, image: string): Promise<void> {
+  const { size } = await stat(image);
+  await using file = await open(box.disk, "r+");
+  const noise = Buffer.alloc(unitBytes);
+  for (let at = 0; at < size; at += 2 * unitBytes) {
+    await file.write(randomFillSync(noise), 0, Math.min(unitBytes, size - at), at);
+  }
+  await file.write(Buffer.alloc(sectorBytes), 0, sectorBytes, 0);
 }
 
 /** Starts the command, and pulls the plug so long after. @returns what it said last. */

@@ -77,11 +77,15 @@ export class RunBox implements AsyncDisposable {
     await this.owner.know(name, "127.0.0.1", ports);
   }
 
-  /** A counter image that ends so; each name makes another one. */
+  /** A counter image that ends so, by any boot of its disk; each name makes another one. */
   async imageOf(then: Ending, imageName: string): Promise<string> {
     const out = join(this.folder, imageName);
     await mkdir(out);
-    const kernelParameters = [`counter.then=${then}`, `counter.name=${imageName}`];
+    const kernelParameters = [
+      `counter.then=${then}`,
+      `counter.name=${imageName}`,
+      `counter.serial=${serial}`,
+    ];
     await build("counter", out, { kernelParameters });
     return join(out, "counter.raw");
   }

@@ -142,7 +142,7 @@ function treeOf(files: readonly (readonly [path: readonly string[], data: Uint8A
   });
 }
 
-export const usual = ["EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/BOOTAA64.EFI"] as const;
+const usual = ["EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/BOOTAA64.EFI"] as const;
 
 /** What is asked of the box; changes win. */
 export async function request(

@@ -33,7 +33,7 @@ const differences: readonly Difference[] = [
   },
   {
     topic: "random-seed",
-    text: "the kernel gets no random seed of a loader",
+    text: "the kernel's random seed comes from the box's kernel, and from no loader",
   },
   {
     topic: "devices",

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { chmod, mkdir, readdir, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { test } from "node:test";
-import { sampleProgram } from "../disk/index.ts";
+import { openFat, sampleProgram } from "../disk/index.ts";
 import { RpcError } from "../rpc/index.ts";
-import { diskWith, Machine, request } from "./driver-boot-samples.ts";
+import { diskWith, Machine, mebibyte, request } from "./driver-boot-samples.ts";
 import { noteName, noteVendor } from "./efi-names.ts";
 
 /** A box that can start kernels, and the program with which it does. */
@@ -215,6 +215,26 @@ for (const { name, files, setUp, exitCode, reason, message } of kexecRefusals) {
     assert(!(await machine.names()).includes("DiskomatorRun"));
   });
 }
+
+test("prepare refuses kexec of a loader whose clusters lead nowhere", { skip }, async () => {
+  await using box = await KexecMachine.make();
+  const device = await diskWith({ [loader]: uki });
+  const volume = await openFat(device, mebibyte);
+  assert(volume.ok);
+  const { fatOffset, entryBytes, clusters } = volume.value.boot;
+  // The first cluster of each chain stays: folders have one.
+  const table = new Uint8Array(Math.ceil((clusters * entryBytes) / 512) * 512);
+  await device.read(mebibyte + fatOffset, table);
+  const view = new DataView(table.buffer);
+  for (let n = 2; n < clusters; n++) {
+    const next = view.getUint16(n * entryBytes, true);
+    if (next === n + 1) view.setUint16(n * entryBytes, 1, true);
+  }
+  await device.write(mebibyte + fatOffset, table);
+  const prepare = box.machine.control().prepare(await request({ device, kexec: true }));
+  await assert.rejects(prepare, /BOOTX64\.EFI cannot be read \(chain-leaves-volume\)/);
+  assert.equal(await box.given("log"), "");
+});
 
 test("prepare takes a kernel back when the note cannot be kept", { skip }, async () => {
   await using box = await KexecMachine.make();

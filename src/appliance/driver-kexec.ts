@@ -11,6 +11,7 @@ import {
   bootSections,
   decodeKernelSetup,
   decodeProgram,
+  type FatDamage,
   type FatOpenFile,
   type FatVolume,
   headersBytesMax,
@@ -22,6 +23,7 @@ import type { LoaderPlace } from "./boot-option.ts";
 import { kernelsIn } from "./driver-boot-path.ts";
 import { readOptional } from "./driver-files.ts";
 import { runTool } from "./driver-process.ts";
+import { ApplianceError } from "./error.ts";
 import {
   commandLineBytesMax,
   gapAfter,
@@ -89,10 +91,9 @@ export async function loadKernel(
     await load(root, uki.source, plan);
     return { file, plan, passedOver };
   } catch (error) {
-    if (error instanceof BlockError || error instanceof DamageError) {
-      throw refuse(error.message, "unreadable");
-    }
     if (error instanceof RpcError) throw error;
+    const isDisk = error instanceof ApplianceError && error.code === "disk";
+    if (isDisk || error instanceof BlockError) throw refuse(error.message, "unreadable");
     const why = error instanceof Error ? error.message : String(error);
     const message = `Cannot start the kernel of ${disk} by kexec: ${why}. Nothing was booted.`;
     throw new RpcError("failed", message, { reason: "kexec", disk });
@@ -104,9 +105,8 @@ export async function unloadKernel(): Promise<void> {
   await runTool("kexec", ["--kexec-file-syscall", "--unload"], loadTimeoutMs).catch(() => "");
 }
 
-/** Something on the disk cannot be read. */
-class DamageError extends Error {
-  override readonly name = "DamageError";
+function damaged(text: string, { reason }: FatDamage): ApplianceError {
+  return new ApplianceError("disk", `${text} (${reason})`, { reason });
 }
 
 interface Uki {
@@ -123,7 +123,7 @@ async function findUki(
   | { readonly fault: string }
 > {
   const opened = await openFat(device, firstLba * device.blockSizeBytes);
-  if (!opened.ok) throw new DamageError(`its FAT file system is damaged (${opened.damage.reason})`);
+  if (!opened.ok) throw damaged("its FAT file system is damaged", opened.damage);
   const first = await readUki(opened.value, file);
   if ("plan" in first) return { file, uki: first, passedOver: null };
   const kernels = (await kernelsIn(opened.value)).filter((name) => name !== file);
@@ -140,7 +140,7 @@ async function findUki(
 
 async function readUki(volume: FatVolume, file: string): Promise<Uki | { readonly fault: string }> {
   const opened = await volume.openFile(file.replaceAll("\\", "/"));
-  if (!opened.ok) throw new DamageError(`${file} cannot be read (${opened.damage.reason})`);
+  if (!opened.ok) throw damaged(`${file} cannot be read`, opened.damage);
   const source = opened.value;
   const program = decodeProgram(await readAt(source, 0, headersBytesMax), source.sizeBytes);
   if ("reason" in program) return { fault: program.reason };
@@ -175,7 +175,7 @@ async function readAt(
   lengthBytes: number,
 ): Promise<Uint8Array> {
   const read = await source.read(offsetBytes, lengthBytes);
-  if (!read.ok) throw new DamageError(`its kernel cannot be read (${read.damage.reason})`);
+  if (!read.ok) throw damaged("its kernel cannot be read", read.damage);
   return read.value;
 }
 

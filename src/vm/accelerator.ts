@@ -25,5 +25,9 @@ export function mayOfferKvm(facts: HostFacts): boolean {
  * The likely cause, inferred and not proven: until 8.1 ("Always lock pages before translation") a CPU
  * could keep an old translation of code that another was just patching, and the kernel patches
  * itself whatever the CPU model.
+ * @param translationsMiB memory for what is translated; QEMU's default unless told
  */
-export const tcgArgument = "tcg,thread=single";
+export function tcgArgument(translationsMiB?: number): string {
+  const size = translationsMiB === undefined ? "" : `,tb-size=${translationsMiB}`;
+  return `tcg,thread=single${size}`;
+}

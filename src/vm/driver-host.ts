@@ -63,8 +63,8 @@ export async function chooseAccelerator(emulator: string): Promise<Accelerator> 
 }
 
 /** QEMU's `-accel` on this host. */
-export function acceleratorArgument(accelerator: Accelerator): string {
-  return accelerator === "kvm" ? "kvm" : tcgArgument;
+export function acceleratorArgument(accelerator: Accelerator, translationsMiB?: number): string {
+  return accelerator === "kvm" ? "kvm" : tcgArgument(translationsMiB);
 }
 
 async function tryKvm(emulator: string): Promise<boolean> {

@@ -44,7 +44,7 @@ export async function startVm(options: VmOptions, wait: WaitOptions = {}): Promi
     },
   );
   const args = qemuArguments(options, {
-    accelerator: acceleratorArgument(accelerator),
+    accelerator: acceleratorArgument(accelerator, options.translationsMiB),
     cpus: options.cpus ?? defaultCpus(accelerator),
     firmware: { codePath: firmware.codePath, variablesPath },
     ...channelFds,

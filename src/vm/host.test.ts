@@ -43,8 +43,9 @@ for (const { name, kvm, ...facts } of hosts) {
   test(`mayOfferKvm: ${name}: ${kvm}`, () => assert.equal(mayOfferKvm(facts), kvm));
 }
 
-test("tcgArgument: virtual CPUs take turns", () => {
-  assert.equal(tcgArgument, "tcg,thread=single");
+test("tcgArgument: virtual CPUs take turns, with as much memory as is wanted", () => {
+  assert.equal(tcgArgument(), "tcg,thread=single");
+  assert.equal(tcgArgument(128), "tcg,thread=single,tb-size=128");
 });
 
 /** As QEMU 7.2 answers. */

@@ -22,7 +22,7 @@ const mebibyte = 1024 * 1024;
 
 let box: RunBox;
 before(async () => {
-  box = await RunBox.start();
+  box = await RunBox.start({ translationsMiB: 128 });
 });
 after(() => box?.[Symbol.asyncDispose]());
 

@@ -2,7 +2,8 @@
  * An operating system to be tried out: it counts its boots on the disk that it booted from and boots
  * the machine again, or ends in one of the ways in which a system under test ends.
  *
- * Kernel parameters choose: `counter.then=reboot|stay|order|forget|panic|hang`, `counter.name=TEXT`.
+ * Kernel parameters choose: `counter.then=reboot|stay|order|forget|panic|hang`, `counter.name=TEXT`,
+ * and for kexec, which leaves it no other way to know its disk, `counter.serial=SERIAL`.
  */
 
 import { defineAppliance } from "../src/image/index.ts";

@@ -20,7 +20,6 @@ export default defineAppliance({
     "systemd-resolved",
     "libnss-systemd",
     "dbus",
-    "libpam-systemd",
     "kmod",
     // What systemd opens at run time without depending on it
     "libzstd1",
@@ -41,16 +40,24 @@ export default defineAppliance({
     "keyutils",
     // What disks say of their own health
     "smartmontools",
+    // What starts another kernel without the firmware
+    "kexec-tools",
     // What Node.js links against
     "libstdc++6",
   ],
   excludeDependencies: {
     ...scriptOnly,
     "dbus-session-bus-common": "there are no sessions with a bus of their own",
+    dpkg: "only kexec-tools' maintainer scripts ask for it",
     "initramfs-tools": "the builder makes the initrd",
     "iucode-tool": "the builder reads microcode by itself",
     "libcap2-bin": "only iproute2's script calls setcap",
     "libdb5.3t64": "only arpd and pam_userdb open it, and excludeFiles takes both",
+    libext2fs2t64: "of what libxenmisc4.20 brings only libxenctrl stays",
+    liblzma5: "as libext2fs2t64",
+    libxenhypfs1: "as libext2fs2t64",
+    libxenstore4: "as libext2fs2t64",
+    libyajl2: "as libext2fs2t64",
     "linux-base": "for kernels that are installed one beside the other",
     "lsb-base": "for init scripts, of which there are none",
     mawk: "nothing on the box is written in awk",
@@ -62,6 +69,13 @@ export default defineAppliance({
   excludeFiles: [
     // All that would open libdb.
     "usr/sbin/arpd",
+    // kexec is linked with libxenctrl, and with nothing else of Xen; what else it comes with reads dumps,
+    // and is for init scripts.
+    "usr/lib/*/lib{xenguest,xenlight,xenstat,xenvchan,xlutil}.so*",
+    "usr/lib/xen-4.20/**",
+    "usr/lib/*/kexec-tools/**",
+    "usr/sbin/{coldreboot,kexec-load-kernel,vmcore-dmesg}",
+    "etc/default/kexec.d",
     // Disks are asked when somebody wants to know, and what is known of models is not updated.
     "usr/sbin/{smartd,update-smart-drivedb}",
     "usr/share/smartmontools/**",
@@ -153,8 +167,6 @@ export default defineAppliance({
     "kmod-static-nodes.service",
     "systemd-tmpfiles-setup-dev-early.service",
     "systemd-tmpfiles-setup-dev.service",
-    // A service manager for root: a login waits for it, ten seconds under emulation.
-    "user@.service",
     // logind would load it for seats with graphics.
     "modprobe@drm.service",
     // File systems that nothing here uses; /tmp and /run/lock are in memory without them.

@@ -2,8 +2,8 @@
  * The box: from the firmware's hand-over to an exported disk, from a disk's uevent to its export,
  * and the daemon's memory. With `least`, also the least memory that boots to an exported disk.
  *
- * `npm run bench boot [RUNS] [cpus=N] [thread=single|multi] [least]` (3 runs unless told, and what
- * the tests have: without KVM, and with a QEMU before 8.1, one CPU). In QEMU, under OVMF.
+ * `npm run bench boot [RUNS] [cpus=N] [thread=single|multi] [translations=MIB] [least]` (3 runs unless
+ * told, and what the tests have: without KVM, and with a QEMU before 8.1, one CPU). In QEMU, under OVMF.
  */
 
 import { readFile } from "node:fs/promises";
@@ -32,6 +32,7 @@ const words = process.argv.slice(2);
 const runs = Number(words.find((word) => /^\d+$/.test(word)) ?? 3);
 const cpus = valueAfter("cpus");
 const thread = valueAfter("thread");
+const translations = valueAfter("translations");
 const wantsLeast = words.includes("least");
 
 await using folder = await makeScratchFolder();
@@ -54,6 +55,7 @@ function startBox(diskPath: string, memoryMiB: number): Promise<Vm> {
     name: "bench",
     memoryMiB,
     ...(cpus ? { cpus: Number(cpus) } : {}),
+    ...(translations ? { translationsMiB: Number(translations) } : {}),
     ...(thread ? { tcgThreads: thread as TcgThreads } : {}),
     disks: [
       stickOf(folder.path, "diskomator"),

@@ -17,6 +17,10 @@ export interface FakeBoots {
   /** It stays away, until there is a file at this path if one is named. */
   readonly isLost?: boolean | string;
   readonly report?: Partial<RunReport>;
+  /** Why it starts no kernel itself; `null` unless told, and "older" for a box that knows nothing of it. */
+  readonly kexecObstacle?: string | null;
+  /** What it would not start, if it starts a kernel itself. */
+  readonly passedOver?: string;
 }
 
 /** The time in which nobody answers at the box's port. */
@@ -52,23 +56,31 @@ export function bootHandlers(
   let lastRun: RunReport | null = null;
   const rest = { secureBoot: false, firmwareMs: 3000, loaderMs: null, underTest: null };
   return {
-    bootState: async () => ({ comeback, ...rest, lastRun }),
-    bootOnce: async ({ disk, run }) => {
+    bootState: async () => {
+      const { kexecObstacle = null } = boots;
+      const told = kexecObstacle === "older" ? {} : { kexecObstacle };
+      return { comeback, ...rest, ...told, lastRun };
+    },
+    bootOnce: async ({ disk, run, kexec }) => {
       lastRun = {
         run,
         disk,
         startedAt: at,
         returnedAt: at,
-        boots: 2,
+        boots: kexec ? 1 : 2,
         orderIgnored: false,
         bootOrder: { outcome: "same", wanted: ["0001"], found: ["0001"] },
         crashes: [],
         problems: [],
+        kexec,
         ...boots.report,
       };
       leave();
       const path = "\\EFI\\BOOT\\BOOTX64.EFI";
-      return { entry: "0007", path, partUuid: randomUUID(), comeback };
+      const prepared = { entry: kexec ? null : "0007", path, partUuid: randomUUID(), comeback };
+      const { passedOver = null } = boots;
+      const loaded = { passedOver, commandLine: "quiet", kernelBytes: 1000, initrdBytes: 2000 };
+      return kexec ? { ...prepared, kexec: loaded } : prepared;
     },
   };
 }

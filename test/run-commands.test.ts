@@ -78,6 +78,33 @@ const scenarios: readonly Scenario[] = [
     exitCode: 4,
     says: [/would not come back by itself: this is what the test says/],
   },
+  {
+    name: "a kernel that the box started itself, and what is not as in a real boot",
+    boots: { passedOver: "\\EFI\\BOOT\\BOOTX64.EFI: it is shim 15.8 and has no kernel in it" },
+    args: ["--kexec"],
+    exitCode: 0,
+    says: [
+      /--kexec is not the same as a real boot:\n(?: {2}- .+\n){6}/,
+      /starts the kernel of \\EFI\\BOOT\\BOOTX64\.EFI of S6Z1NJ0W1 once/,
+      /is taken, and not what firmware loads\. \\EFI\\BOOT\\BOOTX64\.EFI: it is shim 15\.8/,
+      /This was no boot by the firmware/,
+      /The box is back\. {2}shut/,
+    ],
+  },
+  {
+    name: "a box that starts no kernel itself",
+    boots: { kexecObstacle: "Secure Boot is on" },
+    args: ["--kexec"],
+    exitCode: 4,
+    says: [/cannot start another kernel: Secure Boot is on\. Without --kexec the firmware boots/],
+  },
+  {
+    name: "a box that is too old to start a kernel itself",
+    boots: { kexecObstacle: "older" },
+    args: ["--kexec"],
+    exitCode: 4,
+    says: [/cannot start another kernel: its image is older than this; build it anew/],
+  },
 ];
 
 for (const { name, boots, args, exitCode, says } of scenarios) {
@@ -103,6 +130,43 @@ test("run writes the image, verifies it, and boots it; its last line is the resu
   assert.equal(result.report.boots, 2);
   assert.deepEqual(Object.keys(result.seconds), ["flash", "boot"]);
   assert.deepEqual(box.grants.size, 0);
+});
+
+test("run --kexec --json tells what differs, what was loaded, and that it was no real boot", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const image = join(user.folder, "os.raw");
+  await writeFile(image, Buffer.alloc(1024 * 1024, 7));
+  const ended = await user.run("run", image, "lunch-feta", "--json", "--kexec");
+  assert.equal(ended.exitCode, 0, ended.stderr);
+  const lines = ended.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const [first] = lines;
+  assert.equal(first.event, "kexec");
+  const topics = first.differences.map(({ topic }: { topic: string }) => topic);
+  assert(topics.includes("loader-variables") && topics.includes("measurements"), topics.join());
+  const { entry, kexec } = lines.find(({ event }) => event === "booting");
+  assert.equal(entry, null);
+  assert.deepEqual(kexec, {
+    passedOver: null,
+    commandLine: "quiet",
+    kernelBytes: 1000,
+    initrdBytes: 2000,
+  });
+  const { outcome, report } = lines.at(-1);
+  assert.deepEqual([outcome, report.kexec, report.boots], ["met", true, 1]);
+});
+
+test("run --kexec writes nothing where the box does not start another kernel", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"], { kexecObstacle: "Secure Boot is on" });
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const image = join(user.folder, "os.raw");
+  await writeFile(image, Buffer.alloc(1024 * 1024, 7));
+  const ended = await user.run("run", image, "lunch-feta", "--kexec");
+  assert.equal(ended.exitCode, 4, ended.stderr);
+  assert(!box.calls.includes("grant") && !box.calls.includes("bootOnce"), box.calls.join());
 });
 
 test("run boots nothing when the image cannot be written, or is not for a box", async () => {

@@ -16,7 +16,7 @@ export interface BootMethodsSetup {
 export function bootMethods(setup: BootMethodsSetup): Pick<Handlers, "bootOnce" | "bootState"> {
   const { box, tools, log, boot } = setup;
   return {
-    bootOnce: async ({ disk: wanted, run, noReturn, purpose }) => {
+    bootOnce: async ({ disk: wanted, run, noReturn, kexec, purpose }) => {
       const state = stateOf(box);
       const row = findDisk(state, wanted);
       const { disk } = row;
@@ -31,12 +31,14 @@ export function bootMethods(setup: BootMethodsSetup): Pick<Handlers, "bootOnce" 
         disk,
         run,
         noReturn,
+        kexec,
         now: tools.now(),
         others: others.map(({ name }) => name),
         open: (name) => tools.openDisk(name),
       });
-      log("going", { how: "boot-once", disk: disk.name, run, purpose, entry: prepared.entry });
-      tools.end("reboot");
+      const how = kexec ? "kexec" : "boot-once";
+      log("going", { how, disk: disk.name, run, purpose, entry: prepared.entry });
+      tools.end(kexec ? "kexec" : "reboot");
       return prepared;
     },
     bootState: () => boot.state(),

@@ -28,6 +28,7 @@ const machine: FirmwareBoot = {
   current: 1,
   next: null,
   bootCount: 7,
+  isKexec: false,
 };
 
 const note: RunNote = {
@@ -52,6 +53,7 @@ const comebacks: readonly [
   ["after one that cannot be read", { order: [4, 1], ...withNull(4) }, false, /Boot0004 comes/],
   ["out of the order", { order: [2] }, false, /not in the boot order/],
   ["unknown", { current: null }, false, /does not say/],
+  ["of another system", { isKexec: true }, false, /started by another system/],
 ];
 
 function withOption(number: number, attributes: number): Pick<FirmwareBoot, "options"> {
@@ -94,6 +96,14 @@ test("planBootOnce writes the note first and BootNext last, and never BootOrder"
   assert.deepEqual(parseNote(kept!), note);
   assert.equal(parseLoadOption(entry!)?.description, entryDescription);
   assert.deepEqual(parseNumbers(next!), [3]);
+});
+
+test("planBootOnce writes nothing but the note where the box starts the kernel itself", () => {
+  const place = { partition: 1, firstLba: 2048, sectors: 100, file: "\\X.EFI", partUuid: "" };
+  const [kept, ...others] = planBootOnce({ ...note, entry: null }, place);
+  assert.deepEqual(others, []);
+  assert.equal(kept?.name, "DiskomatorRun");
+  assert.deepEqual(parseNote(kept.data ?? new Uint8Array()), { ...note, entry: null });
 });
 
 const ours = new Map([...machine.options, [3, option(entryDescription)] as const]);
@@ -150,6 +160,25 @@ for (const [name, found, steps, facts] of returns) {
 
 test("planReturn leaves everything to the box where this is the system under test", () => {
   assert.equal(planReturn({ ...back, current: 3 }, note), null);
+  assert.equal(planReturn({ ...back, isKexec: true }, { ...note, entry: null }), null);
+  assert.notEqual(planReturn({ ...back, isKexec: true }, note), null);
+});
+
+test("planReturn after kexec removes the note, restores the order, and misses no entry", () => {
+  const jumped = { ...note, entry: null };
+  const plan = planReturn({ ...machine, order: [2, 0, 1], bootCount: 6 }, jumped);
+  assert.deepEqual(
+    plan?.steps.map(({ name }) => name),
+    ["BootOrder", "DiskomatorRun"],
+  );
+  const { orderIgnored, isEntryLost, isOrderChanged, boots } = plan;
+  const facts = { orderIgnored, isEntryLost, isOrderChanged, boots };
+  const wanted = { orderIgnored: false, isEntryLost: false, isOrderChanged: true, boots: 1 };
+  assert.deepEqual(facts, wanted);
+  assert.deepEqual(
+    planReturn({ ...machine, next: 2 }, jumped)?.steps.map(({ name }) => name),
+    ["DiskomatorRun"],
+  );
 });
 
 test("parseNote gives null for what is no note", () => {

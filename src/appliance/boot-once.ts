@@ -5,6 +5,10 @@
  *   the box ──note, entry, BootNext──▶ reset ──firmware──▶ the disk's system ──any reset──▶ the box
  *           ──BootOrder as it was, BootNext, entry and note gone──▶ the box
  *
+ * By kexec there is neither entry nor BootNext, and the first reset is the way back:
+ *
+ *   the box ──note──▶ the disk's kernel, which the box has loaded ──any reset──▶ the box
+ *
  * The note is a variable of our own: a machine that loses power at any of these points still knows
  * at its next boot what the order was. BootOrder is written only when somebody else has changed it.
  */
@@ -32,6 +36,8 @@ export interface FirmwareBoot {
   readonly next: number | null;
   /** How often the machine has booted, where the firmware counts. */
   readonly bootCount: number | null;
+  /** The system that runs was started by another one, and not by the firmware. */
+  readonly isKexec: boolean;
 }
 
 /** Kept in the firmware while a disk boots. */
@@ -41,7 +47,8 @@ export interface RunNote {
   readonly disk: string;
   /** ISO 8601. */
   readonly at: string;
-  readonly entry: number;
+  /** Null: by kexec. */
+  readonly entry: number | null;
   readonly order: readonly number[];
   readonly bootCount: number | null;
 }
@@ -61,10 +68,14 @@ export const entryDescription = "Diskomator: run";
  * Whether any reset leads back to the box. It does if the entry that this box came from is the first
  * of the boot order that firmware would take, be it a medium or the network.
  */
-export function judgeComeback({ options, order, current }: FirmwareBoot): {
+export function judgeComeback({ options, order, current, isKexec }: FirmwareBoot): {
   readonly certain: boolean;
   readonly text: string;
 } {
+  if (isKexec) {
+    const text = "this box was started by another system, and the firmware knows nothing of it";
+    return { certain: false, text };
+  }
   if (current === null) {
     return { certain: false, text: "the firmware does not say which entry this box booted from" };
   }
@@ -94,15 +105,20 @@ export function chooseEntry({ options, order }: FirmwareBoot): number {
   throw new RangeError("A boot order has room for 65536 entries, and they are all taken.");
 }
 
-/** What to write so that the firmware boots `place` at its next boot, in this order. */
+/**
+ * What to write before the box goes, in this order: the note; and unless the box itself starts the
+ * disk's kernel, what makes the firmware boot `place` at its next boot.
+ */
 export function planBootOnce(note: RunNote, place: LoaderPlace): readonly VariableStep[] {
+  const kept = { name: noteName, vendor: noteVendor, data: formatNote(note) };
+  if (note.entry === null) return [kept];
   const option = {
     attributes: optionActive,
     description: entryDescription,
     path: hardDrivePath(place),
   };
   return [
-    { name: noteName, vendor: noteVendor, data: formatNote(note) },
+    kept,
     { name: variableOf(note.entry), vendor: globalVendor, data: encodeLoadOption(option) },
     { name: "BootNext", vendor: globalVendor, data: encodeNumbers([note.entry]) },
   ];
@@ -122,22 +138,23 @@ export interface ReturnPlan {
 
 /** Null where this very system is what was to be booted: it is not for it to tidy up. */
 export function planReturn(found: FirmwareBoot, note: RunNote): ReturnPlan | null {
-  if (found.current === note.entry) return null;
   const { order, next, options, bootCount } = found;
+  const { entry } = note;
+  if (entry === null ? found.isKexec : found.current === entry) return null;
   const isOrderChanged = order.join() !== note.order.join();
-  const orderIgnored = next === note.entry;
+  const orderIgnored = entry !== null && next === entry;
   const remove = (name: string) => ({ name, vendor: globalVendor, data: null });
   const data = encodeNumbers(note.order);
-  const isOurs = options.get(note.entry)?.description === entryDescription;
+  const isOurs = entry !== null && options.get(entry)?.description === entryDescription;
   return {
     orderIgnored,
-    isEntryLost: !isOurs,
+    isEntryLost: entry !== null && !isOurs,
     isOrderChanged,
     boots: bootCount === null || note.bootCount === null ? null : bootCount - note.bootCount,
     steps: [
       ...(isOrderChanged ? [{ name: "BootOrder", vendor: globalVendor, data }] : []),
       ...(orderIgnored ? [remove("BootNext")] : []),
-      ...(isOurs ? [remove(variableOf(note.entry))] : []),
+      ...(isOurs ? [remove(variableOf(entry))] : []),
       { name: noteName, vendor: noteVendor, data: null },
     ],
   };
@@ -160,7 +177,7 @@ const noteShape = v.object({
   run: v.string(),
   disk: v.string(),
   at: v.pipe(v.string(), v.isoTimestamp()),
-  entry: bootNumber,
+  entry: v.nullable(bootNumber),
   order: v.array(bootNumber),
   bootCount: v.nullable(v.number()),
 });

@@ -124,9 +124,14 @@ function connect(
   const rest = { secureBoot: null, firmwareMs: null, loaderMs: null, underTest: null };
   const boot: Parameters<typeof boxMethods>[0]["boot"] = {
     state: async () => ({ comeback, ...rest, lastRun: null }),
-    prepare: async ({ disk, others }) => {
+    prepare: async ({ disk, others, kexec }) => {
       done.push(`prepare ${disk.name} beside ${others.join(" ")}`);
-      return { entry: "0007", path: "\\EFI\\BOOT\\BOOTX64.EFI", partUuid: "u", comeback };
+      return {
+        entry: kexec ? null : "0007",
+        path: "\\EFI\\BOOT\\BOOTX64.EFI",
+        partUuid: "u",
+        comeback,
+      };
     },
   };
   const handlers = boxMethods({
@@ -393,6 +398,14 @@ test("bootOnce prepares the disk, looks at all others, and reboots", async () =>
   assert.deepEqual(done, ["prepare nvme0n1 beside vda sdr sdb", "reboot"]);
   assert.equal(events.after(0).at(-1)?.fields.how, "boot-once");
   assert.equal((await client.call("bootState", {})).lastRun, null);
+});
+
+test("bootOnce with kexec ends the box so that the kernel which was loaded starts", async () => {
+  const { client, done, events } = connect();
+  const params = { disk: "nvme0n1", run: "6c0f57bd-7e5c", kexec: true };
+  assert.equal((await client.call("bootOnce", params)).entry, null);
+  assert.equal(done.at(-1), "kexec");
+  assert.equal(events.after(0).at(-1)?.fields.how, "kexec");
 });
 
 test("bootOnce does not boot what the box booted from, nor a disk that is not there", async () => {

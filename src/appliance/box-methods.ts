@@ -51,7 +51,7 @@ export interface BoxTools {
   now(): Date;
   monotonicMs(): number;
   /** Begins to end the machine; it lives on for an answer. */
-  end(how: "reboot" | "poweroff"): void;
+  end(how: "reboot" | "poweroff" | "kexec"): void;
   blink(disk: string | null, seconds: number): void;
 }
 

@@ -2,7 +2,7 @@
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { BlockDevice } from "../block/index.ts";
-import { type BootState, RpcError, type RunReport } from "../rpc/index.ts";
+import { type BootState, type Result, RpcError, type RunReport } from "../rpc/index.ts";
 import {
   chooseEntry,
   type FirmwareBoot,
@@ -16,14 +16,17 @@ import {
   type VariableStep,
   variableOf,
 } from "./boot-once.ts";
-import { formatNumber, parseNumbers } from "./boot-option.ts";
+import { formatNumber, type LoaderPlace, parseNumbers } from "./boot-option.ts";
 import type { Crash } from "./crash-dumps.ts";
 import { findLoader, findTwins } from "./driver-boot-path.ts";
 import { EfiVariables } from "./driver-efi-variables.ts";
+import { readOptional } from "./driver-files.ts";
+import { loadKernel, readKexecObstacle, unloadKernel } from "./driver-kexec.ts";
 import { readTool } from "./driver-process.ts";
 import { takeCrashes } from "./driver-pstore.ts";
 import { globalVendor, noteName, noteVendor } from "./efi-names.ts";
 import { ApplianceError } from "./error.ts";
+import { isStartedByKexec } from "./kexec.ts";
 import type { Log } from "./log.ts";
 
 /** Counts boots in firmware that descends from EDK II (MdeModulePkg, MonotonicCounterRuntimeDxe). */
@@ -39,16 +42,13 @@ export interface BootOnceRequest {
   readonly open: (name: string) => Promise<BlockDevice>;
   readonly run: string;
   readonly noReturn: boolean;
+  /** The box starts the disk's kernel itself. */
+  readonly kexec: boolean;
   readonly now: Date;
 }
 
 /** What was prepared. */
-export interface Prepared {
-  readonly entry: string;
-  readonly path: string;
-  readonly partUuid: string;
-  readonly comeback: BootState["comeback"];
-}
+export type Prepared = Result<"bootOnce">;
 
 /** The firmware's boot manager, as the box uses it. */
 export class BootControl {
@@ -75,10 +75,11 @@ export class BootControl {
   async state(): Promise<BootState> {
     const { report, underTest } = await this.#settled;
     const [firmwareMs, loaderMs] = await readBootTimes();
-    const secure = this.#variables.read("SecureBoot", globalVendor);
+    const secureBoot = this.#isSecure();
     return {
       comeback: this.#judge(),
-      secureBoot: secure === null ? null : secure[0] === 1,
+      secureBoot,
+      kexecObstacle: readKexecObstacle(this.#root, secureBoot === true),
       firmwareMs,
       loaderMs,
       underTest,
@@ -87,25 +88,47 @@ export class BootControl {
   }
 
   /**
-   * Makes the firmware boot a disk once; nothing is left of it when that fails.
+   * Makes a disk boot once, by the firmware or as the box ends; nothing is left of it when that
+   * fails.
    * @throws RpcError `refused` or `failed`, with a `reason` among its facts.
    */
   async prepare(request: BootOnceRequest): Promise<Prepared> {
     await this.#settled;
-    const { disk, run, now } = request;
+    const { disk } = request;
     const comeback = this.#judge();
     if (!comeback.certain && !request.noReturn) throw noComeback(disk.name, comeback.text);
-    const place = await this.#findPlace(request);
-    const found = this.#read();
-    const entry = chooseEntry(found);
-    const note: RunNote = {
-      run,
-      entry,
-      disk: disk.serial || disk.name,
-      at: now.toISOString(),
-      order: found.order,
-      bootCount: found.bootCount,
-    };
+    const obstacle = request.kexec
+      ? readKexecObstacle(this.#root, this.#isSecure() === true)
+      : null;
+    if (obstacle !== null) throw noKexec(disk.name, obstacle);
+    await using device = await request.open(disk.name);
+    const place = await findLoader(device, disk.name, process.arch);
+    await refuseTwins(place, request);
+    const { partUuid } = place;
+    if (request.kexec) {
+      const { file, plan, passedOver } = await loadKernel(this.#root, device, disk.name, place);
+      await this.#keepNote(request, place, null).catch(async (error: unknown) => {
+        await unloadKernel();
+        throw error;
+      });
+      const { commandLine, kernelBytes, initrdBytes } = plan;
+      const kexec = { passedOver, commandLine, kernelBytes, initrdBytes };
+      return { entry: null, path: file, partUuid, comeback, kexec };
+    }
+    const entry = chooseEntry(this.#read());
+    await this.#keepNote(request, place, entry);
+    return { entry: formatNumber(entry), path: place.file, partUuid, comeback };
+  }
+
+  /** Writes what the firmware has to know, all of it or nothing. */
+  async #keepNote(
+    { disk, run, now }: BootOnceRequest,
+    place: LoaderPlace,
+    entry: number | null,
+  ): Promise<void> {
+    const { order, bootCount } = this.#read();
+    const at = now.toISOString();
+    const note: RunNote = { run, entry, disk: disk.serial || disk.name, at, order, bootCount };
     const undo: VariableStep[] = [];
     try {
       for (const step of planBootOnce(note, place)) {
@@ -116,19 +139,12 @@ export class BootControl {
       for (const step of undo) await this.#apply(step).catch(() => {});
       throw variableError(error, disk.name);
     }
-    const { file: path, partUuid } = place;
-    return { entry: formatNumber(entry), path, partUuid, comeback };
   }
 
-  async #findPlace({ disk, others, open }: BootOnceRequest) {
-    await using device = await open(disk.name);
-    const place = await findLoader(device, disk.name, process.arch);
-    const [twin] = await findTwins(place.partUuid, others, open);
-    if (twin === undefined) return place;
-    const message =
-      `Cannot boot ${disk.name}: ${twin} has a partition of the same PARTUUID (${place.partUuid}), ` +
-      "so that the firmware could not tell them apart. They carry the same image: change one of them.";
-    throw new RpcError("refused", message, { reason: "ambiguous", disk: disk.name, twin });
+  /** Whether Secure Boot is on, where the firmware says. */
+  #isSecure(): boolean | null {
+    const secure = this.#variables.read("SecureBoot", globalVendor);
+    return secure === null ? null : secure[0] === 1;
   }
 
   #judge(): BootState["comeback"] {
@@ -153,6 +169,7 @@ export class BootControl {
       current: numbers("BootCurrent")[0] ?? null,
       next: numbers("BootNext")[0] ?? null,
       bootCount: count?.length === 4 ? Buffer.from(count).readUInt32LE() : null,
+      isKexec: isStartedByKexec(readOptional(this.#root, "proc/sys/kernel/bootloader_type")),
     };
   }
 
@@ -167,7 +184,7 @@ export class BootControl {
     const found = this.#read();
     const plan = planReturn(found, note);
     if (plan === null) return { report: null, underTest: note.run };
-    const entry = variableOf(note.entry);
+    const entry = note.entry === null ? "" : variableOf(note.entry);
     const problems = plan.isEntryLost ? [`The boot entry ${entry} was lost or overwritten.`] : [];
     let isRestored = true;
     for (const step of plan.steps) {
@@ -235,7 +252,26 @@ function reportOf(
     },
     crashes: [...more.crashes],
     problems: [...more.problems],
+    kexec: note.entry === null,
   };
+}
+
+async function refuseTwins(
+  { partUuid }: LoaderPlace,
+  { disk, others, open, kexec }: BootOnceRequest,
+): Promise<void> {
+  const [twin] = await findTwins(partUuid, others, open);
+  if (twin === undefined) return;
+  const message =
+    `Cannot boot ${disk.name}: ${twin} has a partition of the same PARTUUID (${partUuid}), so that ` +
+    `${kexec ? "its system" : "the firmware"} could not tell them apart. They carry the same ` +
+    "image: change one of them.";
+  throw new RpcError("refused", message, { reason: "ambiguous", disk: disk.name, twin });
+}
+
+function noKexec(disk: string, why: string): RpcError {
+  const message = `Cannot start the kernel of ${disk} by kexec: ${why}. Boot it by the firmware.`;
+  return new RpcError("refused", message, { reason: "no-kexec", disk, why });
 }
 
 function noComeback(disk: string, why: string): RpcError {

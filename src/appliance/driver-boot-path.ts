@@ -91,16 +91,22 @@ async function findFile(
     if ((await filesIn(volume, "EFI/BOOT")).includes(loader)) {
       return { file: `\\EFI\\BOOT\\${loader}` };
     }
-    const kernels = (await filesIn(volume, ukiFolder)).filter((name) => name.endsWith(".EFI"));
+    const kernels = await kernelsIn(volume);
     const [kernel, ...others] = kernels;
     if (kernel === undefined)
       return { fault: `neither \\EFI\\BOOT\\${loader} nor \\EFI\\Linux\\*.efi` };
-    if (others.length === 0) return { file: `\\EFI\\Linux\\${kernel}` };
+    if (others.length === 0) return { file: kernel };
     return { fault: `no \\EFI\\BOOT\\${loader}, and ${kernels.length} files in \\EFI\\Linux` };
   } catch (error) {
     if (!(error instanceof BlockError)) throw error;
     return { fault: error.message };
   }
+}
+
+/** Programs in `\EFI\Linux`, as the firmware names files. */
+export async function kernelsIn(volume: FatVolume): Promise<readonly string[]> {
+  const names = (await filesIn(volume, ukiFolder)).filter((name) => name.endsWith(".EFI"));
+  return names.map((name) => `\\EFI\\Linux\\${name}`);
 }
 
 /** Names in upper case; FAT does not tell them apart. */

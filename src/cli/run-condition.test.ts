@@ -74,6 +74,9 @@ const table: readonly [
     /not after the power/,
   ],
   ["one boot, the box's own", back, returned({ boots: 1 }), "not-booted", 1, /did not boot/],
+  ["one boot after kexec", back, returned({ boots: 1, kexec: true }), "met", 0, /is back/],
+  ["no boot after kexec", ssh, returned({ boots: 0, kexec: true }), "not-booted", 1, /not go down/],
+  ["a crash after kexec", ssh, returned({ crashes, boots: 1, kexec: true }), "crashed", 1, /crash/],
   ["BootNext is left", ssh, returned({ orderIgnored: true }), "not-booted", 1, /still set/],
   ["it crashed under SSH", ssh, returned({ crashes, boots: 2 }), "crashed", 1, /crashed/],
   ["it never went", back, { ...met, met: null, leftMs: null }, "never-left", 6, /within 600 s/],
@@ -127,6 +130,13 @@ test("describeReport says nothing of a run as it should be, and all else", () =>
     "  one",
     "  two",
   ]);
+});
+
+test("describeReport says that a kernel was started without the firmware, and counts so", () => {
+  const [first, ...rest] = describeReport({ ...report, kexec: true, boots: 1 });
+  assert.match(first ?? "", /no boot by the firmware/);
+  assert.deepEqual(rest, []);
+  assert.match(describeReport({ ...report, kexec: true, boots: 2 })[1] ?? "", /booted 2 times/);
 });
 
 test("wayBack does not promise what the firmware will not do", () => {

@@ -129,7 +129,12 @@ function judgeReturned(
   verdict: (outcome: RunOutcome, exitCode: ExitCode, text: string) => Verdict,
 ): Verdict {
   const [crash] = report?.crashes ?? [];
-  if (report?.orderIgnored || (report?.boots === 1 && crash === undefined)) {
+  if (report?.kexec && report.boots === 0) {
+    const text = "The machine did not go down: the box is back in the same boot.";
+    return verdict("not-booted", exitCodes.failure, text);
+  }
+  const isAtOnce = !report?.kexec && report?.boots === 1 && crash === undefined;
+  if (report?.orderIgnored || isAtOnce) {
     const why = report.orderIgnored ? " (BootNext is still set)" : "";
     const text =
       `The firmware did not boot the disk${why}: the box is back at once. Boot the disk from the ` +
@@ -166,9 +171,10 @@ export function wayBack(box: string, comeback: BootState["comeback"]): string {
 
 /** What the box found when it was back, a line each. */
 export function describeReport(report: RunReport): string[] {
-  const { boots, bootOrder, crashes, problems } = report;
+  const { boots, bootOrder, crashes, problems, kexec = false } = report;
   const lines: string[] = [];
-  if (boots !== null && boots > 2) {
+  if (kexec) lines.push("This was no boot by the firmware: the box started the kernel itself.");
+  if (boots !== null && boots > (kexec ? 1 : 2)) {
     lines.push(`The machine booted ${boots} times in between, the box's own boot included.`);
   }
   if (bootOrder.outcome !== "same") {

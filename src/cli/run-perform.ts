@@ -25,6 +25,7 @@ import {
 } from "./run-condition.ts";
 import { type ConsoleSource, RunConsole } from "./run-console.ts";
 import { type RunEnd, runShell, tellEnd } from "./run-end.ts";
+import { describePassedOver, refuseKexec } from "./run-kexec.ts";
 import type { RunVoice } from "./run-voice.ts";
 import { waitForRun } from "./run-wait.ts";
 import { machineOf } from "./run-world.ts";
@@ -42,6 +43,8 @@ export interface RunRequest {
   /** Resets the machine. */
   readonly powerCommand: string | undefined;
   readonly exec: string | undefined;
+  /** The box starts the disk's kernel itself. */
+  readonly isKexec: boolean;
   /** The machine is switched on first. */
   readonly isWoken: boolean;
   readonly noReturn: boolean;
@@ -198,7 +201,7 @@ async function writeWhole({ path, write }: ImageWrite): Promise<ExitCode> {
 /** What speaks against it, before anything is written. */
 async function look(
   session: BoxSession,
-  { noReturn, isForced, disk: wanted, box, voice }: RunRequest,
+  { noReturn, isForced, isKexec, disk: wanted, box, voice }: RunRequest,
   signal: AbortSignal,
 ): Promise<void> {
   const { grants } = await pickDisk(session, wanted, signal);
@@ -208,7 +211,9 @@ async function look(
       `Cannot boot ${box} now: ${wordsOf(writer)}. End that first, or use --force.`,
     );
   }
-  const { comeback, secureBoot } = await session.call("bootState", {}, { signal });
+  const state = await session.call("bootState", {}, { signal });
+  const { comeback, secureBoot } = state;
+  if (isKexec) refuseKexec(box, state);
   if (!comeback.certain && !noReturn) {
     throw new RefusedError(
       `${box} would not come back by itself: ${comeback.text}. Put its medium first in the ` +
@@ -235,18 +240,24 @@ async function bootOnce(
   machine: Machine,
   onGone: (state: string) => void,
 ): Promise<ExitCode> {
-  const { condition, isJson, timeoutMs, disk: wanted, noReturn, voice } = request;
+  const { condition, isJson, timeoutMs, disk: wanted, noReturn, isKexec, voice } = request;
   const { session, place, times, signal } = machine;
   const { disk } = await pickDisk(session, wanted, signal);
   await using text = request.console === null ? null : await RunConsole.open(request.console);
   const id = randomUUID();
   const purpose = purposeOf(process.argv[2] ?? "");
-  const params = { disk: disk.name, run: id, noReturn, purpose };
+  // A box that does not know the word must not be asked in it when it is not needed.
+  const kexec = isKexec ? { kexec: true } : {};
+  const params = { disk: disk.name, run: id, noReturn, purpose, ...kexec };
   const prepared = await session.call("bootOnce", params, { signal });
   const back = wayBack(place.name, prepared.comeback);
   onGone(`${place.name} boots ${disk.name} now. ${back}`);
   if (isJson) voice.json({ event: "booting", disk: disk.name, ...prepared });
-  else voice.tell(`${place.name} boots ${prepared.path} of ${disk.serial || disk.name} once.`);
+  else {
+    const how = isKexec ? "starts the kernel of" : "boots";
+    voice.tell(`${place.name} ${how} ${prepared.path} of ${disk.serial || disk.name} once.`);
+    for (const line of describePassedOver(prepared)) voice.tell(line);
+  }
   const world = machineOf({
     ...machine,
     address: request.address,

@@ -4,6 +4,7 @@ import { type Command, readOptions } from "./command.ts";
 import { UsageError } from "./exit.ts";
 import { parseUntil } from "./run-condition.ts";
 import { parseConsole } from "./run-console.ts";
+import { tellDifferences } from "./run-kexec.ts";
 import { type ImageWrite, performRuns, type RunRequest } from "./run-perform.ts";
 import { onlyVoice, voiceOf } from "./run-voice.ts";
 import { parseTarget } from "./target-address.ts";
@@ -19,6 +20,8 @@ const optionHelp = `  --until return      until the box is back (default)
   --power-command CMD what the shell runs when that time is over, to reset the machine; the box is
                       then waited for once more. Its name is in $DISKOMATOR_BOX
   --exec COMMAND      what the shell runs when it is so; the address is in $DISKOMATOR_ADDRESS
+  --kexec             start the image's kernel without the firmware: seconds instead of its round,
+                      and not the same as a real boot; what differs is said
   --wake              switch the machine on by Wake-on-LAN if it does not answer
   --no-return         even if the box will not come back by itself
   --force             even while another host may write to a disk of the box
@@ -56,6 +59,7 @@ const ownOptions = {
   timeout: { type: "string", default: "600" },
   "power-command": { type: "string" },
   exec: { type: "string" },
+  kexec: { type: "boolean", default: false },
   wake: { type: "boolean", default: false },
   "no-return": { type: "boolean", default: false },
   force: { type: "boolean", default: false },
@@ -90,6 +94,10 @@ export const run: Command = {
       return [value ?? []].flat().flatMap((one) => [`--${name}`, one]);
     });
     if (values.json) words.push("--json");
+    if (values.watch && !isFile(image)) {
+      throw new UsageError(`--watch takes a file, not ${image}.`);
+    }
+    if (values.kexec) tellDifferences(values.json);
     const write: ImageWrite = {
       path: isFile(image) ? image : null,
       write: async () => {
@@ -99,9 +107,8 @@ export const run: Command = {
     };
     const perform = () => performRuns(requests, signal, write);
     if (!values.watch) return await perform();
-    if (write.path === null) throw new UsageError(`--watch takes a file, not ${image}.`);
     const { watchRuns } = await import("./run-watch.ts");
-    return await watchRuns(requests, write.path, perform, signal);
+    return await watchRuns(requests, image, perform, signal);
   },
 };
 
@@ -111,7 +118,9 @@ export const boot: Command = {
   async run({ args, signal }) {
     const { values, positionals } = readOptions(args, ownOptions, Number.POSITIVE_INFINITY);
     if (positionals.length === 0) throw new UsageError("Name a box and its disk.");
-    return await performRuns(readRequests(positionals, values), signal);
+    const requests = readRequests(positionals, values);
+    if (values.kexec) tellDifferences(values.json);
+    return await performRuns(requests, signal);
   },
 };
 
@@ -127,6 +136,7 @@ interface RunValues {
   readonly timeout: string;
   readonly "power-command"?: string | undefined;
   readonly exec?: string | undefined;
+  readonly kexec: boolean;
   readonly wake: boolean;
   readonly "no-return": boolean;
   readonly force: boolean;
@@ -170,6 +180,7 @@ function readRequest(target: string, values: RunValues): RunRequest {
     timeoutMs: Number(values.timeout) * 1000,
     exec: values.exec,
     powerCommand: values["power-command"],
+    isKexec: values.kexec,
     isWoken: values.wake,
     noReturn: values["no-return"],
     isForced: values.force,

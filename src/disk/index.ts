@@ -18,6 +18,7 @@ export type { FatGeometry } from "./fat/geometry.ts";
 export {
   type FatDamage,
   type FatDamageReason,
+  type FatOpenFile,
   type FatOutcome,
   type FatReadOptions,
   type FatVolume,
@@ -53,6 +54,7 @@ export {
 export { type GptReport, inspectGpt } from "./gpt-inspect.ts";
 export { applyGptEdit, planGptWipe } from "./gpt-wipe.ts";
 export { guid, guidFromHash, zeroGuid } from "./guid.ts";
+export { decodeKernelSetup, type KernelSetup } from "./kernel-setup.ts";
 export {
   type ImageMark,
   type MarkOutcome,
@@ -62,6 +64,23 @@ export {
   readMark,
 } from "./mark.ts";
 export { decodeMbr, encodeProtectiveMbr, type Mbr, type MbrPartition } from "./mbr.ts";
+export {
+  certificateDirectory,
+  dataDirectory,
+  dosHeader,
+  optionalHeader,
+  peHeader,
+  peMarks,
+  sectionHeader,
+} from "./pe-layout.ts";
+export {
+  bootSections,
+  decodeProgram,
+  type EfiProgram,
+  headersBytesMax,
+  type ProgramSection,
+} from "./program.ts";
+export { sampleProgram, type WantedProgram } from "./program-sample.ts";
 export {
   type NamedDescription,
   type SharedIdentifier,

@@ -14,6 +14,8 @@ export const bootOnceParams = v.strictObject({
   run: runId,
   /** Boot it even if the box will not come back by itself. */
   noReturn: v.optional(v.boolean(), false),
+  /** The box starts the kernel of the disk's unified kernel image itself, without the firmware. */
+  kexec: v.optional(v.boolean(), false),
   /** What for, for the list of events. */
   purpose: v.optional(words(200), ""),
 });
@@ -22,13 +24,23 @@ const comeback = v.object({ certain: v.boolean(), text: v.string() });
 
 /** What was prepared, before the box goes. */
 export const bootOnceResult = v.object({
-  /** Number of the boot entry, four hex digits. */
-  entry: v.string(),
-  /** What the firmware will load, as it names files. */
+  /** Number of the boot entry, four hex digits; null with `kexec`. */
+  entry: v.nullable(v.string()),
+  /** What will be loaded, as the firmware names files. */
   path: v.string(),
   partUuid: v.string(),
   /** Whether any reset leads back to the box, and why. */
   comeback,
+  /** What was loaded, with `kexec`. */
+  kexec: v.optional(
+    v.object({
+      /** What firmware would load, and why it was not taken; null where it is `path`. */
+      passedOver: v.nullable(v.string()),
+      commandLine: v.string(),
+      kernelBytes: count,
+      initrdBytes: count,
+    }),
+  ),
 });
 
 /** What became of a disk that was booted once, as the box found it on its return. */
@@ -51,6 +63,8 @@ const runReport = v.object({
   crashes: v.array(v.object({ name: v.string(), text: v.string() })),
   /** What could not be set right, one sentence each. */
   problems: v.array(v.string()),
+  /** The box started its kernel itself: `boots` is one less. */
+  kexec: v.optional(v.boolean()),
 });
 /** @see runReport */
 export type RunReport = v.InferOutput<typeof runReport>;
@@ -59,6 +73,8 @@ export type RunReport = v.InferOutput<typeof runReport>;
 export const bootState = v.object({
   comeback,
   secureBoot: v.nullable(v.boolean()),
+  /** Why `kexec` would be refused, null when it would not; absent on a box that does not know it. */
+  kexecObstacle: v.optional(v.nullable(v.string())),
   /** How long firmware and loader took at this boot, as far as they tell. */
   firmwareMs: nullableMs,
   loaderMs: nullableMs,

@@ -141,7 +141,7 @@ export const methods = {
 
   /**
    * Boots a disk once, by the firmware: an entry for its EFI loader, `BootNext`, and a reboot after
-   * the answer. `refused` where the box would not come back, or where there is nothing to boot.
+   * the answer; or by `kexec`, without the firmware. `refused` where the box would not come back, or where there is nothing to boot.
    */
   bootOnce: { params: bootOnceParams, result: bootOnceResult },
 

@@ -37,3 +37,12 @@ export function safeTcgThreads(versionText: string, architecture: string): TcgTh
   const isSince = major > majorMin || (major === majorMin && minor >= minorMin);
   return isSince && architecture === "x64" ? "multi" : "single";
 }
+
+/**
+ * QEMU's `-accel` for translation.
+ * @param translationsMiB memory for what is translated; QEMU's default unless told
+ */
+export function tcgArgument(threads: TcgThreads, translationsMiB?: number): string {
+  const size = translationsMiB === undefined ? "" : `,tb-size=${translationsMiB}`;
+  return `tcg,thread=${threads}${size}`;
+}

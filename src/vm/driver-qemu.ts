@@ -4,6 +4,7 @@ import { constants } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { tcgArgument } from "./accelerator.ts";
 import { qemuArguments, sparePortsDefault } from "./arguments.ts";
 import { makeScratchFolder } from "./driver-files.ts";
 import {
@@ -42,7 +43,8 @@ export async function startVm(options: VmOptions, wait: WaitOptions = {}): Promi
   );
   const threads = options.tcgThreads ?? (await chooseTcgThreads(emulator));
   const args = qemuArguments(options, {
-    accelerator: accelerator === "kvm" ? accelerator : `tcg,thread=${threads}`,
+    accelerator:
+      accelerator === "kvm" ? accelerator : tcgArgument(threads, options.translationsMiB),
     cpus: options.cpus ?? defaultCpus(accelerator, threads),
     firmware: { codePath: firmware.codePath, variablesPath },
     ...channelFds,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { mayOfferKvm, safeTcgThreads } from "./accelerator.ts";
+import { mayOfferKvm, safeTcgThreads, tcgArgument } from "./accelerator.ts";
 import { findForward, forwardCommand } from "./forwards.ts";
 
 const flags = (text: string) => `processor\t: 0\nflags\t\t: fpu ${text} sse2\nbugs\t\t: x\n`;
@@ -57,6 +57,11 @@ for (const [text, architecture, threads] of emulators) {
     assert.equal(safeTcgThreads(text, architecture), threads);
   });
 }
+
+test("tcgArgument: threads, and as much memory as is wanted", () => {
+  assert.equal(tcgArgument("single"), "tcg,thread=single");
+  assert.equal(tcgArgument("multi", 128), "tcg,thread=multi,tb-size=128");
+});
 
 /** As QEMU 7.2 answers. */
 const userNet = `Hub -1 (net0):\r

@@ -396,6 +396,57 @@ test("planFat and FatVolume are each other's inverse", async () => {
   );
 });
 
+test("FatVolume.openFile reads any piece of a file in pieces", async () => {
+  const content = Uint8Array.from({ length: 5000 }, (_, n) => n * 7);
+  const disk = await diskWith(wanted([file("a", content)]));
+  const { boot } = valueIn(await openFat(disk));
+  const [entry] = valueIn(await valueIn(await openFat(disk)).list(""));
+  const first = entry!.firstCluster;
+  // Its second cluster is the last one now, and what was in it is there.
+  const clusters = Math.ceil(content.byteLength / boot.clusterBytes);
+  const order = [0, ...Array.from({ length: clusters - 2 }, (_, n) => n + 2), 1];
+  const padded = new Uint8Array(clusters * boot.clusterBytes);
+  padded.set(content);
+  for (const [place, cluster] of order.entries()) {
+    const next = order[place + 1];
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(next === undefined ? 0x0fff_ffff : first + next);
+    await writeExtents(disk, [
+      { offsetBytes: boot.fatOffset + (first + cluster) * boot.entryBytes, bytes },
+      {
+        offsetBytes: boot.dataOffset + (first + cluster - 2) * boot.clusterBytes,
+        bytes: padded.subarray(place * boot.clusterBytes, (place + 1) * boot.clusterBytes),
+      },
+    ]);
+  }
+  const opened = valueIn(await valueIn(await openFat(disk)).openFile("A"));
+  assert.equal(opened.sizeBytes, content.byteLength);
+  const pieces = fc.tuple(fc.nat(5200), fc.nat(5200));
+  await fc.assert(
+    fc.asyncProperty(pieces, async ([offset, length]) => {
+      const read = Buffer.from(valueIn(await opened.read(offset, length)));
+      assert.ok(read.equals(content.subarray(offset, offset + length)));
+    }),
+    property,
+  );
+});
+
+test("FatVolume.openFile finds a file that no volume of this size can hold", async () => {
+  const disk = await diskWith(wanted([file("A", new Uint8Array(9))]));
+  const volume = valueIn(await openFat(disk));
+  const raw = new Uint8Array(volume.boot.clusterBytes);
+  await disk.read(volume.boot.dataOffset, raw);
+  const at = Buffer.from(raw).indexOf("A          ");
+  assert(at > 0);
+  const size = {
+    offsetBytes: volume.boot.dataOffset + at + 28,
+    bytes: new Uint8Array(4).fill(0xff),
+  };
+  await writeExtents(disk, [size]);
+  const opened = await valueIn(await openFat(disk)).openFile("a");
+  assert.equal(opened.ok ? null : opened.damage.reason, "too-large");
+});
+
 test("FatVolume survives any change to its structures", async () => {
   const extents = planFat(wanted(tree)).extents.filter(({ bytes }) => bytes.byteLength > 6);
   const change = fc.tuple(fc.nat(extents.length - 1), fc.nat(511), fc.nat(255));

@@ -37,6 +37,28 @@ export interface FatReadOptions extends CallOptions {
   readonly bytesMax?: number;
 }
 
+/** An open file. */
+export interface FatOpenFile {
+  readonly sizeBytes: number;
+  /** Fewer bytes than `lengthBytes` only where the file ends. */
+  read(
+    offsetBytes: number,
+    lengthBytes: number,
+    options?: CallOptions,
+  ): Promise<FatOutcome<Uint8Array>>;
+}
+
+/** Clusters that follow each other. */
+interface Run {
+  readonly first: number;
+  count: number;
+}
+
+interface Chain {
+  readonly runs: readonly Run[];
+  readonly sizeBytes: number;
+}
+
 /** Directories are read up to this size, which is the format's own limit. */
 const directoryBytesMax = 65536 * 32;
 const fileBytesMaxUsual = 512 * 1024 * 1024;
@@ -84,15 +106,18 @@ export class FatVolume {
   /** A file's bytes, when they are at most `bytesMax` (512 MiB unless told). */
   async read(path: string, options?: FatReadOptions): Promise<FatOutcome<Uint8Array>> {
     const { bytesMax = fileBytesMaxUsual } = options ?? {};
-    const found = await this.#find(path, options);
+    const found = await this.#findFile(path, options);
     if (!found.ok) return found;
-    const entry = found.value;
-    if (entry?.type !== "file") return damaged({ reason: "not-a-file", path });
-    if (entry.sizeBytes > bytesMax) {
-      return damaged({ reason: "too-large", path, found: entry.sizeBytes });
-    }
-    if (entry.sizeBytes === 0) return { ok: true, value: new Uint8Array() };
-    return this.#chain(entry.firstCluster, path, options, entry.sizeBytes);
+    const { sizeBytes } = found.value;
+    if (sizeBytes > bytesMax) return damaged({ reason: "too-large", path, found: sizeBytes });
+    const file = await this.#openEntry(found.value, path, options);
+    return file.ok ? await file.value.read(0, sizeBytes, options) : file;
+  }
+
+  /** A file of any size, to be read piece by piece. */
+  async openFile(path: string, options?: CallOptions): Promise<FatOutcome<FatOpenFile>> {
+    const found = await this.#findFile(path, options);
+    return found.ok ? await this.#openEntry(found.value, path, options) : found;
   }
 
   /** Free space by the first FAT, not by what FSInfo remembers. */
@@ -120,6 +145,32 @@ export class FatVolume {
     return { ok: true, value: entry };
   }
 
+  async #findFile(path: string, options?: CallOptions): Promise<FatOutcome<FatEntry>> {
+    const found = await this.#find(path, options);
+    if (!found.ok) return found;
+    if (found.value?.type === "file") return { ok: true, value: found.value };
+    return damaged({ reason: "not-a-file", path });
+  }
+
+  async #openEntry(
+    { firstCluster, sizeBytes }: FatEntry,
+    path: string,
+    options?: CallOptions,
+  ): Promise<FatOutcome<FatOpenFile>> {
+    const { clusters, clusterBytes } = this.boot;
+    if (sizeBytes > clusters * clusterBytes) {
+      return damaged({ reason: "too-large", path, found: sizeBytes });
+    }
+    const chain: FatOutcome<Chain> =
+      sizeBytes === 0
+        ? { ok: true, value: { runs: [], sizeBytes } }
+        : await this.#chain(firstCluster, path, options, sizeBytes);
+    if (!chain.ok) return chain;
+    const read = (offsetBytes: number, lengthBytes: number, own?: CallOptions) =>
+      this.#readRuns(chain.value, offsetBytes, lengthBytes, own);
+    return { ok: true, value: { sizeBytes, read } };
+  }
+
   /** Without a cluster: of the root directory. */
   async #entries(
     firstCluster: number | undefined,
@@ -130,20 +181,29 @@ export class FatVolume {
     const bytes =
       firstCluster === undefined && kind === "fat16"
         ? await this.#source.read(rootOffset, rootBytes, options)
-        : await this.#chain(firstCluster ?? rootCluster, path, options);
+        : await this.#readDirectory(firstCluster ?? rootCluster, path, options);
     return bytes.ok ? { ok: true, value: decodeDirectory(bytes.value) } : bytes;
   }
 
-  /** The bytes of a chain: `sizeBytes` of them, or to its end for a directory. */
+  async #readDirectory(
+    firstCluster: number,
+    path: string,
+    options?: CallOptions,
+  ): Promise<FatOutcome<Uint8Array>> {
+    const chain = await this.#chain(firstCluster, path, options);
+    return chain.ok ? await this.#readRuns(chain.value, 0, chain.value.sizeBytes, options) : chain;
+  }
+
+  /** Where a chain lies: `sizeBytes` of it, or to its end for a directory. */
   async #chain(
     firstCluster: number,
     path: string,
     options: CallOptions | undefined,
     sizeBytes?: number,
-  ): Promise<FatOutcome<Uint8Array>> {
+  ): Promise<FatOutcome<Chain>> {
     const { clusterBytes } = this.boot;
     const clustersMax = Math.ceil((sizeBytes ?? directoryBytesMax) / clusterBytes);
-    const runs: { first: number; count: number }[] = [];
+    const runs: Run[] = [];
     let count = 0;
     for (let cluster = firstCluster; ; ) {
       if (cluster < 2 || cluster >= this.boot.clusters + 2) {
@@ -165,26 +225,32 @@ export class FatVolume {
       }
       cluster = next.value;
     }
-    return this.#readRuns(runs, sizeBytes ?? count * clusterBytes, options);
+    return { ok: true, value: { runs, sizeBytes: sizeBytes ?? count * clusterBytes } };
   }
 
   async #readRuns(
-    runs: readonly { first: number; count: number }[],
-    sizeBytes: number,
+    { runs, sizeBytes }: Chain,
+    offsetBytes: number,
+    lengthBytes: number,
     options?: CallOptions,
   ): Promise<FatOutcome<Uint8Array>> {
+    const end = Math.min(offsetBytes + lengthBytes, sizeBytes);
     const { clusterBytes, dataOffset } = this.boot;
-    const whole = new Uint8Array(sizeBytes);
-    let done = 0;
+    const wanted = new Uint8Array(Math.max(0, end - offsetBytes));
+    let runStart = 0;
     for (const { first, count } of runs) {
-      const length = Math.min(count * clusterBytes, sizeBytes - done);
-      const offset = dataOffset + (first - 2) * clusterBytes;
-      const part = await this.#source.read(offset, length, options);
-      if (!part.ok) return part;
-      whole.set(part.value, done);
-      done += length;
+      const runEnd = runStart + count * clusterBytes;
+      const from = Math.max(offsetBytes, runStart);
+      const to = Math.min(end, runEnd);
+      if (from < to) {
+        const offset = dataOffset + (first - 2) * clusterBytes + (from - runStart);
+        const part = await this.#source.read(offset, to - from, options);
+        if (!part.ok) return part;
+        wanted.set(part.value, from - offsetBytes);
+      }
+      runStart = runEnd;
     }
-    return { ok: true, value: whole };
+    return { ok: true, value: wanted };
   }
 
   /** What the first FAT has for a cluster. */

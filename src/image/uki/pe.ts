@@ -2,8 +2,6 @@
 
 import { createHash } from "node:crypto";
 import { type LayoutValue, paddingOf } from "../../bytes/index.ts";
-import { ImageError } from "../error.ts";
-import { type Chunks, lengthOf, sliceChunks } from "./chunks.ts";
 import {
   certificateDirectory,
   dataDirectory,
@@ -12,7 +10,9 @@ import {
   peHeader,
   peMarks,
   sectionHeader,
-} from "./pe-layout.ts";
+} from "../../disk/index.ts";
+import { ImageError } from "../error.ts";
+import { type Chunks, lengthOf, sliceChunks } from "./chunks.ts";
 
 /** A section as its header has it. */
 export interface PeSection {

@@ -3,6 +3,13 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
 import { viewOf } from "../../bytes/index.ts";
+import {
+  dataDirectory,
+  dosHeader,
+  optionalHeader,
+  peHeader,
+  sectionHeader,
+} from "../../disk/index.ts";
 import { ImageError, type ImageErrorCode } from "../error.ts";
 import {
   authenticodeHash,
@@ -13,7 +20,6 @@ import {
   sliceChunks,
   type UkiSections,
 } from "./index.ts";
-import { dataDirectory, dosHeader, optionalHeader, peHeader, sectionHeader } from "./pe-layout.ts";
 import { mergeSbat } from "./sbat.ts";
 
 const refused = (code: ImageErrorCode, message: RegExp) => (error: unknown) =>

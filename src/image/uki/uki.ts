@@ -6,11 +6,11 @@
  */
 
 import { paddingOf, roundUp, viewOf } from "../../bytes/index.ts";
+import { optionalHeader, peHeader, sectionHeader } from "../../disk/index.ts";
 import { ImageError } from "../error.ts";
 import { type Chunks, lengthOf } from "./chunks.ts";
 import { kernelRelease } from "./kernel.ts";
 import { inspectPe, type PeImage, type PeSection, sectionContent } from "./pe.ts";
-import { optionalHeader, peHeader, sectionHeader } from "./pe-layout.ts";
 import { mergeSbat, ukiSbat } from "./sbat.ts";
 
 /** What goes into a UKI. */

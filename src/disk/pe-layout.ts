@@ -11,7 +11,7 @@ import {
   u16le,
   u32le,
   u64le,
-} from "../../bytes/index.ts";
+} from "../bytes/index.ts";
 
 /** What every EFI program begins with. */
 export const dosHeader = layout("DOS header", 64, {

@@ -6,7 +6,7 @@
 import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { makeScratchFolder, startVm, type Vm, type VmOptions } from "../src/vm/index.ts";
+import { makeScratchFolder, startVm, type Vm } from "../src/vm/index.ts";
 import { boot, build, stickOf } from "./driver-box.ts";
 import { type OwnCommands, ownCommands } from "./driver-own-commands.ts";
 
@@ -19,9 +19,6 @@ const name = "lunch-feta";
 /** What `counter.then` may be. */
 export type Ending = "reboot" | "order" | "forget" | "stay" | "panic" | "hang";
 
-/** What of its machine may be chosen. */
-export type RunBoxOptions = Pick<VmOptions, "translationsMiB">;
-
 /** The box. Disposal ends it and removes its files. */
 export class RunBox implements AsyncDisposable {
   readonly folder: string;
@@ -33,31 +30,24 @@ export class RunBox implements AsyncDisposable {
   readonly name = name;
   readonly serial = serial;
   readonly #variables: string;
-  readonly #options: RunBoxOptions;
   readonly #stack: AsyncDisposableStack;
   #vm: Vm | undefined;
 
   /** Builds the box's image and boots it. */
-  static async start(options: RunBoxOptions = {}): Promise<RunBox> {
+  static async start(): Promise<RunBox> {
     await using stack = new AsyncDisposableStack();
     const folder = stack.use(await makeScratchFolder()).path;
     const owner = await ownCommands(join(folder, "owner"));
     const built = await owner.run("build", "--access", "paired", "--out", join(folder, "out"));
     if (built.code !== 0) throw new Error(built.stderr);
-    const box = new RunBox(folder, owner, stack.move(), options);
+    const box = new RunBox(folder, owner, stack.move());
     await using file = await open(box.disk, "wx");
     await file.truncate(diskBytes);
     await box.powerOn();
     return box;
   }
 
-  private constructor(
-    folder: string,
-    owner: OwnCommands,
-    stack: AsyncDisposableStack,
-    options: RunBoxOptions,
-  ) {
-    this.#options = options;
+  private constructor(folder: string, owner: OwnCommands, stack: AsyncDisposableStack) {
     this.folder = folder;
     this.owner = owner;
     this.disk = join(folder, "disk");
@@ -81,7 +71,6 @@ export class RunBox implements AsyncDisposable {
       disks: [stick, { id: "os", kind: "nvme", path: this.disk, serial }],
       nics: [{ network: { kind: "user" } }],
       variablesPath: this.#variables,
-      ...this.#options,
       ...(log ? { serialLogPath: log } : {}),
     });
     const ports = { 22: await this.#vm.forward(22), 4420: await this.#vm.forward(4420) };

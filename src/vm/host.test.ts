@@ -59,8 +59,8 @@ for (const [text, architecture, threads] of emulators) {
 }
 
 test("tcgArgument: threads, and as much memory as is wanted", () => {
-  assert.equal(tcgArgument("single"), "tcg,thread=single");
-  assert.equal(tcgArgument("multi", 128), "tcg,thread=multi,tb-size=128");
+  assert.equal(tcgArgument("single"), "tcg,thread=single,tb-size=128");
+  assert.equal(tcgArgument("multi", 64), "tcg,thread=multi,tb-size=64");
 });
 
 /** As QEMU 7.2 answers. */

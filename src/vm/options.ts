@@ -94,11 +94,7 @@ export interface VmOptions {
   readonly accelerator?: Accelerator;
   /** Under TCG. Default: what is safe with the host's QEMU, `multi` from 8.1 on. */
   readonly tcgThreads?: TcgThreads;
-  /**
-   * Memory that TCG may use for what it has translated; default: QEMU's, 1 GiB. Less of it helps where
-   * a system starts over another one without a reset: each translation of the old one is taken back by
-   * itself as its page is written, ten thousand a second (QEMU 7.2).
-   */
+  /** Memory that TCG may use for what it has translated; default 128. */
   readonly translationsMiB?: number;
   /** Everything that the guest writes to its serial line, byte for byte, goes to this file too. */
   readonly serialLogPath?: string;

@@ -22,7 +22,7 @@ const mebibyte = 1024 * 1024;
 
 let box: RunBox;
 before(async () => {
-  box = await RunBox.start({ translationsMiB: 128 });
+  box = await RunBox.start();
 });
 after(() => box?.[Symbol.asyncDispose]());
 

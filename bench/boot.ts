@@ -3,7 +3,7 @@
  * and the daemon's memory. With `least`, also the least memory that boots to an exported disk.
  *
  * `npm run bench boot [RUNS] [cpus=N] [thread=single|multi] [translations=MIB] [least]` (3 runs unless
- * told, and what the tests have: without KVM, and with a QEMU before 8.1, one CPU). In QEMU, under OVMF.
+ * told, and what the tests have: without KVM, one CPU). In QEMU, under OVMF.
  */
 
 import { readFile } from "node:fs/promises";

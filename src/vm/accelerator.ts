@@ -21,22 +21,13 @@ export function mayOfferKvm(facts: HostFacts): boolean {
   return facts.architecture === "x64" && facts.kvmWritable && /\b(vmx|svm)\b/.test(flags);
 }
 
-/** The first QEMU whose translated CPUs see at once what another one wrote into code. */
-const multiSince = [8, 1] as const;
-
 /**
- * What is safe. Before 8.1 ("Always lock pages before translation") a CPU could keep an old translation
- * of code that another was just patching, and the kernel patches itself: with a thread each, 1 of 50
- * boots of a stock kernel oopsed on 7.2. Hosts that are not x86 lack the memory order.
- *
- * @param versionText what `qemu-system-x86_64 --version` prints
+ * All virtual CPUs take turns in one thread: with a thread each, a stock kernel oopses now and then
+ * (QEMU 7.2), and hosts that are not x86 lack the memory order. The likely cause, inferred and not
+ * proven: until 8.1 ("Always lock pages before translation") a CPU could keep an old translation of code
+ * that another was just patching, and the kernel patches itself whatever the CPU model.
  */
-export function safeTcgThreads(versionText: string, architecture: string): TcgThreads {
-  const [, major = 0, minor = 0] = (/version (\d+)\.(\d+)/.exec(versionText) ?? []).map(Number);
-  const [majorMin, minorMin] = multiSince;
-  const isSince = major > majorMin || (major === majorMin && minor >= minorMin);
-  return isSince && architecture === "x64" ? "multi" : "single";
-}
+export const tcgThreadsDefault: TcgThreads = "single";
 
 /**
  * What QEMU translated of a system outlives its reset, and is taken back piece by piece as the next one

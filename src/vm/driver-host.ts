@@ -1,14 +1,13 @@
 /** What this host offers for virtual machines: QEMU, OVMF, KVM. Asked once per process. */
 
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { access, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { promisify } from "node:util";
-import { mayOfferKvm, safeTcgThreads } from "./accelerator.ts";
+import { mayOfferKvm } from "./accelerator.ts";
 import { VmError } from "./error.ts";
 import { firmwareCandidates, installHint } from "./firmware.ts";
-import type { Accelerator, Firmware, TcgThreads } from "./options.ts";
+import type { Accelerator, Firmware } from "./options.ts";
 
 const emulatorName = "qemu-system-x86_64";
 
@@ -61,18 +60,6 @@ let kvmWorks: Promise<boolean> | undefined;
 export async function chooseAccelerator(emulator: string): Promise<Accelerator> {
   kvmWorks ??= tryKvm(emulator);
   return (await kvmWorks) ? "kvm" : "tcg";
-}
-
-let tcgThreads: Promise<TcgThreads> | undefined;
-
-/** What is safe with the QEMU of this host. */
-export async function chooseTcgThreads(emulator: string): Promise<TcgThreads> {
-  tcgThreads ??= promisify(execFile)(emulator, ["--version"]).then(
-    ({ stdout }) => safeTcgThreads(stdout, process.arch),
-    // A QEMU that does not even say its version fails where it starts, and is heard there.
-    () => "single",
-  );
-  return tcgThreads;
 }
 
 async function tryKvm(emulator: string): Promise<boolean> {

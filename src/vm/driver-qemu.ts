@@ -4,16 +4,10 @@ import { constants } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { tcgArgument } from "./accelerator.ts";
+import { tcgArgument, tcgThreadsDefault } from "./accelerator.ts";
 import { qemuArguments, sparePortsDefault } from "./arguments.ts";
 import { makeScratchFolder } from "./driver-files.ts";
-import {
-  chooseAccelerator,
-  chooseTcgThreads,
-  findEmulator,
-  findFirmware,
-  findProgram,
-} from "./driver-host.ts";
+import { chooseAccelerator, findEmulator, findFirmware, findProgram } from "./driver-host.ts";
 import { channelFds, startProcess } from "./driver-process.ts";
 import { Vm } from "./driver-vm.ts";
 import type { WaitOptions } from "./driver-wait.ts";
@@ -41,7 +35,7 @@ export async function startVm(options: VmOptions, wait: WaitOptions = {}): Promi
       if (error.code !== "EEXIST") throw error;
     },
   );
-  const threads = options.tcgThreads ?? (await chooseTcgThreads(emulator));
+  const threads = options.tcgThreads ?? tcgThreadsDefault;
   const args = qemuArguments(options, {
     accelerator:
       accelerator === "kvm" ? accelerator : tcgArgument(threads, options.translationsMiB),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { mayOfferKvm, safeTcgThreads, tcgArgument } from "./accelerator.ts";
+import { mayOfferKvm, tcgArgument } from "./accelerator.ts";
 import { findForward, forwardCommand } from "./forwards.ts";
 
 const flags = (text: string) => `processor\t: 0\nflags\t\t: fpu ${text} sse2\nbugs\t\t: x\n`;
@@ -41,21 +41,6 @@ const hosts = [
 
 for (const { name, kvm, ...facts } of hosts) {
   test(`mayOfferKvm: ${name}: ${kvm}`, () => assert.equal(mayOfferKvm(facts), kvm));
-}
-
-const emulators = [
-  ["QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright", "x64", "single"],
-  ["QEMU emulator version 8.0.5", "x64", "single"],
-  ["QEMU emulator version 8.1.0", "x64", "multi"],
-  ["QEMU emulator version 10.0.6 (Debian 1:10.0.6+ds-0+deb13u2)", "x64", "multi"],
-  ["QEMU emulator version 10.0.6", "arm64", "single"],
-  ["another program", "x64", "single"],
-] as const;
-
-for (const [text, architecture, threads] of emulators) {
-  test(`safeTcgThreads: ${text.split("\n")[0]}, ${architecture}: ${threads}`, () => {
-    assert.equal(safeTcgThreads(text, architecture), threads);
-  });
 }
 
 test("tcgArgument: threads, and as much memory as is wanted", () => {

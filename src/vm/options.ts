@@ -92,7 +92,7 @@ export interface VmOptions {
   readonly display?: string;
   /** Default: `kvm` where the CPU really offers it, else `tcg`. */
   readonly accelerator?: Accelerator;
-  /** Under TCG. Default: what is safe with the host's QEMU, `multi` from 8.1 on. */
+  /** Under TCG. Default `single`: `multi` is faster, and not safe with every QEMU. */
   readonly tcgThreads?: TcgThreads;
   /** Memory that TCG may use for what it has translated; default 128. */
   readonly translationsMiB?: number;

@@ -164,7 +164,8 @@ scenario("a stranger sees no disk, and connects to none", async () => {
   for (const { state } of disks) {
     if (state.kind !== "exported") continue;
     const stranger = { host: "127.0.0.1", port: ports.get(4420)!, subsystemNqn: state.nqn };
-    await assert.rejects(connectController({ ...stranger, ioQueues: 1 }), { code: "status" });
+    const connecting = connectController({ ...stranger, ioQueues: 1, ...patience });
+    await assert.rejects(connecting, { code: "status" });
   }
 });
 

@@ -1,6 +1,5 @@
 /** Small files below the root: what the daemon is told, and what it leaves for its next run. */
-import { readdirSync, readFileSync } from "node:fs";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BootClues } from "./boot-medium.ts";
 import { efiVariables, globalVendor } from "./efi-names.ts";
@@ -53,32 +52,24 @@ export function hasIpv6(root: string): boolean {
   return readOptional(root, "proc/sys/net/ipv6/bindv6only") !== null;
 }
 
-/** Replaces files of one directory in such a way that a reader never sees half of one. */
+/**
+ * Replaces files of one directory in such a way that a reader never sees half of one. At once: it is
+ * in memory, and who hears that the daemon is ready, or has given a grant, finds what was written.
+ */
 export class JsonDirectory {
   readonly #path: string;
-  #last: Promise<void> = Promise.resolve();
 
   constructor(path: string) {
     this.#path = path;
   }
 
-  /**
-   * Writes after all earlier writes have ended.
-   * @throws ApplianceError `state` when the directory takes no file
-   */
-  write(name: string, value: unknown, mode = 0o644): Promise<void> {
-    const text = `${JSON.stringify(value, null, 1)}\n`;
-    const done = this.#last.then(() => this.#replace(name, text, mode));
-    this.#last = done.catch(() => {});
-    return done;
-  }
-
-  async #replace(name: string, text: string, mode: number): Promise<void> {
+  /** @throws ApplianceError `state` when the directory takes no file */
+  write(name: string, value: unknown, mode = 0o644): void {
     const path = join(this.#path, name);
     try {
-      await mkdir(this.#path, { recursive: true });
-      await writeFile(`${path}.new`, text, { mode });
-      await rename(`${path}.new`, path);
+      mkdirSync(this.#path, { recursive: true });
+      writeFileSync(`${path}.new`, `${JSON.stringify(value, null, 1)}\n`, { mode });
+      renameSync(`${path}.new`, path);
     } catch (error) {
       const message = `Cannot write ${path}; the next start will not know what this one did.`;
       throw new ApplianceError("state", message, { path }, { cause: error });

@@ -116,6 +116,15 @@ function listDevices(root: string, setup: DaemonSetup): void {
   }
 }
 
+/** For the next daemon; this one goes on without. */
+function keep(files: JsonDirectory, name: string, value: unknown, mode?: number): void {
+  try {
+    files.write(name, value, mode);
+  } catch (error) {
+    log("problem", { topic: "state", text: String(error) });
+  }
+}
+
 /** Everything that shows or keeps a state. */
 function createPublisher(
   notifier: Notifier,
@@ -126,9 +135,7 @@ function createPublisher(
   let ready = false;
   return (state: State): void => {
     terminals.show(state);
-    files.write(stateFile, state).catch((error: unknown) => {
-      log("problem", { topic: "state", text: String(error) });
-    });
+    keep(files, stateFile, state);
     const exported = state.disks.filter((row) => row.state.kind === "exported").length;
     const status = `--status=${exported} of ${state.disks.length} disks exported`;
     notifier.send(...(ready ? [] : ["--ready"]), status);
@@ -166,15 +173,11 @@ function createWorld(
     softTarget,
     setTlsKeys: (keys) => keyring.settle(keys),
     saveGrants: (memory) => {
-      files.write(grantsFile, memory, 0o600).catch((error: unknown) => {
-        log("problem", { topic: "state", text: String(error) });
-      });
+      keep(files, grantsFile, memory, 0o600);
     },
     publish: createPublisher(notifier, files, announcer, terminals),
     saveBootMemory: (memory) => {
-      files.write(bootMemoryFile, memory).catch((error: unknown) => {
-        log("problem", { topic: "state", text: String(error) });
-      });
+      keep(files, bootMemoryFile, memory);
     },
     lockDisks: (disks) => {
       locking = locking.then(() => locks.settle(disks, lockTold));

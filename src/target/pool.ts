@@ -3,6 +3,8 @@
 const smallestBytes = 4096;
 /** Bytes of all buffers from which on none is kept that nobody uses. */
 const bytesMax = 40 * 1024 * 1024;
+/** While no more than this is in use, who can make use of a long buffer gets one. */
+const plentyBytesMax = 12 * 1024 * 1024;
 /**
  * Each buffer has so much more than it counts for: a read of a socket to its end brings the header
  * that follows along.
@@ -24,6 +26,7 @@ interface Shelf {
 export class BufferPool {
   readonly #shelves = new Map<number, Shelf>();
   #bytes = 0;
+  #bytesInUse = 0;
   #takes = 0;
 
   /** Bytes of all buffers, in use or not. */
@@ -36,6 +39,7 @@ export class BufferPool {
     const size = sizeFor(bytes);
     const shelf = this.#shelfOf(size);
     shelf.wanted = ++this.#takes;
+    this.#bytesInUse += size;
     const buffer = shelf.buffers.pop();
     if (buffer) return buffer;
     while (this.#bytes + size > bytesMax && this.#dropOne());
@@ -43,9 +47,17 @@ export class BufferPool {
     return Buffer.allocUnsafeSlow(size + slackBytes);
   }
 
+  /** As `take`: of `bytesMost` while there is plenty, of `bytesLeast` else. */
+  takeBetween(bytesLeast: number, bytesMost: number): Uint8Array {
+    const isPlenty = this.#bytesInUse + sizeFor(bytesMost) <= plentyBytesMax;
+    return this.take(isPlenty ? bytesMost : bytesLeast);
+  }
+
   /** Gives back what `take` gave. */
   give(buffer: Uint8Array): void {
-    this.#shelfOf(sizeOf(buffer)).buffers.push(buffer);
+    const size = sizeOf(buffer);
+    this.#bytesInUse -= size;
+    this.#shelfOf(size).buffers.push(buffer);
     if (this.#bytes > bytesMax) this.#dropOne();
   }
 

@@ -153,6 +153,16 @@ test("BufferPool gives sizes that are powers of two and some slack, and the same
   assert.equal(pool.take(8192), buffer);
 });
 
+test("BufferPool gives long buffers while few are in use", () => {
+  const pool = new BufferPool();
+  const takeOne = () => pool.takeBetween(2 ** 18, 2 ** 20);
+  const buffers = Array.from({ length: 14 }, takeOne);
+  const sizes = buffers.map(sizeOf);
+  assert.deepEqual(sizes, [...Array(12).fill(2 ** 20), ...Array(2).fill(2 ** 18)]);
+  for (const buffer of buffers.slice(0, 2)) pool.give(buffer);
+  assert.equal(takeOne(), buffers[1], "what was given back is no longer in use");
+});
+
 test("BufferPool frees what was not wanted for longest once there is too much", () => {
   const pool = new BufferPool();
   const many = (bytes: number, count: number) =>

@@ -299,7 +299,10 @@ export class Daemon {
     this.#remarks = plan.remarks;
     if (plan.groups.length > 0) {
       const slow = setTimeout(() => {
-        this.setProblem("slow", "The kernel takes long: a disk does not finish what it was asked.");
+        this.setProblem(
+          "slow",
+          "The kernel is slow to answer: a disk has not completed a request.",
+        );
       }, slowChangeMs);
       const results = await applyPlan(target.calls, plan, (result) => this.#logResult(result));
       clearTimeout(slow);

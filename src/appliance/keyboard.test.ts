@@ -41,7 +41,7 @@ function lines(count: number): readonly string[] {
 
 test("connectLines are what nvme-cli takes, and say how long they are worth something", () => {
   assert.deepEqual(lines(1), [
-    "*** These lines open disks to whoever reads them, for 12 hours. They go in a minute. ***",
+    "*** Anyone who reads these lines can use the disks for 12 hours. They vanish in a minute. ***",
     "# sd0  S-sd0",
     "nvme connect -t tcp -a 192.0.2.7 -s 4420 -n nqn.2026-11.org.example:sd0 " +
       "-q nqn.2026-11.org.example:screen -S DHHC-1:01:aG9zdA==:",

@@ -64,7 +64,7 @@ export function connectLines(access: GrantedAccess, state: State): readonly stri
   const more = access.disks.length - disksShownMax;
   const hours = keyboardGrantSeconds / 3600;
   return [
-    `*** These lines open disks to whoever reads them, for ${hours} hours. They go in a minute. ***`,
+    `*** Anyone who reads these lines can use the disks for ${hours} hours. They vanish in a minute. ***`,
     ...lines,
     ...(more > 0 ? [`# and ${more} more: use "diskomator connect"`] : []),
     "",

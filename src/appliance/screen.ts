@@ -67,7 +67,9 @@ function renderHead(state: State): Line[] {
     ...(state.notice === null ? [] : [{ text: `*** ${state.notice} ***`, colour: "red" } as const]),
     { text: `Diskomator ${state.version}   ${state.name}   box ${state.box}`, colour: "bold" },
     accessLine(state),
-    ...(state.access === "open" ? [] : [{ text: "Press C for a connect line of nvme-cli." }]),
+    ...(state.access === "open"
+      ? []
+      : [{ text: "Press C to show a connect command for nvme-cli." }]),
     { text: `Addresses: ${addresses.join("  ") || "none yet: waiting for the network"}` },
     { text: `Boot medium: ${state.bootMedium}` },
     { text: `Disks: ${state.disks.length}, exported: ${exported}`, colour: "bold" },
@@ -76,7 +78,7 @@ function renderHead(state: State): Line[] {
 
 /** Who may do what here, in one line. */
 function accessLine({ access, readOnly, name }: State): Line {
-  const owner = "whoever has the SSH key that its image was built with";
+  const owner = "only for holders of an SSH key in its image";
   switch (access) {
     case "open": {
       const what = readOnly ? "read" : "read and write";
@@ -87,7 +89,7 @@ function accessLine({ access, readOnly, name }: State): Line {
     }
     case "paired": {
       const what = readOnly ? "Paired, read-only" : "Paired";
-      return { text: `${what}: for ${owner}: diskomator ls ${name}`, colour: "green" };
+      return { text: `${what}: ${owner}. Try: diskomator ls ${name}`, colour: "green" };
     }
     case "local":
       return { text: "Local: nobody is let in until somebody presses L here.", colour: "green" };

@@ -12,9 +12,9 @@ import { targetHelp } from "./target-address.ts";
 
 const help = `Usage: diskomator backup DISK FILE [OPTIONS]
 
-Saves a whole disk: packed by zstd where FILE ends in .zst, else raw with holes for zeros.
-FILE.sha256 and FILE.disk.json (size and block size) are put beside it; a file that is not whole is
-not kept.
+Saves a whole disk: compressed with zstd if FILE ends in .zst, otherwise as a sparse raw file.
+FILE.sha256 and FILE.disk.json (size and block size) are put beside it; an incomplete file is
+deleted.
 
 ${targetHelp}
 

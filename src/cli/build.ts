@@ -23,21 +23,21 @@ APPLIANCE.efi, .raw, .manifest.json, .spdx.json and .SHA256SUMS.
 
   APPLIANCE              a name from appliances/, or the path of a definition
   --out DIR              where the outputs go (default: out)
-  --update[=if-gone]     resolve the lock file anew; if-gone: only when the mirror has dropped
-                         a version that it names
+  --update[=if-gone]     resolve again and rewrite the lock file; if-gone: only when the mirror no
+                         longer has a version that it names
   --mirror URL           Debian mirror (default: the one in this machine's apt configuration)
   --security-mirror URL  mirror of the security archive
   --ignore-valid-until   accept an index whose Valid-Until has passed
   --compression fast|small   (default: fast)
   --ssh-key FILE         public key that may log in as root; may be repeated
                          (default: every ~/.ssh/*.pub, or a key made for this)
-  --no-ssh-keys          nobody can log in
+  --no-ssh-keys          build in no key: nobody can log in
   --access paired|open|local   who may use the disks (default: as the definition says)
   --read-only            the box opens no disk for writing
   --debug-shell          a root shell on the ninth console (Alt-F9)
   --cache DIR            where downloads and segments are kept
                          (default: diskomator in $XDG_CACHE_HOME, or in ~/.cache)
-  --threads N            how many threads work (default: as many as there are processors)
+  --threads N            number of worker threads (default: one per processor)
   --json                 JSON lines; the last one is the result
 
 Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.

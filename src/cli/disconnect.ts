@@ -25,10 +25,10 @@ const help = `Usage: diskomator disconnect BOX[:DISK] [OPTIONS]
        diskomator disconnect /dev/DEVICE [OPTIONS]
        diskomator disconnect --all [OPTIONS]
 
-Detaches what "diskomator connect" has attached, and takes the grant back. A box that cannot be
-reached is left to itself: name the device then. What is mounted is left alone.
+Detaches what "diskomator connect" has attached, and takes the grant back. If the box cannot be
+reached, name the device instead. A disk that is in use is left alone.
 
-  --force  even when it is in use: what has not been written is lost
+  --force  detach it even while it is in use: data not written yet is lost
   --json   JSON lines; the last one is the result
 
 Example: diskomator disconnect lunch-feta`;

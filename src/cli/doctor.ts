@@ -16,8 +16,8 @@ import { homePaths } from "./user-home.ts";
 
 const help = `Usage: diskomator doctor [--json]
 
-Looks at this machine: Node, SSH, keys, QEMU, the kernel's NVMe/TCP host, and what may be in the way
-of announcements. Says how to get what is missing; changes nothing. Ends with 1 when something is
+Looks at this machine: Node, SSH, keys, QEMU, the kernel's NVMe/TCP host, and what may block
+announcements. Says how to get what is missing; changes nothing. Exits with 1 if something is
 missing without which no box can be used.
 
 Example: diskomator doctor`;

@@ -39,20 +39,20 @@ const help = `Usage: diskomator flash IMAGE DISK... [OPTIONS]
 
 Writes an image to one disk or several, reads it back, and only then makes the disk bootable.
 
-  IMAGE                 a file, an http(s) address, or - for standard input; raw, or packed by gzip,
-                        xz, zstd, bzip2 or zip. Beside it are looked for: IMAGE.sha256, SHA256SUMS,
-                        IMAGE.bmap, and with --key IMAGE.sig, .asc or .minisig.
+  IMAGE                 a file, an http(s) address, or - for standard input; raw, or compressed with
+                        gzip, xz, zstd, bzip2 or zip. Used where they lie beside it: IMAGE.sha256,
+                        SHA256SUMS, IMAGE.bmap, and with --key IMAGE.sig, .asc, .gpg or .minisig.
 ${targetHelp}
 
-  --confirm SERIAL      the disk with this serial number (or its last 4 characters) may be
-                        overwritten whatever it holds; may be repeated
-  --yes                 so may disks that diskomator wrote before
+  --confirm SERIAL      overwrite the disk with this serial number (or these last 4 characters of
+                        it), whatever it holds; may be repeated
+  --yes                 overwrite disks that diskomator wrote, without --confirm
   --no-verify           do not read back what was written
   --grow                let the last partition take the rest of the disk
   --key FILE            a public key of OpenPGP or minisign: the image must be signed by it
-  --require-checksum    refuse an image with nothing beside it that vouches for it
+  --require-checksum    refuse an image without a checksum, block map or signature beside it
   --long                allow zstd windows of up to 2 GiB, and the memory that they take
-  --dry-run             say what would be done
+  --dry-run             show what would be done, and write nothing
   --json                JSON lines; the last one is the result
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 verify mismatch, 4 refused, 5 no such disk, 6 unreachable,

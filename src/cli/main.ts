@@ -21,7 +21,7 @@ export const commands: Readonly<Record<string, KnownCommand>> = {
     load: async () => (await import("./vm.ts")).vm,
   },
   start: {
-    summary: "build, boot, write and read back: the whole path once",
+    summary: "build an image, boot it in QEMU, write to it and read back",
     load: async () => (await import("./start.ts")).start,
   },
   serve: {
@@ -57,11 +57,11 @@ export const commands: Readonly<Record<string, KnownCommand>> = {
     load: async () => (await import("./ls.ts")).ls,
   },
   connect: {
-    summary: "attach a disk of a box by the Linux kernel's own host",
+    summary: "attach a disk of a box with the Linux kernel's own host",
     load: async () => (await import("./connect.ts")).connect,
   },
   disconnect: {
-    summary: "detach it",
+    summary: "detach a disk that connect attached",
     load: async () => (await import("./disconnect.ts")).disconnect,
   },
   ssh: {
@@ -69,7 +69,7 @@ export const commands: Readonly<Record<string, KnownCommand>> = {
     load: async () => (await import("./ssh.ts")).ssh,
   },
   reboot: {
-    summary: "boot a box again",
+    summary: "reboot a box",
     load: async () => (await import("./power.ts")).reboot,
   },
   poweroff: {
@@ -90,11 +90,11 @@ export const commands: Readonly<Record<string, KnownCommand>> = {
 const exitCodeLines: Readonly<Record<keyof typeof exitCodes, string>> = {
   ok: "done",
   failure: "failed",
-  usage: "the command line makes no sense",
-  verifyMismatch: "what is there is not what should be there",
+  usage: "invalid command line",
+  verifyMismatch: "the disk does not hold the image",
   refused: "refused, or not confirmed",
   notFound: "no such box or disk",
-  unreachable: "unreachable, gone, or not in time",
+  unreachable: "unreachable, gone, or timed out",
   partial: "some of several disks failed",
   interrupted: "interrupted",
 };

@@ -27,9 +27,9 @@ Serves files and disks of this machine to NVMe/TCP hosts until Ctrl-C. No root i
   --read-only        refuse writes
   --overlay          keep writes in memory, and leave the files as they are
   --memory SIZE      serve a disk of this size in memory too (64M, 2G); may be repeated
-  --block-size SIZE  512 unless told, up to 64K (Linux takes 4K at most, before 6.15); disks have
-                     their own
-  --listen ADDR      address, with or without :PORT; 127.0.0.1:4420 unless told
+  --block-size SIZE  of files and memory, 512 (default) to 64K; Linux before 6.15 takes at most 4K;
+                     disks keep their own
+  --listen ADDR      address, with or without :PORT (default: 127.0.0.1:4420)
   --nqn NQN          name of the subsystem
   --allow HOSTNQN    let only this host in; may be repeated
   --secret FILE      hosts must prove that they know the DHHC-1 secret in FILE; a second line in it

@@ -30,13 +30,13 @@ export type TargetAddress =
 /** What `--help` says of it. */
 export const targetHelp = `  A disk is named as
     BOX[:DISK]                          a box by its name or address, and its disk by kernel name,
-                                        serial number or label; keys are had from the box, by SSH
+                                        serial number or label; its keys come from the box, over SSH
     HOST:PORT:DISK                      any NVMe/TCP target: by serial number, or by the last part
                                         of the NQN in its discovery log
     nvme-tcp://HOST[:PORT]/NQN[#NSID]   a namespace; port 4420 and namespace 1 unless given
     file:PATH, /PATH                    a file or a block device of this machine
 
-  --no-tls    do not encrypt what goes to and from a BOX; who it is, is proven all the same`;
+  --no-tls    do not encrypt traffic to and from a BOX; both ends are still authenticated`;
 
 const portDefault = 4420;
 const scheme = "nvme-tcp://";
@@ -83,5 +83,5 @@ function portOf(digits: string | undefined, text: string): number {
 }
 
 function wrong(text: string): UsageError {
-  return new UsageError(`"${text}" is no name of a disk.\n${targetHelp}`);
+  return new UsageError(`"${text}" is not the name of a disk.\n${targetHelp}`);
 }

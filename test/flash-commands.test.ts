@@ -33,7 +33,7 @@ test("flash ends with the exit code that the documents give", async () => {
   const table: readonly (readonly [number, string, readonly string[], RegExp])[] = [
     [2, "no disk", ["flash", image], /Name a disk/],
     [2, "an unknown option", ["flash", image, blank, "--what"], /--what/],
-    [2, "no name of a disk", ["flash", image, "nvme-tcp://host"], /no name of a disk/],
+    [2, "not the name of a disk", ["flash", image, "nvme-tcp://host"], /not the name of a disk/],
     [1, "no image", ["flash", shop.at("none"), blank], /Cannot read/],
     [1, "an address of another kind", ["flash", "ftp://host/os.raw", blank], /only http:/],
     [1, "an image that is a folder", ["flash", shop.at("."), blank], /it is not a file/],

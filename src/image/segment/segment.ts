@@ -11,8 +11,8 @@ import type { Captured } from "../unpack/index.ts";
 import { writeCpio } from "./cpio.ts";
 
 /**
- * How a segment is compressed. Level 3 is fast, 9 small; above 19 windows exceed the 8 MiB that
- * are sensible at boot. `store` suits contents that are compressed already, such as `.ko.xz`.
+ * How a segment is compressed. `codecsOf` has the levels in use; above 19 windows exceed the 8 MiB
+ * that are sensible at boot. `store` suits contents that are compressed already, such as `.ko.xz`.
  */
 export type Codec = { readonly kind: "zstd"; readonly level: number } | { readonly kind: "store" };
 

@@ -1,6 +1,6 @@
 /** The methods by which an owner boots a disk of the box once. */
 import { type Handlers, RpcError } from "../rpc/index.ts";
-import { type BoxState, type BoxTools, findDisk, stateOf } from "./box-methods.ts";
+import { type BoxState, type BoxTools, findDisk, reasonOf, stateOf } from "./box-methods.ts";
 import type { BootControl } from "./driver-boot-control.ts";
 import type { Log } from "./log.ts";
 
@@ -42,10 +42,10 @@ export function bootMethods(setup: BootMethodsSetup): Pick<Handlers, "bootOnce" 
       try {
         await tools.end(kexec ? "kexec" : "reboot");
       } catch (error) {
-        await boot.takeBack();
-        const why = error instanceof Error ? error.message : String(error);
+        const now = await boot.takeBack();
+        const why = reasonOf(error);
         log("problem", { topic: "run", text: `The box does not go: ${why}` });
-        const message = `Cannot boot ${disk.name} once: the box does not go. ${why} Nothing was changed.`;
+        const message = `Cannot boot ${disk.name} once: the box does not go: ${why} ${now}`;
         throw new RpcError("failed", message, { reason: "stays", disk: disk.name });
       }
       return prepared;

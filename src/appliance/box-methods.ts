@@ -159,9 +159,13 @@ async function end({ tools, log }: BoxMethodsSetup, how: "reboot" | "poweroff"):
   try {
     await tools.end(how);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new RpcError("failed", `The box does not go. ${why}`, { how });
+    throw new RpcError("failed", `The box does not go: ${reasonOf(error)}`, { how });
   }
+}
+
+/** An error in a sentence. */
+export function reasonOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/\.?$/, ".");
 }
 
 /** What is hashed in a moment finds room beside what takes long. */

@@ -132,6 +132,17 @@ test("prepare refuses a second run while the first begins, and takeBack leaves n
   await control.prepare(await request());
 });
 
+test("takeBack says what it could not set back", async () => {
+  await using machine = await Machine.make();
+  const logged: string[] = [];
+  const control = machine.control(logged);
+  await control.prepare(await request());
+  await machine.hide("BootNext");
+  assert.match(await control.takeBack(), /could not be set back.*: BootNext\.$/);
+  assert(!(await machine.names()).includes("DiskomatorRun"));
+  assert.match(logged.join(), /problem .*BootNext/);
+});
+
 /** How the machine's own option for the disk begins: ACPI root, two PCI functions, a namespace. */
 const diskPath = Buffer.from(
   "02010c00d041030a00000000 010106000101 010106000000 0317100001000000 0000000000000000".replaceAll(

@@ -98,21 +98,27 @@ export class BootControl {
     try {
       return await this.#prepare(request, this.#begun);
     } catch (error) {
-      await this.takeBack();
-      throw variableError(error, request.disk.name);
+      throw variableError(error, request.disk.name, await this.takeBack());
     }
   }
 
-  /** The box does not go after all: what was prepared is undone. */
-  async takeBack(): Promise<void> {
+  /**
+   * The box does not go after all: what was prepared is undone.
+   * @returns a sentence on how it is now
+   */
+  async takeBack(): Promise<string> {
     const { undo = [], isLoaded = false } = this.#begun ?? {};
+    const left: string[] = [];
     for (const step of undo) {
       await this.#apply(step).catch((error: unknown) => {
         this.#log("problem", { topic: "run", text: String(error) });
+        left.push(step.name);
       });
     }
     if (isLoaded) await unloadKernel();
     this.#begun = null;
+    if (left.length === 0) return "Nothing was changed.";
+    return `These variables could not be set back, and the next boot may be the disk's: ${left.join(", ")}.`;
   }
 
   async #prepare(request: BootOnceRequest, begun: Begun): Promise<Prepared> {
@@ -327,9 +333,9 @@ function noComeback(disk: string, why: string): RpcError {
   return new RpcError("refused", message, { reason: "no-comeback", disk, why });
 }
 
-function variableError(error: unknown, disk: string): unknown {
+function variableError(error: unknown, disk: string, now: string): unknown {
   if (!(error instanceof ApplianceError) || error.code !== "efi") return error;
-  const message = `Cannot boot ${disk} once: ${error.message} Nothing was changed.`;
+  const message = `Cannot boot ${disk} once: ${error.message} ${now}`;
   return new RpcError("failed", message, { ...error.facts, disk });
 }
 

@@ -117,6 +117,20 @@ test("an entry that is appended for the run stands last in the order, and is tak
   assert.deepEqual(parseNumbers(await machine.get("BootOrder")), [1, 2]);
 });
 
+test("an entry that an earlier run has left in the order is none of its entries", async () => {
+  await using machine = await Machine.make();
+  const left = { attributes: 1, description: entryDescription, path: end };
+  await machine.put("Boot0007", encodeLoadOption(left));
+  await machine.put("BootOrder", encodeNumbers([1, 7, 2]));
+  const { entry } = await machine.control().prepare(await request());
+  assert.equal(entry, "0007");
+  await machine.reset(7);
+  const { lastRun } = await machine.control().state();
+  assert.deepEqual(lastRun?.problems, []);
+  assert.deepEqual(parseNumbers(await machine.get("BootOrder")), [1, 2]);
+  assert.deepEqual(await machine.names(), firstNames);
+});
+
 test("prepare refuses a second run while the first begins, and takeBack leaves nothing of it", async () => {
   await using machine = await Machine.make();
   const control = machine.control();

@@ -171,17 +171,19 @@ export class BootControl {
     path: Uint8Array | null,
   ): Promise<RunNote> {
     const { order, options, bootCount } = readFirmwareBoot(this.#root, this.#variables);
+    // An entry that an earlier run has left is written anew, and is nobody's.
+    const others = order.filter((number) => number !== entry);
     return {
       run,
       disk: nameInNote(disk),
       at: now.toISOString(),
       entry,
       partUuid,
-      order: noteOrder(order, options),
+      order: noteOrder(others, options),
       bootCount,
       noReturn,
       // Nothing could take it out of an order again that has no other entry.
-      isAppended: appendEntry && entry !== null && order.length > 0,
+      isAppended: appendEntry && entry !== null && others.length > 0,
       isFullPath: path !== null,
       crashes: [...(await listCrashes(this.#root))],
     };

@@ -22,8 +22,8 @@ const optionHelp = `  --until return      until the box is back (default)
   --exec COMMAND      what the shell runs when it is so; the address is in $DISKOMATOR_ADDRESS
   --kexec             start the image's kernel without the firmware: seconds instead of its round,
                       and not the same as a real boot; what differs is said
-  --append-entry      put the boot entry at the end of BootOrder for the run, for firmware that drops
-                      entries which stand in no order
+  --append-entry      put the boot entry at the end of BootOrder for the run: for firmware that
+                      drops entries which stand in no order
   --wake              switch the machine on by Wake-on-LAN if it does not answer
   --no-return         even if the box will not come back by itself
   --force             even while another host may write to a disk of the box

@@ -19,6 +19,8 @@ export interface FakeBoots {
   readonly report?: Partial<RunReport>;
   /** Why it starts no kernel itself; `null` unless told, and "older" for a box that knows nothing of it. */
   readonly kexecObstacle?: string | null;
+  /** Disks with the same image. */
+  readonly twins?: readonly string[];
   /** What it would not start, if it starts a kernel itself. */
   readonly passedOver?: string;
 }
@@ -61,7 +63,7 @@ export function bootHandlers(
       const told = kexecObstacle === "older" ? {} : { kexecObstacle };
       return { comeback, ...rest, ...told, lastRun };
     },
-    bootOnce: async ({ disk, run, kexec }) => {
+    bootOnce: async ({ disk, run, kexec, appendEntry }) => {
       lastRun = {
         run,
         disk,
@@ -71,16 +73,16 @@ export function bootHandlers(
         orderIgnored: false,
         bootOrder: { outcome: "same", wanted: ["0001"], found: ["0001"] },
         crashes: [],
-        problems: [],
+        problems: appendEntry ? ["The entry was the last of the order."] : [],
         kexec,
         ...boots.report,
       };
       leave();
       const path = "\\EFI\\BOOT\\BOOTX64.EFI";
       const prepared = { entry: kexec ? null : "0007", path, partUuid: randomUUID(), comeback };
-      const { passedOver = null } = boots;
+      const { passedOver = null, twins = [] } = boots;
       const loaded = { passedOver, commandLine: "quiet", kernelBytes: 1000, initrdBytes: 2000 };
-      return kexec ? { ...prepared, kexec: loaded } : prepared;
+      return kexec ? { ...prepared, kexec: loaded } : { ...prepared, twins: [...twins] };
     },
   };
 }

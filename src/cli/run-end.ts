@@ -49,7 +49,9 @@ export function tellEnd({ isJson, exec, voice }: RunRequest, end: RunEnd): ExitC
     const outcome = hasFailed ? "command-failed" : verdict.outcome;
     const { firmwareMs, loaderMs } = seen.returned?.state ?? { firmwareMs: null, loaderMs: null };
     const more = isBack ? { report, firmwareMs, loaderMs } : { back };
-    voice.json({ event: "result", outcome, exitCode, message: text, seconds: times, ...more });
+    const { isBooted } = verdict;
+    const what = { outcome, exitCode, isBooted, message: text, seconds: times };
+    voice.json({ event: "result", ...what, ...more });
     return exitCode;
   }
   for (const line of report === null ? [] : describeReport(report)) voice.tell(line);

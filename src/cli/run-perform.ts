@@ -19,6 +19,7 @@ import { exitCodeOfError, messageOf, withOutcome } from "./outcome.ts";
 import {
   type Condition,
   describeCondition,
+  describeTwins,
   judgeRun,
   type Seen,
   wayBack,
@@ -45,6 +46,8 @@ export interface RunRequest {
   readonly exec: string | undefined;
   /** The box starts the disk's kernel itself. */
   readonly isKexec: boolean;
+  /** The entry is put at the end of the boot order for the run. */
+  readonly isAppended: boolean;
   /** The machine is switched on first. */
   readonly isWoken: boolean;
   readonly noReturn: boolean;
@@ -247,8 +250,11 @@ async function bootOnce(
   const id = randomUUID();
   const purpose = purposeOf(process.argv[2] ?? "");
   // A box that does not know the word must not be asked in it when it is not needed.
-  const kexec = isKexec ? { kexec: true } : {};
-  const params = { disk: disk.name, run: id, noReturn, purpose, ...kexec };
+  const words = {
+    ...(isKexec ? { kexec: true } : {}),
+    ...(request.isAppended ? { appendEntry: true } : {}),
+  };
+  const params = { disk: disk.name, run: id, noReturn, purpose, ...words };
   const prepared = await session.call("bootOnce", params, { signal });
   const back = wayBack(place.name, prepared.comeback);
   onGone(`${place.name} boots ${disk.name} now. ${back}`);
@@ -257,6 +263,7 @@ async function bootOnce(
     const how = isKexec ? "starts the kernel of" : "boots";
     voice.tell(`${place.name} ${how} ${prepared.path} of ${disk.serial || disk.name} once.`);
     for (const line of describePassedOver(prepared)) voice.tell(line);
+    for (const line of describeTwins(prepared)) voice.tell(line);
   }
   const world = machineOf({
     ...machine,

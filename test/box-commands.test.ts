@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MemoryDisk } from "../src/block/index.ts";
+import type { GrantView } from "../src/rpc/index.ts";
 import { makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
 
 const mebibyte = 1024 * 1024;
@@ -65,6 +66,7 @@ test("commands end with the codes that the documents give", async () => {
     [2, ["ls", "--what"], /--what/],
     [2, ["connect"], /BOX\[:DISK\]/],
     [2, ["connect", "lunch-feta", "--read-only", "--overlay"], /exclude each other/],
+    [2, ["connect", "lunch-feta", "--overlay", "--shared"], /is for what is written to/],
     [2, ["reboot"], /Name a box/],
     [2, ["reboot", ""], /Name a box/],
   ];
@@ -112,21 +114,45 @@ test("flash says that its box was booted again meanwhile, and the same command a
   assert.equal(box.grants.size, 0);
 });
 
+test("flash makes no disk bootable to which another host was let in meanwhile", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const image = join(user.folder, "os.raw");
+  await writeFile(image, content);
+  const [disk] = box.disks;
+  assert(disk);
+  const { openHashed } = disk;
+  Object.assign(disk, {
+    openHashed: async () => {
+      box.grants.set("g9", intruder);
+      return await openHashed();
+    },
+  });
+  const { exitCode, stderr } = await user.run("flash", image, "lunch-feta");
+  assert.equal(exitCode, 4, stderr);
+  assert.match(stderr, /lunch-feta:S6Z1NJ0W1: flash by eve on laptop may write to it, too/);
+  assert.match(stderr, /does not boot now; the same command again goes on where it can/);
+  assert((await readDisk(disk.memory, 512)).subarray(510).equals(Buffer.alloc(2)));
+});
+
+/** Another host's grant of the first disk. */
+const intruder: GrantView = {
+  grant: "g9",
+  hostnqn: "nqn.2014-08.org.nvmexpress:other",
+  mode: "rw",
+  disks: ["nvme0n1"],
+  purpose: "flash by eve on laptop",
+  since: "2026-11-23T12:00:00.000Z",
+  expiresAt: null,
+  overlay: null,
+};
+
 test("flash and reboot leave a disk alone that another host may write to", async () => {
   await using box = await startFakeBox(["S6Z1NJ0W1"]);
   await using user = await makeFakeUser({ "lunch-feta": box.port });
   const image = join(user.folder, "os.raw");
   await writeFile(image, content);
-  box.grants.set("g9", {
-    grant: "g9",
-    hostnqn: "nqn.2014-08.org.nvmexpress:other",
-    mode: "rw",
-    disks: ["nvme0n1"],
-    purpose: "flash by eve on laptop",
-    since: "2026-11-23T12:00:00.000Z",
-    expiresAt: null,
-    overlay: null,
-  });
+  box.grants.set("g9", intruder);
   for (const args of [
     ["flash", image, "lunch-feta"],
     ["reboot", "lunch-feta"],

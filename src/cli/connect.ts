@@ -30,11 +30,14 @@ path of the block device. Encrypted by TLS, for which tlshd (package ktls-utils)
 
   --read-only  the box lets nothing be written
   --overlay    what is written stays in the box's memory, and is gone afterwards
+  --shared     others may write to it at the same time, who say --shared, too: for cluster file
+               systems; any other file system is spoilt by that
   --no-tls     not encrypted; both ends prove who they are (DH-HMAC-CHAP)
   --json       JSON lines; the last one is the result
 
-The grant lasts until "diskomator disconnect", or until the box ends. When the box was booted again
-it has new keys: the device waits, and the same command again gives them to it.
+Nobody else is let in to a disk that is attached to be written to, unless it is shared. The grant
+lasts until "diskomator disconnect", or until the box ends. When the box was booted again it has new
+keys: the device waits, and the same command again gives them to it.
 
 Example: diskomator connect lunch-feta:S6Z1NJ0W1 --read-only`;
 
@@ -46,6 +49,7 @@ interface ConnectRequest {
   readonly box: string;
   readonly disk: string | undefined;
   readonly mode: GrantMode;
+  readonly isShared: boolean;
   readonly isEncrypted: boolean;
   readonly isJson: boolean;
 }
@@ -59,6 +63,7 @@ export const connect: Command = {
       {
         "read-only": { type: "boolean", default: false },
         overlay: { type: "boolean", default: false },
+        shared: { type: "boolean", default: false },
         "no-tls": { type: "boolean", default: false },
         json: { type: "boolean", default: false },
       },
@@ -69,7 +74,12 @@ export const connect: Command = {
       throw new UsageError("--read-only and --overlay exclude each other.");
     }
     const mode = values.overlay ? "overlay" : values["read-only"] ? "ro" : "rw";
-    const request = { ...name, mode, isEncrypted: !values["no-tls"], isJson: values.json } as const;
+    if (values.shared && mode !== "rw") {
+      throw new UsageError("--shared is for what is written to: leave it or the other option out.");
+    }
+    const isEncrypted = !values["no-tls"];
+    const how = { mode, isShared: values.shared, isEncrypted, isJson: values.json } as const;
+    const request = { ...name, ...how };
     return await withOutcome({ isJson: values.json, signal }, () => attach(request, signal));
   },
 };
@@ -83,7 +93,7 @@ export function readBoxName(text: string | undefined) {
 }
 
 async function attach(request: ConnectRequest, signal: AbortSignal): Promise<ExitCode> {
-  const { mode, isEncrypted, isJson } = request;
+  const { mode, isShared, isEncrypted, isJson } = request;
   await assertAble(isEncrypted);
   progressLine.show(`Looking for ${request.box} ...`);
   const { home, place } = await lookUp(request.box, signal);
@@ -93,7 +103,11 @@ async function attach(request: ConnectRequest, signal: AbortSignal): Promise<Exi
   const prefix = await rootPrefix(`attach ${disk.name} of ${place.name}`);
   const hostnqn = await machineHostnqn();
   const purpose = purposeOf("connect");
-  const asked = { hostnqn, disks: [disk.name], mode, seconds: null, purpose };
+  const asked = {
+    ...{ hostnqn, disks: [disk.name], mode, seconds: null, purpose },
+    // Boxes of earlier versions do not know the word.
+    ...(isShared ? { shared: true } : {}),
+  };
   const granted = await session.call("grant", asked, { signal });
   const one = granted.disks[0];
   if (one === undefined) throw new TypeError("A grant of one disk has one disk.");

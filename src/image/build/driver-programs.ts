@@ -5,7 +5,7 @@
 
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
-import { build, type Plugin } from "esbuild";
+import { build, type OnResolveArgs, type OnResolveResult, type Plugin } from "esbuild";
 import type { ApplianceDefinition } from "../definition.ts";
 import { ImageError } from "../error.ts";
 import type { ExtraFile } from "../finish/index.ts";
@@ -68,20 +68,21 @@ export async function bundlePrograms(
 const packageNames: Plugin = {
   name: "package names",
   setup({ onLoad, onResolve, resolve: find }) {
-    onResolve({ filter: /^/ }, async ({ path, importer, namespace, pluginData, ...rest }) => {
-      const isOfPackage = namespace === packageSpace;
-      if (pluginData === isBeingFound || !(isOfPackage || /^[^./]/.test(path))) return undefined;
-      const { kind, resolveDir } = rest;
-      const found = await find(path, { importer, kind, resolveDir, pluginData: isBeingFound });
-      const [, name] = /.*[\\/]node_modules[\\/](.*)/.exec(found.path) ?? [];
-      if (found.external || found.namespace !== "file" || name === undefined) return found;
+    const name = async (args: OnResolveArgs): Promise<OnResolveResult | undefined> => {
+      if (args.pluginData === isBeingFound) return undefined;
+      const { importer, kind, resolveDir } = args;
+      const found = await find(args.path, { importer, kind, resolveDir, pluginData: isBeingFound });
+      const [, inModules] = /.*[\\/]node_modules[\\/](.*)/.exec(found.path) ?? [];
+      if (found.external || found.namespace !== "file" || inModules === undefined) return found;
       return {
-        path: name.split(sep).join("/"),
+        path: inModules.split(sep).join("/"),
         namespace: packageSpace,
         sideEffects: found.sideEffects,
         pluginData: { file: found.path },
       };
-    });
+    };
+    onResolve({ filter: /^[^./]/, namespace: "file" }, name);
+    onResolve({ filter: /^/, namespace: packageSpace }, name);
     onLoad({ filter: /^/, namespace: packageSpace }, async ({ pluginData: { file } }) => {
       return { contents: await readFile(file), resolveDir: dirname(file), loader: "default" };
     });

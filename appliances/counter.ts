@@ -6,7 +6,7 @@
  * and for kexec, which leaves it no other way to know its disk, `counter.serial=SERIAL`.
  */
 
-import { defineAppliance } from "../src/image/index.ts";
+import { defineAppliance } from "diskomator/image";
 import { consoles, memoryRoot, scriptOnly } from "./common.ts";
 
 export default defineAppliance({

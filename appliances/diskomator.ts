@@ -1,6 +1,6 @@
 /** The appliance itself: boots from one EFI file and exports every disk as NVMe/TCP. */
 
-import { defineAppliance } from "../src/image/index.ts";
+import { defineAppliance } from "diskomator/image";
 import { consoles, memoryRoot, scriptOnly } from "./common.ts";
 
 export default defineAppliance({

@@ -1,6 +1,6 @@
 /** The probe with the newest kernel that Debian has for its release, which is years newer. */
 
-import { defineAppliance } from "../src/image/index.ts";
+import { defineAppliance } from "diskomator/image";
 import probe from "./probe.ts";
 
 export default defineAppliance({

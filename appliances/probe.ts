@@ -1,6 +1,6 @@
 /** Linux for tests: the kernel's own NVMe/TCP host and target, driven over the serial line. */
 
-import { defineAppliance } from "../src/image/index.ts";
+import { defineAppliance } from "diskomator/image";
 import { consoles, memoryRoot, scriptOnly } from "./common.ts";
 
 export default defineAppliance({

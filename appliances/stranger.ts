@@ -3,7 +3,7 @@
  * controllers as nvme-stas does, and has no key. Driven over the serial line, as the probe.
  */
 
-import { defineAppliance } from "../src/image/index.ts";
+import { defineAppliance } from "diskomator/image";
 import { consoles, memoryRoot, scriptOnly } from "./common.ts";
 
 export default defineAppliance({

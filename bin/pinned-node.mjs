@@ -10,14 +10,18 @@ import { createRequire } from "node:module";
 import { constants, homedir } from "node:os";
 import { dirname, join } from "node:path";
 
-const leastMajor = 24;
+/** The oldest Node that will do where there is no package: major and minor number. */
+const least = [24, 12];
+/** Platforms for which package.json has a package of a Node of that line. */
+const pinnedPlatforms = ["linux-x64", "linux-arm64", "darwin-x64"];
 
 /**
  * Path of the pinned Node, from its platform package; this very Node where there is no package and
  * it is new enough.
  */
 export function findPinnedNode() {
-  const name = `node-${process.platform}-${process.arch}`;
+  const platform = `${process.platform}-${process.arch}`;
+  const name = `node-${platform}`;
   try {
     const manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
     const path = join(dirname(manifest), "bin", "node");
@@ -25,12 +29,15 @@ export function findPinnedNode() {
   } catch {
     // Not installed: told below.
   }
-  const major = Number(process.versions.node.split(".")[0]);
-  if (major >= leastMajor) return process.execPath;
+  const found = process.versions.node;
+  const [major, minor] = found.split(".").map(Number);
+  if (major > least[0] || (major === least[0] && minor >= least[1])) return process.execPath;
+  const wanted = `Node ${least.join(".")} or later`;
   throw new Error(
-    `Cannot start: the package ${name} is not installed, and this is Node ${process.versions.node} ` +
-      `where ${leastMajor} is needed. Run "npm install" (optional dependencies included), ` +
-      `or use Node ${leastMajor}.`,
+    pinnedPlatforms.includes(platform)
+      ? `Cannot start: the package ${name} is not installed, and this is Node ${found} where ` +
+          `${wanted} is needed. Run "npm install" (optional dependencies included), or use ${wanted}.`
+      : `Cannot start: this is Node ${found}, and no Node comes along for ${platform}. Use ${wanted}.`,
   );
 }
 

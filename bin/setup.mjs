@@ -29,6 +29,8 @@ const commands = {
   diskomator: [inRoot("src/cli/main.ts")],
   fuzz: [inRoot("tools/fuzz.ts")],
   picture: [inRoot("tools/picture.ts")],
+  prepack: [inRoot("tools/pack.ts"), "prepack"],
+  postpack: [inRoot("tools/pack.ts"), "postpack"],
 };
 
 /** A program of `bench/` by its name. */

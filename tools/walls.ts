@@ -60,7 +60,7 @@ export const parts: Readonly<Record<string, Part>> = {
   vm: { imports: [] },
   ui: { imports: ["box"], typesOf: ["flash"] },
   cli: { imports: [...library, "ui"], edge: true },
-  appliances: { imports: ["image"], edge: true },
+  appliances: { imports: [], edge: true, byName: true },
   test: { imports: library, edge: true, seesRooms: true },
   bench: { imports: library, edge: true, seesRooms: true, driversOf: "test" },
   docs: { imports: [], edge: true, byName: true },

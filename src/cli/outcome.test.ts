@@ -6,7 +6,7 @@ import { FlashError } from "../flash/index.ts";
 import { InitiatorError } from "../initiator/index.ts";
 import { RpcError } from "../rpc/index.ts";
 import { NotFoundError, RefusedError, UsageError } from "./exit.ts";
-import { exitCodeOfError } from "./outcome.ts";
+import { exitCodeOfError, messageOf } from "./outcome.ts";
 
 const codes: readonly [unknown, number][] = [
   [new UsageError("x"), 2],
@@ -33,4 +33,10 @@ const codes: readonly [unknown, number][] = [
 
 test("exitCodeOfError knows the errors of each part", () => {
   for (const [error, code] of codes) assert.equal(exitCodeOfError(error), code, String(error));
+});
+
+test("messageOf tells why a native package has no binary, and other errors as they are", () => {
+  const binding = new Error("Cannot find native binding. npm has a bug related to optional ...");
+  assert.match(messageOf(binding), /@napi-rs\/lzma.*install again with npm on Node 24/);
+  assert.equal(messageOf(new Error("x")), "x");
 });

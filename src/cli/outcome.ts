@@ -98,5 +98,10 @@ export async function withOutcome(
 
 /** What an error says to a person. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message : String(error);
+  // What @napi-rs/lzma says when npm, on an older Node, has left its binary out without a word.
+  return message.startsWith("Cannot find native binding")
+    ? "Cannot load @napi-rs/lzma, which unpacks xz: npm has not installed its binary for this " +
+        "machine. It leaves it out on a Node older than 22.20: install again with npm on Node 24."
+    : message;
 }

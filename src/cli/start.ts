@@ -163,8 +163,10 @@ function printSummary(times: Times, imagePath: string): void {
 
 async function stay(box: Vm, signal: AbortSignal): Promise<void> {
   printLine(`The box stays up until Ctrl-C. Its name is ${boxName}:`);
-  for (const command of ["ls", `ssh ${boxName}`])
-    printLine(`  npm run -s diskomator -- ${command}`);
+  // As the person came here: by `npm start` in a checkout, or by the command itself.
+  const program =
+    process.env.npm_lifecycle_event === "start" ? "npm run -s diskomator --" : "diskomator";
+  for (const command of ["ls", `ssh ${boxName}`]) printLine(`  ${program} ${command}`);
   await Promise.race([box.exited, aborted(signal)]);
 }
 

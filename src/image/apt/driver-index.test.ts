@@ -16,8 +16,7 @@ import {
 } from "openpgp";
 import { ImageError } from "../error.ts";
 import { openTransport, type Transport } from "../fetch/index.ts";
-import { type LoadIndexOptions, loadIndex } from "./driver-index.ts";
-import { type TrustedKey, trustedKey } from "./keys.ts";
+import { type ArmoredKey, type LoadIndexOptions, loadIndex } from "./driver-index.ts";
 
 const now = new Date("2026-11-23T12:00:00Z");
 const files = new Map<string, Uint8Array | string>();
@@ -26,7 +25,7 @@ let server: Server;
 let transport: Transport;
 let cacheDirectory: string;
 let secret: PrivateKey;
-let keys: TrustedKey[];
+let keys: ArmoredKey[];
 
 before(async () => {
   const { privateKey, publicKey } = await generateKey({
@@ -37,8 +36,8 @@ before(async () => {
   });
   secret = await readPrivateKey({ armoredKey: privateKey });
   keys = [
-    await trustedKey("test", "debian", publicKey),
-    await trustedKey("test", "debian-security", publicKey),
+    { label: "test", archive: "debian", armored: publicKey },
+    { label: "test", archive: "debian-security", armored: publicKey },
   ];
   server = createServer((request, response) => {
     requests.push(request.url ?? "");

@@ -13,13 +13,21 @@ import {
   type Transport,
 } from "../fetch/index.ts";
 import type { LockedRelease } from "../lock.ts";
-import { type ArchiveName, archiveKeyFiles, type TrustedKey, trustedKey } from "./keys.ts";
+import { archiveKeyFiles, type TrustedKey, trustedKey } from "./keys.ts";
 import { joinIndices, type PackageIndex, parsePackages, withBackports } from "./packages.ts";
 import { type Release, readRelease } from "./release.ts";
-import type { Mirrors } from "./sources.ts";
+import type { ArchiveName, Mirrors } from "./sources.ts";
 
 /** What happens while an index is loaded. */
 export type IndexEvent = "release-verified" | "packages-read";
+
+/** A key as text, and the archive that it may sign. */
+export interface ArmoredKey {
+  /** For messages: `trixie-automatic`. */
+  readonly label: string;
+  readonly archive: ArchiveName;
+  readonly armored: string;
+}
 
 /** What to load, and with what. */
 export interface LoadIndexOptions {
@@ -38,7 +46,7 @@ export interface LoadIndexOptions {
   readonly previous?: readonly LockedRelease[];
   readonly ignoreValidUntil?: boolean;
   /** Keys to trust instead of Debian's. */
-  readonly keys?: readonly TrustedKey[];
+  readonly keys?: readonly ArmoredKey[];
   readonly retry?: RetryPolicy;
   readonly signal?: AbortSignal;
   readonly log?: (event: IndexEvent, fields: Readonly<Record<string, unknown>>) => void;
@@ -59,7 +67,8 @@ const releaseBytesMax = 4 * 1024 * 1024;
  * (no such component, or no such package in backports), `network`, `hash`, `disk-full`, `io`; the signal's reason.
  */
 export async function loadIndex(options: LoadIndexOptions): Promise<LoadedIndex> {
-  const keys = options.keys ?? (await readKeys());
+  const armored = options.keys ?? (await readKeys());
+  const keys = await Promise.all(armored.map(trustedKey));
   const names = new Set(options.backports);
   const suites: Suite[] = [
     { archive: "debian", suite: options.release },
@@ -198,11 +207,11 @@ async function loadComponent(
   return index;
 }
 
-async function readKeys(): Promise<TrustedKey[]> {
+async function readKeys(): Promise<ArmoredKey[]> {
   return await Promise.all(
     archiveKeyFiles.map(async ({ label, archive }) => {
       const file = new URL(`./keys/${label}.asc`, import.meta.url);
-      return await trustedKey(label, archive, await readFile(file, "utf8"));
+      return { label, archive, armored: await readFile(file, "utf8") };
     }),
   );
 }

@@ -12,7 +12,6 @@ export {
   type LoadIndexOptions,
   loadIndex,
 } from "./driver-index.ts";
-export type { ArchiveName } from "./keys.ts";
 export { parseLock, stringifyLock } from "./lockfile.ts";
 export {
   indexRecords,
@@ -29,4 +28,4 @@ export {
   type ResolvedPackage,
 } from "./resolution.ts";
 export { type ResolveRequest, resolvePackages } from "./resolve.ts";
-export type { MirrorOptions, Mirrors } from "./sources.ts";
+export type { ArchiveName, MirrorOptions, Mirrors } from "./sources.ts";

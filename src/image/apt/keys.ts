@@ -1,8 +1,6 @@
 /** Which key may speak for which archive. */
 import type { PublicKey } from "openpgp";
-
-/** The archives that images are made from; lock files name them so. */
-export type ArchiveName = "debian" | "debian-security";
+import type { ArchiveName } from "./sources.ts";
 
 /** A key whose signatures mean something, and the archive that it may sign. */
 export interface TrustedKey {
@@ -25,11 +23,11 @@ export const archiveKeyFiles: readonly {
 ];
 
 /** Makes a key from its armored text; rejects when the text is none. */
-export async function trustedKey(
-  label: string,
-  archive: ArchiveName,
-  armored: string,
-): Promise<TrustedKey> {
+export async function trustedKey({
+  label,
+  archive,
+  armored,
+}: Omit<TrustedKey, "key"> & { readonly armored: string }): Promise<TrustedKey> {
   // Loaded here, since a build that has its lock verifies no signature: 60 ms of each start.
   const { readKey } = await import("openpgp");
   return { label, archive, key: await readKey({ armoredKey: armored }) };

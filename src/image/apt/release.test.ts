@@ -46,7 +46,7 @@ async function makePair(label: string, archive: TrustedKey["archive"], days = 0)
     ...(days === 0 ? {} : { keyExpirationTime: days * 86_400 }),
   });
   const secret = await readPrivateKey({ armoredKey: privateKey });
-  return { secret, trusted: await trustedKey(label, archive, publicKey) };
+  return { secret, trusted: await trustedKey({ label, archive, armored: publicKey }) };
 }
 
 before(async () => {

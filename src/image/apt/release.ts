@@ -1,8 +1,9 @@
 /** `InRelease` files: what a suite of an archive holds, and whether that may be believed now. */
 import { ImageError } from "../error.ts";
 import { parseDeb822 } from "./deb822.ts";
-import type { ArchiveName, TrustedKey } from "./keys.ts";
+import type { TrustedKey } from "./keys.ts";
 import { clockToleranceMs, verifySignedText } from "./signature.ts";
+import type { ArchiveName } from "./sources.ts";
 
 /** A file that a suite lists. */
 interface ReleaseFile {

@@ -1,6 +1,7 @@
 /** Clear-signed files: from bytes that anyone may have made to text that a known key signed. */
 import { ImageError } from "../error.ts";
-import type { ArchiveName, TrustedKey } from "./keys.ts";
+import type { TrustedKey } from "./keys.ts";
+import type { ArchiveName } from "./sources.ts";
 
 /** What was signed, and by whom. */
 export interface SignedText {

@@ -1,7 +1,9 @@
 /** The host's apt sources, and which of them are mirrors of Debian (sources.list(5)). */
 import { ImageError } from "../error.ts";
 import { type Paragraph, parseDeb822 } from "./deb822.ts";
-import type { ArchiveName } from "./keys.ts";
+
+/** The archives that images are made from; lock files name them so. */
+export type ArchiveName = "debian" | "debian-security";
 
 /** One place that apt takes binary packages from. */
 export interface AptSource {

@@ -162,9 +162,9 @@ async function obtain(
   times: PhaseTimes,
 ): Promise<Supplies> {
   if (previous !== undefined && options.update !== "always") checkRelease(definition, previous);
-  await using stack = new AsyncDisposableStack();
-  const access = await openMirrors(options);
-  stack.use(access.transport);
+  const { mirrors, transport: opened } = await openMirrors(options);
+  await using transport = opened;
+  const access = { mirrors, transport };
   const resolve = async (because: string) => {
     times.enter("resolve");
     const next = await resolveLock(definition, previous, access, options);

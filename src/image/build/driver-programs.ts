@@ -3,8 +3,9 @@
  * part that the program imports when it comes to need it.
  */
 
-import { basename, dirname, join, relative, resolve } from "node:path";
-import { build } from "esbuild";
+import { readFile } from "node:fs/promises";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { build, type OnResolveArgs, type OnResolveResult, type Plugin } from "esbuild";
 import type { ApplianceDefinition } from "../definition.ts";
 import { ImageError } from "../error.ts";
 import type { ExtraFile } from "../finish/index.ts";
@@ -39,6 +40,7 @@ export async function bundlePrograms(
           target: "node24",
           minifySyntax: true,
           legalComments: "none",
+          plugins: [packageNames],
           logLevel: "silent",
         });
         return result.outputFiles.map((file) => {
@@ -58,3 +60,34 @@ export async function bundlePrograms(
   );
   return new Map(bundled.flat());
 }
+
+/**
+ * Calls a file of an npm package `npm:PACKAGE/FILE`, since npm puts packages beside ours or into it,
+ * and names of files stand in what is made.
+ */
+const packageNames: Plugin = {
+  name: "package names",
+  setup({ onLoad, onResolve, resolve: find }) {
+    const name = async (args: OnResolveArgs): Promise<OnResolveResult | undefined> => {
+      if (args.pluginData === isBeingFound) return undefined;
+      const { importer, kind, resolveDir } = args;
+      const found = await find(args.path, { importer, kind, resolveDir, pluginData: isBeingFound });
+      const [, inModules] = /.*[\\/]node_modules[\\/](.*)/.exec(found.path) ?? [];
+      if (found.external || found.namespace !== "file" || inModules === undefined) return found;
+      return {
+        path: inModules.split(sep).join("/"),
+        namespace: packageSpace,
+        sideEffects: found.sideEffects,
+        pluginData: { file: found.path },
+      };
+    };
+    onResolve({ filter: /^[^./]/, namespace: "file" }, name);
+    onResolve({ filter: /^/, namespace: packageSpace }, name);
+    onLoad({ filter: /^/, namespace: packageSpace }, async ({ pluginData: { file } }) => {
+      return { contents: await readFile(file), resolveDir: dirname(file), loader: "default" };
+    });
+  },
+};
+
+const packageSpace = "npm";
+const isBeingFound = Symbol("is being found");

@@ -48,7 +48,7 @@ export class RemoteDisk implements BlockDevice {
   #isClosed = false;
   #underWay = 0;
   #idle: PromiseWithResolvers<void> | undefined;
-  #zeros: Uint8Array | undefined;
+  #zeros = new Uint8Array(0);
 
   /** Use `Controller.openNamespace`. */
   constructor(
@@ -134,7 +134,7 @@ export class RemoteDisk implements BlockDevice {
     return this.#call("write", range, options, (at, length) => {
       const from = at - offsetBytes;
       const piece = length === lengthBytes ? data : data.subarray(from, from + length);
-      return this.#writePiece(at, piece, options);
+      return this.#writePiece(at, length, piece, options);
     });
   }
 
@@ -238,12 +238,21 @@ export class RemoteDisk implements BlockDevice {
     this.#onDisposed(this);
   }
 
-  #writePiece(at: number, data: Uint8Array, options: WriteOptions): Promise<unknown> {
+  #writePiece(
+    at: number,
+    length: number,
+    data: Uint8Array,
+    options: WriteOptions,
+  ): Promise<unknown> {
+    if (data.length !== length) {
+      // Else the rest of the range would stay as it is, and nobody would be told.
+      return Promise.reject(new TypeError(`A write of ${length} bytes has as many of data.`));
+    }
     const isDurable = options.isDurable ?? false;
-    const write = this.#commands.write(at, data.length, isDurable);
+    const write = this.#commands.write(at, length, isDurable);
     const done = this.#io(write, { kind: "out", data }, options);
     if (isDurable) return done;
-    return done.then(({ epoch }) => this.#acknowledged(at, data.length, epoch));
+    return done.then(({ epoch }) => this.#acknowledged(at, length, epoch));
   }
 
   async #zeroPiece(at: number, length: number, options: WriteOptions): Promise<void> {
@@ -264,10 +273,10 @@ export class RemoteDisk implements BlockDevice {
     }
   }
 
-  /** @param length At most that of one command. */
+  /** @param length At most that of one command, whose limit a reconnect may have changed. */
   #writeZeros(at: number, length: number, options: WriteOptions): Promise<unknown> {
-    this.#zeros ??= new Uint8Array(this.#limits.ioBytesMax);
-    return this.#writePiece(at, this.#zeros.subarray(0, length), options);
+    if (this.#zeros.length < length) this.#zeros = new Uint8Array(length);
+    return this.#writePiece(at, length, this.#zeros.subarray(0, length), options);
   }
 
   #acknowledged(at: number, length: number, epoch: number): void {

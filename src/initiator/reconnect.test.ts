@@ -217,12 +217,15 @@ test("another disk behind the same name is never read or written", async () => {
   }
 });
 
-test("a disk without identities is known by serial number and size", async () => {
-  for (const [change, code] of [
-    [{}, undefined],
-    [{ serial: "43" }, "namespace-replaced"],
+test("a disk without identities, or with one of zeros, is known by serial number and size", async () => {
+  const zeros = "00000000-0000-0000-0000-000000000000";
+  for (const [uuid, change, code] of [
+    [undefined, {}, undefined],
+    [undefined, { serial: "43" }, "namespace-replaced"],
+    [zeros, {}, undefined],
+    [zeros, { serial: "43" }, "namespace-replaced"],
   ] as const) {
-    const { target, controller, disk, pass } = await openLasting({ uuid: undefined });
+    const { target, controller, disk, pass } = await openLasting({ uuid });
     target.change(change);
     target.cut();
     await pass(1000);

@@ -67,7 +67,8 @@ export async function openSocket<S extends Socket>(
     const message = `Cannot connect to ${peer}: no answer within ${timeoutMs} ms.`;
     opened.reject(new InitiatorError("timeout", message, { peer }));
   }, timeoutMs);
-  const ended = () => failed(new Error("it closed the connection"));
+  const ended = () =>
+    failed(Object.assign(new Error("it closed the connection"), { code: "ECONNRESET" }));
   const aborted = () => opened.reject(signal?.reason);
   socket.once("error", failed);
   socket.once("close", ended);

@@ -31,7 +31,7 @@ import {
   shst,
   u64OfDwords,
 } from "../nvme/index.ts";
-import { Channel, type ChannelContext } from "./channel.ts";
+import { Channel, type ChannelContext, type TimedOptions } from "./channel.ts";
 import { InitiatorError } from "./error.ts";
 import type { QueueConfig } from "./queue-state.ts";
 import type { Dial } from "./transport.ts";
@@ -66,15 +66,13 @@ export interface RangeLimits {
 export class Admin {
   readonly channel: Channel;
   readonly #context: ChannelContext;
-  readonly #tickMs: { now: number };
   #cap: Cap | undefined;
   #identify: IdentifyController | undefined;
   #nvm: IdentifyControllerNvm | undefined;
 
-  private constructor(channel: Channel, context: ChannelContext, tickMs: { now: number }) {
+  private constructor(channel: Channel, context: ChannelContext) {
     this.channel = channel;
     this.#context = context;
-    this.#tickMs = tickMs;
   }
 
   /**
@@ -89,7 +87,6 @@ export class Admin {
     context: ChannelContext,
     options: CallOptions = {},
   ): Promise<Admin> {
-    const tickMs = { now: 0 };
     const config: QueueConfig = {
       ...host,
       qid: 0,
@@ -98,15 +95,8 @@ export class Admin {
       katoMs,
       capsuleDataBytesMax: adminCapsuleBytesMax,
     };
-    const watched: ChannelContext = {
-      ...context,
-      onTick: (nowMs) => {
-        tickMs.now = nowMs;
-        context.onTick?.(nowMs);
-      },
-    };
-    const channel = await Channel.open(dial, config, watched, options);
-    const admin = new Admin(channel, context, tickMs);
+    const channel = await Channel.open(dial, config, context, options);
+    const admin = new Admin(channel, context);
     try {
       await admin.#enable(options);
       return admin;
@@ -208,17 +198,27 @@ export class Admin {
     await this.channel.execute(set, options);
   }
 
-  /** Tells the controller that the host leaves (CC.SHN) and waits until it is ready for that. */
-  async shutDown(options: CallOptions = {}): Promise<void> {
-    await this.#setProperty(property.cc, this.#configuration(true, shn.normal), options);
-    await this.#waitFor((status) => status.shst === shst.complete, shutdownTimeoutMs, options);
+  /**
+   * Tells the controller that the host leaves (CC.SHN) and waits until it is ready for that: five
+   * seconds in all, from `sinceMs` of the channel's clock on; a late answer ends the channel.
+   */
+  async shutDown(options: CallOptions = {}, sinceMs = this.channel.nowMs): Promise<void> {
+    const timed = (timeoutMs: number): TimedOptions => ({ ...options, timeoutMs });
+    const leftMs = () => Math.max(sinceMs + shutdownTimeoutMs - this.channel.nowMs, 1);
+    const value = this.#configuration(true, shn.normal);
+    await this.#setProperty(property.cc, value, timed(leftMs()));
+    await this.#waitFor((status) => status.shst === shst.complete, leftMs(), timed);
   }
 
   async #enable(options: CallOptions): Promise<void> {
     this.#cap = decodeProperty(cap, await this.#getProperty(property.cap, options));
     await this.#setProperty(property.cc, this.#configuration(true, shn.none), options);
     const timeoutMs = Math.max(this.#cap.to * 500, 1000);
-    await this.#waitFor((status) => status.rdy, timeoutMs, options);
+    await this.#waitFor(
+      (status) => status.rdy,
+      timeoutMs,
+      () => options,
+    );
     const raw = await this.identify(cns.controller, 0, options);
     this.#identify = identifyController.decode(raw);
     this.#check(this.#identify);
@@ -247,32 +247,33 @@ export class Admin {
     return encodeProperty(cc, { bits: { ...bits, crime: false } });
   }
 
+  /** @param timed Options of a command, by the milliseconds that are left. */
   async #waitFor(
     isReached: (status: Csts) => boolean,
     timeoutMs: number,
-    options: CallOptions,
+    timed: (leftMs: number) => TimedOptions,
   ): Promise<void> {
-    let endMs = Number.POSITIVE_INFINITY;
-    for (;;) {
+    const { peer } = this.#context;
+    const endMs = this.channel.nowMs + timeoutMs;
+    for (let leftMs = timeoutMs; ; leftMs = endMs - this.channel.nowMs) {
+      const options = timed(Math.max(leftMs, 1));
       const { bits } = decodeProperty(csts, await this.#getProperty(property.csts, options));
       if (isReached(bits)) return;
-      const { peer } = this.#context;
       if (bits.cfs) {
         const message = `The controller at ${peer} reports a fatal status (CSTS.CFS).`;
         throw new InitiatorError("protocol", message, { peer, csts: bits });
       }
-      await this.channel.ticked(options);
-      if (endMs === Number.POSITIVE_INFINITY) endMs = this.#tickMs.now + timeoutMs;
-      if (this.#tickMs.now >= endMs) {
+      if (leftMs <= 0) {
         const message = `The controller at ${peer} did not get ready within ${timeoutMs} ms.`;
         throw new InitiatorError("timeout", message, { peer, csts: bits });
       }
+      await this.channel.ticked(options);
     }
   }
 
   async #getProperty(
     { ofst, sizeBytes }: { readonly ofst: number; readonly sizeBytes: number },
-    options: CallOptions,
+    options: TimedOptions,
   ): Promise<bigint> {
     const get = command("propertyGet", { ofst, attrib: { size: sizeBytes === 8 ? 1 : 0 } });
     const { dw0, dw1 } = await this.channel.execute(get, options);
@@ -282,7 +283,7 @@ export class Admin {
   async #setProperty(
     { ofst, sizeBytes }: { readonly ofst: number; readonly sizeBytes: number },
     value: bigint,
-    options: CallOptions,
+    options: TimedOptions,
   ): Promise<void> {
     const attrib = { size: sizeBytes === 8 ? 1 : 0 };
     await this.channel.execute(command("propertySet", { ofst, attrib, value }), options);

@@ -117,9 +117,10 @@ export class Association {
   /** Tells the controller that the host leaves, and closes the queues. */
   async shutDown(options: CallOptions): Promise<void> {
     this.#isEnding = true;
-    for (const channel of this.#channels) await channel.close();
+    const sinceMs = this.admin.channel.nowMs;
+    await Promise.all(this.#channels.map((channel) => channel.close()));
     // A controller that does not shut down in order is left all the same.
-    await this.admin.shutDown(options).catch(() => {});
+    await this.admin.shutDown(options, sinceMs).catch(() => {});
     await this.close("it was closed here");
   }
 

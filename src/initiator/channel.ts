@@ -23,10 +23,14 @@ const landingTimeoutMs = 1000;
 /** How long an admin command may take, as in Linux. */
 const adminTimeoutMs = 60_000;
 
-/** How one command is run. */
-export interface ExecuteOptions extends CallOptions {
-  readonly transfer?: Transfer;
+/** How long a command may take, and what ends the waiting for it. */
+export interface TimedOptions extends CallOptions {
   readonly timeoutMs?: number;
+}
+
+/** How one command is run. */
+export interface ExecuteOptions extends TimedOptions {
+  readonly transfer?: Transfer;
 }
 
 /** Who is on the other side, and where to report. */
@@ -114,6 +118,11 @@ export class Channel {
   /** Commands under way or waiting. */
   get load(): number {
     return this.#queue.load;
+  }
+
+  /** The transport's clock, which ticks go by. */
+  get nowMs(): number {
+    return this.#transport!.nowMs();
   }
 
   /** Why the channel is not usable any more, or `undefined` while it is. */

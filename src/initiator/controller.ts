@@ -98,6 +98,8 @@ export class Controller implements AsyncDisposable {
   /** What the controller said of itself last. */
   #identify: IdentifyController | undefined;
   #closing: Promise<void> | undefined;
+  /** Aborted when one of those who close it does not want to wait. */
+  readonly #hurry = new AbortController();
 
   private constructor(peer: string, log: InitiatorLog) {
     this.peer = peer;
@@ -202,10 +204,17 @@ export class Controller implements AsyncDisposable {
 
   /**
    * Waits for the calls of open disks, shuts the controller down and disconnects. Idempotent.
-   * Aborting skips what is still to wait for; the connections are closed in any case.
+   * Aborting, be it the signal of a later call, skips what is still to wait for; the connections
+   * are closed in any case.
    */
-  close(options: CallOptions = {}): Promise<void> {
-    this.#closing ??= this.#close(options);
+  close({ signal }: CallOptions = {}): Promise<void> {
+    const hurry = () => this.#hurry.abort(signal?.reason);
+    if (signal?.aborted) hurry();
+    this.#closing ??= this.#close(this.#hurry.signal);
+    if (signal) {
+      signal.addEventListener("abort", hurry, { once: true });
+      void this.#closing.finally(() => signal.removeEventListener("abort", hurry));
+    }
     return this.#closing;
   }
 
@@ -327,11 +336,11 @@ export class Controller implements AsyncDisposable {
     if (event.type === "closed") this.#listeners.clear();
   }
 
-  async #close(options: CallOptions): Promise<void> {
+  async #close(signal: AbortSignal): Promise<void> {
     const disposed = [...this.#disks].map((disk) => disk[Symbol.asyncDispose]());
-    if (this.#link.current) await settledOrAborted(Promise.all(disposed), options.signal);
+    if (this.#link.current) await settledOrAborted(Promise.all(disposed), signal);
     const association = await this.#link.close();
-    await association?.shutDown(options);
+    await association?.shutDown({ signal });
     this.#log("controller-closed", { peer: this.peer, reason: "closed here" });
     this.#listeners.clear();
   }

@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { discoverOver } from "./index.ts";
+import { type Controller, discoverOver } from "./index.ts";
 import type { FakeCall } from "./testing/fake-target.ts";
+import { openLasting } from "./testing/lasting.ts";
 import { fake, open, settle, withTime } from "./testing/open.ts";
 
 /** What a shutdown may take, and a tick of the clock. */
@@ -66,3 +67,52 @@ test("whoever calls close again may abort the waiting of the first call", async 
   await assert.rejects(reading, { code: "gone" });
   assert.equal(pipe.openCount, 0);
 });
+
+test("close waits for no call whose connection is lost", async () => {
+  const { state, hook } = silencing();
+  const reconnect = { controllerLossMs: 600_000, jitter: 0 };
+  const { target, pipe, controller, disk, pass } = await openLasting({ hook }, { reconnect });
+  state.isOn = true;
+  const reading = disk.read(0, new Uint8Array(512));
+  reading.catch(() => {});
+  await settle();
+  const closing = controller.close();
+  await settle();
+  assert.equal(pipe.openCount, 2);
+  pipe.isDown = true;
+  target.cut();
+  await pass(100);
+  await closing;
+  await assert.rejects(reading, { code: "gone" });
+  const { dials } = pipe;
+  await pass(3000);
+  assert.equal(pipe.dials, dials);
+});
+
+const endings = {
+  close: (controller: Controller) => void controller.close(),
+  giveUp: (controller: Controller) => controller.giveUp("The target has other keys now."),
+};
+
+for (const [ending, end] of Object.entries(endings)) {
+  for (const type of ["disconnected", "reconnecting", "reconnected"] as const) {
+    test(`${ending} called by a listener of "${type}" is the end`, async () => {
+      const { target, pipe, controller, disk, pass, types } = await openLasting();
+      controller.onEvent((event) => {
+        if (event.type === type) end(controller);
+      });
+      target.cut();
+      await pass(1000);
+      await assert.rejects(disk.read(0, new Uint8Array(512)), { name: "BlockError" });
+      assert.equal(pipe.openCount, 0);
+      assert.equal(controller.ioQueues, 0);
+      const { dials } = pipe;
+      await pass(3000);
+      assert.equal(pipe.dials, dials);
+      const seen = types();
+      const after = seen.slice(seen.indexOf(type) + 1);
+      assert.deepEqual(after, ending === "close" ? [] : ["lost", "closed"]);
+      await controller.close();
+    });
+  }
+}

@@ -338,11 +338,24 @@ export class Controller implements AsyncDisposable {
 
   async #close(signal: AbortSignal): Promise<void> {
     const disposed = [...this.#disks].map((disk) => disk[Symbol.asyncDispose]());
-    if (this.#link.current) await settledOrAborted(Promise.all(disposed), signal);
+    if (this.#link.current) await settledOrAborted(this.#untilCut(Promise.all(disposed)), signal);
     const association = await this.#link.close();
     await association?.shutDown({ signal });
     this.#log("controller-closed", { peer: this.peer, reason: "closed here" });
     this.#listeners.clear();
+  }
+
+  /** Waits for `work`, but not longer than the connection lasts. */
+  async #untilCut(work: Promise<unknown>): Promise<void> {
+    const cut = Promise.withResolvers<void>();
+    const stop = this.onEvent(({ type }) => {
+      if (type === "disconnected" || type === "closed") cut.resolve();
+    });
+    try {
+      await Promise.race([work, cut.promise]);
+    } finally {
+      stop();
+    }
   }
 }
 

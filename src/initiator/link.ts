@@ -154,6 +154,8 @@ export class Link implements IoPath {
     this.#state = { name: "relinking", next };
     log("controller-disconnected", { peer: this.peer, reason: error.message });
     emit({ type: "disconnected", error });
+    // Whoever was told may have ended it.
+    if (this.#stop.signal.aborted) return;
     this.#relinking = this.#relink(policy, next);
   }
 
@@ -211,6 +213,7 @@ export class Link implements IoPath {
       log("controller-reconnecting", { peer: this.peer, attempt, delayMs });
       emit({ type: "reconnecting", attempt, delayMs });
       try {
+        signal.throwIfAborted();
         await clock.sleep(delayMs, { signal });
         const association = await this.#attempt(signal);
         const downMs = clock.nowMs() - lostAtMs;
@@ -218,6 +221,10 @@ export class Link implements IoPath {
         this.#config.onLinked(this.#epoch);
         log("controller-reconnected", { peer: this.peer, attempts: attempt, downMs });
         emit({ type: "reconnected", attempts: attempt, downMs });
+        if (signal.aborted) {
+          await association.close("the controller was closed meanwhile");
+          return;
+        }
         next.resolve(association);
         this.#take(association);
         return;

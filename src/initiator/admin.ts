@@ -76,7 +76,8 @@ export class Admin {
   }
 
   /**
-   * Connects the admin queue, enables the controller and identifies it.
+   * Connects the admin queue, enables the controller and identifies it, each command within
+   * `connectTimeoutMs` of `host`.
    * @param katoMs Keep Alive Timeout, 0 for none.
    * @throws InitiatorError, or the signal's reason; the connection is closed then.
    */
@@ -98,7 +99,7 @@ export class Admin {
     const channel = await Channel.open(dial, config, context, options);
     const admin = new Admin(channel, context);
     try {
-      await admin.#enable(options);
+      await admin.#enable({ ...options, timeoutMs: host.connectTimeoutMs });
       return admin;
     } catch (error) {
       await channel.close();
@@ -125,7 +126,7 @@ export class Admin {
   }
 
   /** The 4096 bytes that Identify returns for `structure` (CNS). */
-  async identify(structure: number, nsid: number, options: CallOptions = {}): Promise<Uint8Array> {
+  async identify(structure: number, nsid: number, options: TimedOptions = {}): Promise<Uint8Array> {
     const target = new Uint8Array(identifyBytes);
     const identify = command("identify", { cns: structure, nsid });
     await this.channel.execute(identify, { ...options, transfer: { kind: "in", target } });
@@ -178,7 +179,7 @@ export class Admin {
   }
 
   /** Asks for `wanted` I/O queues; returns how many the controller grants, at least 1. */
-  async grantQueues(wanted: number, options: CallOptions = {}): Promise<number> {
+  async grantQueues(wanted: number, options: TimedOptions = {}): Promise<number> {
     const cdw11 = dwordOf(numberOfQueues.encode({ nsq: wanted, ncq: wanted }));
     const set = command("setFeatures", { fid: feature.numberOfQueues, cdw11 });
     const { dw0 } = await this.channel.execute(set, options);
@@ -187,7 +188,7 @@ export class Admin {
   }
 
   /** Asks to be told of namespace, path and discovery changes, as far as the controller can. */
-  async enableEvents(options: CallOptions = {}): Promise<void> {
+  async enableEvents(options: TimedOptions = {}): Promise<void> {
     const able = asyncEventConfiguration.decode(dword(this.controller.oaes)).bits;
     const { namespaceAttribute, ana, discoveryLog } = able;
     if (!namespaceAttribute && !ana && !discoveryLog) return;
@@ -210,7 +211,7 @@ export class Admin {
     await this.#waitFor((status) => status.shst === shst.complete, leftMs(), timed);
   }
 
-  async #enable(options: CallOptions): Promise<void> {
+  async #enable(options: TimedOptions): Promise<void> {
     this.#cap = decodeProperty(cap, await this.#getProperty(property.cap, options));
     await this.#setProperty(property.cc, this.#configuration(true, shn.none), options);
     const timeoutMs = Math.max(this.#cap.to * 500, 1000);

@@ -8,7 +8,7 @@ import type { CallOptions } from "../block/index.ts";
 import { asyncEvent, command, controllerType, dword } from "../nvme/index.ts";
 import { Admin, type HostConfig } from "./admin.ts";
 import { type Call, Channel, type ChannelContext } from "./channel.ts";
-import { InitiatorError } from "./error.ts";
+import { connectFailure, InitiatorError } from "./error.ts";
 import { type SecuredDial, type Security, secure } from "./security.ts";
 import type { Dial, InitiatorLog } from "./transport.ts";
 
@@ -74,7 +74,7 @@ export class Association {
       return association;
     } catch (error) {
       await association.close("connecting failed");
-      throw error;
+      throw connectFailure(error);
     }
   }
 
@@ -144,7 +144,7 @@ export class Association {
       this.#checkForIo();
       await this.#openIoQueues(secured.dial, context, call);
     }
-    await this.admin.enableEvents(call);
+    await this.admin.enableEvents({ ...call, timeoutMs: host.connectTimeoutMs });
     if (this.#endedBy) throw this.#endedBy;
     this.#listen();
   }
@@ -174,7 +174,8 @@ export class Association {
     const { mqes } = this.admin.cap;
     const { queueDepth, ioQueues, host } = this.#config;
     const entries = Math.max(2, Math.min(queueDepth, mqes, maxcmd === 0 ? mqes : maxcmd));
-    const queues = await this.admin.grantQueues(ioQueues, call);
+    const timed = { ...call, timeoutMs: host.connectTimeoutMs };
+    const queues = await this.admin.grantQueues(ioQueues, timed);
     for (let qid = 1; qid <= queues; qid++) {
       const io = {
         ...host,

@@ -46,7 +46,7 @@ export interface ChannelContext {
   readonly authenticate?: (
     channel: Channel,
     asked: Connected["authentication"],
-    options: CallOptions,
+    options: TimedOptions,
   ) => Promise<void>;
 }
 
@@ -267,7 +267,8 @@ export class Channel {
   async #authenticate(options: CallOptions): Promise<void> {
     const { authentication } = await this.#connected.promise;
     const { authenticate, peer } = this.#context;
-    if (authenticate) await authenticate(this, authentication, options);
+    const timed = { ...options, timeoutMs: this.#config.connectTimeoutMs };
+    if (authenticate) await authenticate(this, authentication, timed);
     else if (authentication !== "none") {
       const detail = "it requires authentication, which this host was given no key for";
       const message = `Cannot connect to ${peer}: ${detail}.`;

@@ -6,6 +6,7 @@ import {
   type ControllerEvent,
   type ControllerOptions,
   connectControllerOver,
+  discoverOver,
   InitiatorError,
 } from "./index.ts";
 import type { FakeCall, FakeOptions } from "./testing/fake-target.ts";
@@ -191,6 +192,29 @@ test("connectControllerOver gives up on a target that does not answer, and on ab
   await assert.rejects(aborted, /enough/);
   await settle();
   assert.equal(second.pipe.openCount, 0);
+});
+
+test("connectTimeoutMs holds for each command until the controller can be used", async () => {
+  const steps = ["propertyGet", "propertySet", "identify", "setFeatures"];
+  for (const silent of steps) {
+    const hook = ({ command: { name } }: FakeCall) => name === silent;
+    const { pipe } = fake({ hook });
+    const startMs = pipe.clock.nowMs();
+    const options = { subsystemNqn, connectTimeoutMs: 1000 };
+    const connecting = connectControllerOver(pipe.dial, "fake", options);
+    const wanted = {
+      code: "timeout",
+      message: new RegExp(`no answer to ${silent} within 1000 ms`),
+    };
+    await assert.rejects(withTime(pipe, 500, connecting), wanted);
+    assert.ok(pipe.clock.nowMs() - startMs <= 1500, silent);
+    await settle();
+    assert.equal(pipe.openCount, 0, silent);
+  }
+  const mute = fake({ hook: ({ command: { name } }: FakeCall) => name === "identify" });
+  const options = { connectTimeoutMs: 1000 };
+  const discovering = discoverOver(mute.pipe.dial, { host: "x", port: 1 }, options);
+  await assert.rejects(withTime(mute.pipe, 500, discovering), { code: "timeout" });
 });
 
 test("a connection cut after any command fails what waits, and nothing hangs", async () => {

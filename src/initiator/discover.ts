@@ -7,6 +7,7 @@ import { Controller, type ControllerOptions } from "./controller.ts";
 import { type DiscoveryEntry, describeEntry, readLog } from "./discovery-entry.ts";
 import type { Address } from "./driver-socket.ts";
 import { dialsOf } from "./driver-tls.ts";
+import { connectFailure } from "./error.ts";
 import { type HostOptions, hostConfig, peerName } from "./host.ts";
 import { type Dials, secure } from "./security.ts";
 import { untilAborted } from "./signal.ts";
@@ -41,14 +42,9 @@ async function discoverBy(
 ): Promise<DiscoveryEntry[]> {
   const peer = peerName(reached);
   const call: CallOptions = options.signal ? { signal: options.signal } : {};
-  const config = hostConfig(options, discoveryNqn);
-  const log = options.log ?? (() => {});
-  const { authentication, tls } = options;
-  const context = { peer, log };
-  const secured = await secure({ ...dials, authentication, tls }, config, context, call);
-  const { dial, authenticate } = secured;
-  const withKeys = { ...context, ...(authenticate ? { authenticate } : {}) };
-  const admin = await Admin.open(dial, config, 0, withKeys, call);
+  const admin = await openService(dials, peer, options, call).catch((error) => {
+    throw connectFailure(error);
+  });
   try {
     const entries = await readLog(admin, peer, call);
     // A discovery controller that cannot shut down in order is simply left.
@@ -57,6 +53,21 @@ async function discoverBy(
   } finally {
     await admin.channel.close();
   }
+}
+
+async function openService(
+  dials: Dials,
+  peer: string,
+  options: HostOptions,
+  call: CallOptions,
+): Promise<Admin> {
+  const config = hostConfig(options, discoveryNqn);
+  const { authentication, tls, log = () => {} } = options;
+  const context = { peer, log };
+  const secured = await secure({ ...dials, authentication, tls }, config, context, call);
+  const { dial, authenticate } = secured;
+  const withKeys = { ...context, ...(authenticate ? { authenticate } : {}) };
+  return await Admin.open(dial, config, 0, withKeys, call);
 }
 
 /** How a discovery service is watched. */

@@ -27,7 +27,7 @@ import { dialsOf } from "./driver-tls.ts";
 import { InitiatorError } from "./error.ts";
 import { Features } from "./features.ts";
 import { type HostOptions, hostConfig, peerName } from "./host.ts";
-import { IoCall, interruptedError } from "./io-call.ts";
+import { IoCall, interruptedError, interruptionsMax } from "./io-call.ts";
 import { Link, type LinkConfig } from "./link.ts";
 import { LogPages, readAnaLog } from "./logs.ts";
 import { hasIdentity, type NamespaceIdentifier, type NamespaceInfo } from "./namespace.ts";
@@ -274,14 +274,23 @@ export class Controller implements AsyncDisposable {
 
   /** Asks the controller, and asks it again where the connection was lost meanwhile. */
   async #ask<T>(work: (admin: Admin) => Promise<T>, options: CallOptions): Promise<T> {
-    for (;;) {
+    for (let interruptions = 1; ; interruptions++) {
       const { admin } = await this.#link.association(options);
       try {
         return await work(admin);
       } catch (error) {
         if (!isCut(error) || !this.#link.goesOn) throw error;
+        if (interruptions > interruptionsMax) throw this.#interrupted(interruptions, error);
       }
     }
+  }
+
+  /** The error of a question that may itself be what breaks the connection. */
+  #interrupted(times: number, cause: InitiatorError): InitiatorError {
+    const { peer } = this;
+    const what = `The connection to ${peer} was lost ${times} times while it was asked the same`;
+    const message = `${what}: it seems to break at this question. Do without the answer.`;
+    return new InitiatorError("interrupted", message, { peer }, { cause });
   }
 
   /** What a namespace is now, and how it can be worked with. */

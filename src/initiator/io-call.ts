@@ -16,7 +16,7 @@ const retriesMax = 3;
 const transitionPauseMs = 500;
 /** How often a command is sent again that was under way when a connection was lost: one that is
  * itself the reason must not go on for ever. */
-const interruptionsMax = 8;
+export const interruptionsMax = 8;
 
 /** Where I/O calls go: a controller, over all of its associations. */
 export interface IoPath {

@@ -288,6 +288,21 @@ test("a command that breaks every connection is not sent for ever", async () => 
   await controller.close();
 });
 
+test("a question that breaks every connection is not asked for ever", async () => {
+  const hook = ({ command: { name }, queue }: FakeCall) => {
+    if (name === "getLogPage") queue.cut();
+    return name === "getLogPage";
+  };
+  const { target, controller, disk, pass } = await openLasting({ hook });
+  const asking = controller.logs.smart();
+  asking.catch(() => {});
+  await pass(10_000);
+  await assert.rejects(asking, { code: "interrupted", message: /lost 9 times/ });
+  assert.equal(target.seen.filter((name) => name === "getLogPage").length, 9);
+  await disk.flush();
+  await controller.close();
+});
+
 test("a call is aborted while the connection is gone, and close does not wait for it to be back", async () => {
   const { target, pipe, controller, disk, pass } = await openLasting();
   pipe.isDown = true;

@@ -113,6 +113,11 @@ class SocketTransport implements Transport {
     return this.#socket.writableLength;
   }
 
+  get leftBytes(): number {
+    // What is counted as written includes what still waits.
+    return this.#socket.bytesWritten - this.#socket.writableLength;
+  }
+
   send(chunks: readonly Uint8Array[]): void {
     if (chunks.length === 1) {
       this.#socket.write(chunks[0]!);

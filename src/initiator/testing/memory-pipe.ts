@@ -28,6 +28,8 @@ export class MemoryPipe {
   /** While true, nothing that was sent counts as having left; what waits for that is in `held`. */
   holdsSent = false;
   readonly held: (() => void)[] = [];
+  /** How much has left, as far as that is told. */
+  leftBytes = 0;
   /** Nothing listens at the other end. */
   isDown = false;
   /** Bytes that were put where the host wanted them. */
@@ -94,8 +96,12 @@ export class MemoryPipe {
       },
       cut: (cause) => queueMicrotask(() => close(cause)),
     });
+    const leftBytes = () => this.leftBytes;
     return {
       bufferedBytes: 0,
+      get leftBytes() {
+        return leftBytes();
+      },
       send: (chunks) => {
         const joined = Buffer.concat(chunks);
         queueMicrotask(() => {

@@ -322,25 +322,23 @@ test("a namespace that is disabled is gone and comes back, as the Linux target t
 
 test("an event that cannot be followed is told, and others come after it", async () => {
   let failures = 1;
-  const hook = ({ cid, command: asked, queue }: FakeCall) => {
-    if (asked.name !== "identify" || asked.cns !== cns.namespace || failures === 0) return false;
+  const hook = ({ cid, command: { name }, queue }: FakeCall) => {
+    if (name !== "getLogPage" || failures === 0) return false;
     failures -= 1;
     queue.fail(cid, "internalError");
     return true;
   };
-  failures = 0;
   const { target, controller } = await open({ hook });
-  await using _disk = await controller.openNamespace(1);
+  target.pages.set(0x0c, new Uint8Array(16));
   const events: ControllerEvent[] = [];
   controller.onEvent((event) => events.push(event));
-  failures = 1;
   for (let n = 0; n < 2; n++) {
-    target.queues[0]?.raiseEvent(2, 0, 4);
+    target.queues[0]?.raiseEvent(2, 3, 0x0c);
     await settle();
   }
   assert.deepEqual(events, [
-    { type: "other", aet: 2, info: 0, lid: 4 },
-    { type: "namespaces-changed", nsids: [1] },
+    { type: "other", aet: 2, info: 3, lid: 0x0c },
+    { type: "ana-changed", groups: [] },
   ]);
   await controller.close();
 });

@@ -60,6 +60,8 @@ const katoDefaultMs = 15_000;
 const ioBytesLimit = 4 * 1024 * 1024;
 /** What commands are split to: large enough for full speed, small enough to share a queue. */
 const ioBytesPreferred = 1024 * 1024;
+/** How long it takes until a namespace is looked at again that the controller said nothing of. */
+const lookAgainMs = 5000;
 /** Admin commands that are sent again after a reconnect: they only ask. */
 const asking: ReadonlySet<string> = new Set(["identify", "getLogPage", "getFeatures"]);
 
@@ -94,6 +96,7 @@ export class Controller implements AsyncDisposable {
   readonly logs: LogPages;
   /** Its features, and those of its namespaces. */
   readonly features = new Features((admin, options) => this.executeAdmin(admin, options));
+  #isLookingAgain = false;
   #linkOrNone: Link | undefined;
   /** What the controller said of itself last. */
   #identify: IdentifyController | undefined;
@@ -264,7 +267,7 @@ export class Controller implements AsyncDisposable {
         log("controller-ready", { peer, mn, sn, fr, cntlid, queues: association.ioQueues });
         return association;
       },
-      lookOver: ({ admin }, call) => this.#disks.follow((nsid) => this.#look(admin, nsid, call)),
+      lookOver: ({ admin }, call) => this.#follow(admin, undefined, call),
       onLinked: (epoch) => {
         for (const disk of this.#disks) disk.reconnected(epoch);
       },
@@ -313,6 +316,30 @@ export class Controller implements AsyncDisposable {
     return { info, limits, serial: sn };
   }
 
+  /** Looks at the namespaces of open disks, or of those with an id in `nsids`. */
+  async #follow(
+    admin: Admin,
+    nsids: readonly number[] | undefined,
+    options: CallOptions = {},
+  ): Promise<void> {
+    await this.#disks.follow((nsid) => this.#look(admin, nsid, options), nsids);
+    void this.#lookAgain();
+  }
+
+  /** Looks again at namespaces that could not be looked at, until there are none. */
+  async #lookAgain(): Promise<void> {
+    if (this.#isLookingAgain) return;
+    this.#isLookingAgain = true;
+    while (this.#disks.unclear.length > 0) {
+      await this.#link.pause(lookAgainMs);
+      const { current, goesOn } = this.#link;
+      if (!current && !goesOn) break;
+      // What a lost connection keeps from being asked is asked on the next one.
+      if (current) await this.#follow(current.admin, this.#disks.unclear).catch(() => {});
+    }
+    this.#isLookingAgain = false;
+  }
+
   /** Follows an event; one that cannot be followed is told, and others come after it. */
   readonly #onAsyncEvent = async (
     association: Association,
@@ -331,12 +358,14 @@ export class Controller implements AsyncDisposable {
   async #followEvent({ admin }: Association, { aet, info, lid }: AsyncEvent): Promise<void> {
     if (aet === asyncEventType.notice && info === notice.namespaceAttribute) {
       const nsids = await changedNamespaces(admin);
-      await this.#disks.follow((nsid) => this.#look(admin, nsid, {}), nsids);
+      await this.#follow(admin, nsids);
       this.#emit({ type: "namespaces-changed", nsids });
     } else if (aet === asyncEventType.notice && info === notice.discoveryLog) {
       this.#emit({ type: "discovery-changed" });
     } else if (aet === asyncEventType.notice && info === notice.ana) {
-      this.#emit({ type: "ana-changed", groups: await readAnaLog(admin, this.peer) });
+      const groups = await readAnaLog(admin, this.peer);
+      await this.#follow(admin, this.#disks.unclear);
+      this.#emit({ type: "ana-changed", groups });
     } else this.#emit({ type: "other", aet, info, lid });
   }
 

@@ -64,6 +64,7 @@ export class MemoryPipe {
     nowMs: () => this.#nowMs,
     sleep: (durationMs, { signal } = {}) =>
       new Promise((resolve, reject) => {
+        signal?.throwIfAborted();
         const sleeper = { endMs: this.#nowMs + durationMs, wake: resolve };
         this.#sleepers.add(sleeper);
         signal?.addEventListener("abort", () => {

@@ -50,7 +50,7 @@ export interface IoCallOptions extends CallOptions {
   /** Doing it twice is as good as once; it is sent again after a reconnect. */
   readonly isIdempotent: boolean;
   /** Why it must not be sent again, where there is a reason by then. */
-  readonly refusal?: () => InitiatorError | undefined;
+  readonly refusal?: (transfer: Transfer) => InitiatorError | undefined;
 }
 
 /** One I/O command, and the promise of its completion. */
@@ -157,7 +157,7 @@ export class IoCall implements Call {
   /** Sends it again, unless there is a reason by now not to. */
   resubmit(): void {
     if (this.#isAbandoned) return;
-    const refusal = this.#options.refusal?.();
+    const refusal = this.#options.refusal?.(this.transfer);
     if (refusal) this.#fail(refusal);
     else this.#path.submit(this);
   }

@@ -16,7 +16,7 @@ import { InitiatorError } from "./error.ts";
 import { IoCall, type IoCallOptions, type IoPath } from "./io-call.ts";
 import type { NamespaceInfo } from "./namespace.ts";
 import { splitRange } from "./split.ts";
-import type { Transfer } from "./transfer.ts";
+import { type Transfer, transferBytes } from "./transfer.ts";
 
 /** How a write is done. */
 export interface WriteOptions extends CallOptions {
@@ -64,7 +64,7 @@ export class RemoteDisk implements BlockDevice {
     this.#durability = new Durability(path.epoch);
     this.#commands = new DiskCommands(info, limits);
     this.blockSizeBytes = info.blockSizeBytes;
-    const refusal = () => this.#fault;
+    const refusal = (transfer: Transfer) => this.#fault ?? this.#lengthFault(transfer);
     this.#plain = { timeoutMs: ioTimeoutMs, isIdempotent: true, refusal };
   }
 
@@ -322,14 +322,25 @@ export class RemoteDisk implements BlockDevice {
     if (error) return Promise.reject(error);
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
     this.#underWay += 1;
+    const settled = () => this.#settled();
+    const failed = (cause: unknown): Promise<void> => {
+      if (cause instanceof LengthError) {
+        const shorter = Math.min(pieceBytes, this.#limits.ioBytesMax);
+        return splitRange(offsetBytes, lengthBytes, shorter, run).then(settled, failed);
+      }
+      this.#settled();
+      throw blockError(`${doing} at ${offsetBytes} of namespace ${this.#info.nsid}`, cause);
+    };
     const work = range ? splitRange(offsetBytes, lengthBytes, pieceBytes, run) : run(0, 0);
-    return work.then(
-      () => this.#settled(),
-      (cause) => {
-        this.#settled();
-        throw blockError(`${doing} at ${offsetBytes} of namespace ${this.#info.nsid}`, cause);
-      },
-    );
+    return work.then(settled, failed);
+  }
+
+  /** Why data is not sent again: a controller that came back may take less at a time than before. */
+  #lengthFault(transfer: Transfer): LengthError | undefined {
+    const { ioBytesMax } = this.#limits;
+    if (transferBytes(transfer) <= ioBytesMax) return undefined;
+    const message = `The controller takes ${ioBytesMax} bytes at a time now, fewer than before.`;
+    return new LengthError("unsupported", message, { peer: this.#path.peer, ioBytesMax });
   }
 
   #settled(): void {
@@ -362,6 +373,9 @@ export class RemoteDisk implements BlockDevice {
     return new InitiatorError("volatile-writes-lost-possible", message, { peer, nsid, ranges });
   }
 }
+
+/** Commands of a call are longer than the controller takes by now: it is to be split anew. */
+class LengthError extends InitiatorError {}
 
 /** The range of a call, and how it is split. */
 interface CallRange {

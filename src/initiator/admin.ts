@@ -32,7 +32,7 @@ import {
   u64OfDwords,
 } from "../nvme/index.ts";
 import { Channel, type ChannelContext, type TimedOptions } from "./channel.ts";
-import { InitiatorError } from "./error.ts";
+import { InitiatorError, isStatus } from "./error.ts";
 import type { QueueConfig } from "./queue-state.ts";
 import type { Dial } from "./transport.ts";
 
@@ -153,6 +153,11 @@ export class Admin {
     };
   }
 
+  /** How much of a log page one command brings at most. */
+  get logPieceBytes(): number {
+    return Math.min(this.transferBytesMax, logPieceBytesMax);
+  }
+
   /** `lengthBytes` (a multiple of 4) of log page `lid` from `offsetBytes` on. */
   async logPage(
     lid: number,
@@ -161,7 +166,7 @@ export class Admin {
     options: CallOptions & { readonly retainEvent?: boolean } = {},
   ): Promise<Uint8Array> {
     const page = new Uint8Array(lengthBytes);
-    const pieceBytes = Math.min(this.transferBytesMax, logPieceBytesMax);
+    const pieceBytes = this.logPieceBytes;
     for (let at = 0; at < lengthBytes; at += pieceBytes) {
       const target = page.subarray(at, Math.min(at + pieceBytes, lengthBytes));
       const isLast = at + pieceBytes >= lengthBytes;
@@ -293,6 +298,6 @@ export class Admin {
 
 /** A controller that does not answer says nothing; an error of any other kind is one. */
 function unlessRefused(error: unknown): undefined {
-  if (error instanceof InitiatorError && error.code === "status") return undefined;
+  if (isStatus(error)) return undefined;
   throw error;
 }

@@ -18,7 +18,7 @@ import { InitiatorError } from "./error.ts";
 /** Entries that are read at most; a log that claims more is refused. */
 export const discoveryEntriesMax = 8192;
 /** How often a log that keeps changing is read. */
-const attemptsMax = 10;
+export const attemptsMax = 10;
 
 /** What an entry speaks of. */
 export type DiscoverySubject = "subsystem" | "referral" | "this-service" | "unknown";

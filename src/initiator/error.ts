@@ -86,6 +86,11 @@ export function connectFailure(error: unknown): unknown {
 
 const connectCodes: ReadonlySet<InitiatorErrorCode> = new Set(["timeout", "protocol"]);
 
+/** True for a command that the controller answered with an error status. */
+export function isStatus(error: unknown): error is InitiatorError {
+  return error instanceof InitiatorError && error.code === "status";
+}
+
 /** What a completion says when it is not a success. */
 export function completionError(
   command: Command,

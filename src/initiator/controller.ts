@@ -129,9 +129,12 @@ export class Controller implements AsyncDisposable {
     return this.#link.current?.ioQueues ?? 0;
   }
 
-  /** All active namespaces, in the order of their ids. */
+  /**
+   * All active namespaces that can be used, in the order of their ids. One whose blocks carry
+   * metadata, or have a size that no disk has, is left out and logged; `namespace` says why.
+   */
   namespaces(options: CallOptions = {}): Promise<NamespaceInfo[]> {
-    return this.#ask((admin) => readNamespaces(admin, this.peer, options), options);
+    return this.#ask((admin) => readNamespaces(admin, this.peer, this.#log, options), options);
   }
 
   /**

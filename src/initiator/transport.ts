@@ -62,6 +62,8 @@ export type InitiatorEvent =
   | "controller-lost"
   | "authenticated"
   | "async-event"
+  | "events-refused"
+  | "namespace-skipped"
   | "command-retried";
 
 /** Takes what happens, for people and tests; never throws. */

@@ -192,7 +192,10 @@ export class Admin {
     return Math.min(wanted, granted.nsq, granted.ncq);
   }
 
-  /** Asks to be told of namespace, path and discovery changes, as far as the controller can. */
+  /**
+   * Asks to be told of namespace, path and discovery changes, as far as the controller can. One that
+   * refuses is used without, or tells what it tells unasked.
+   */
   async enableEvents(options: TimedOptions = {}): Promise<void> {
     const able = asyncEventConfiguration.decode(dword(this.controller.oaes)).bits;
     const { namespaceAttribute, ana, discoveryLog } = able;
@@ -201,7 +204,13 @@ export class Admin {
     const wanted = { bits: { ...none, namespaceAttribute, ana, discoveryLog } };
     const cdw11 = dwordOf(asyncEventConfiguration.encode(wanted));
     const set = command("setFeatures", { fid: feature.asyncEventConfiguration, cdw11 });
-    await this.channel.execute(set, options);
+    try {
+      await this.channel.execute(set, options);
+    } catch (error) {
+      if (!isStatus(error)) throw error;
+      const { peer, log } = this.#context;
+      log("events-refused", { peer, reason: error.message });
+    }
   }
 
   /**

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BlockError } from "../block/index.ts";
-import { cns, encodeStatus, identifyBytes, statusOf } from "../nvme/index.ts";
+import { cns, encodeStatus, feature, identifyBytes, statusOf } from "../nvme/index.ts";
 import {
   type ControllerEvent,
   type ControllerOptions,
@@ -340,6 +340,19 @@ test("an event that cannot be followed is told, and others come after it", async
     { type: "other", aet: 2, info: 3, lid: 0x0c },
     { type: "ana-changed", groups: [] },
   ]);
+  await controller.close();
+});
+
+test("a controller that refuses to be asked for events is used without them", async () => {
+  const logged: string[] = [];
+  const hook = ({ cid, command: asked, queue }: FakeCall) => {
+    if (asked.name !== "setFeatures" || asked.fid !== feature.asyncEventConfiguration) return false;
+    queue.fail(cid, "invalidField");
+    return true;
+  };
+  const { controller } = await open({ hook }, { log: (event) => logged.push(event) });
+  await (await controller.openNamespace(1)).read(0, new Uint8Array(512));
+  assert.ok(logged.includes("events-refused"));
   await controller.close();
 });
 

@@ -5,9 +5,10 @@ import { discoveryNqn } from "../nvme/index.ts";
 import { Admin } from "./admin.ts";
 import { Controller, type ControllerOptions } from "./controller.ts";
 import { type DiscoveryEntry, describeEntry, readLog } from "./discovery-entry.ts";
+import { systemClock } from "./driver-clock.ts";
 import type { Address } from "./driver-socket.ts";
 import { dialsOf } from "./driver-tls.ts";
-import { connectFailure } from "./error.ts";
+import { connectFailure, InitiatorError } from "./error.ts";
 import { type HostOptions, hostConfig, peerName } from "./host.ts";
 import { type Dials, secure } from "./security.ts";
 import { untilAborted } from "./signal.ts";
@@ -70,6 +71,9 @@ async function openService(
   return await Admin.open(dial, config, 0, withKeys, call);
 }
 
+/** How long a log is left alone that changes all the time. */
+const busyPauseMs = 2000;
+
 /** How a discovery service is watched. */
 export interface WatchOptions
   extends HostOptions,
@@ -93,7 +97,7 @@ export async function* watchBy(
   reached: Address,
   options: WatchOptions,
 ): AsyncGenerator<DiscoveryEntry[]> {
-  const { signal } = options;
+  const { signal, clock = systemClock } = options;
   const call: CallOptions = signal ? { signal } : {};
   const all = { reconnect: {}, ...options, subsystemNqn: discoveryNqn };
   await using service = await Controller.open(dials, peerName(reached), all);
@@ -107,11 +111,19 @@ export async function* watchBy(
       // Made before the log is read: what changes from then on is news.
       news = Promise.withResolvers();
       news.promise.catch(() => {});
-      const entries = await service.logs.discovery(call);
-      yield entries.map((entry) => describeEntry(entry, reached));
-      await untilAborted(news.promise, signal);
+      const entries = await service.logs.discovery(call).catch(unlessBusy);
+      if (entries) {
+        yield entries.map((entry) => describeEntry(entry, reached));
+        await untilAborted(news.promise, signal);
+      } else await clock.sleep(busyPauseMs, call);
     }
   } finally {
     stop();
   }
+}
+
+/** A log that changes all the time is no end: it is read later. */
+function unlessBusy(error: unknown): undefined {
+  if (error instanceof InitiatorError && error.code === "busy") return undefined;
+  throw error;
 }

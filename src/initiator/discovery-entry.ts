@@ -13,7 +13,7 @@ import {
 } from "../nvme/index.ts";
 import type { Admin } from "./admin.ts";
 import type { Address } from "./driver-socket.ts";
-import { InitiatorError } from "./error.ts";
+import { InitiatorError, isStatus } from "./error.ts";
 
 /** Entries that are read at most; a log that claims more is refused. */
 export const discoveryEntriesMax = 8192;
@@ -57,8 +57,9 @@ export function addressOf(entry: DiscoveryEntry, choice: AddressChoice): Address
 }
 
 /**
- * Reads the log; again when its generation counter changes meanwhile. The last reading rearms the
- * event of a change.
+ * Reads the log; again, a little later, when its generation counter changes meanwhile. The last
+ * reading rearms the event of a change.
+ * @throws InitiatorError `busy` when it changes all the time.
  */
 export async function readLog(
   admin: Admin,
@@ -66,17 +67,31 @@ export async function readLog(
   options: CallOptions = {},
 ): Promise<DiscoveryLogEntry[]> {
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+    if (attempt > 1) await admin.channel.ticked(options);
     const { genctr, count } = await readHeader(admin, peer, true, options);
-    const size = discoveryLogEntry.size;
-    const raw = await admin.logPage(logPage.discovery, discoveryLogHeader.size, count * size, {
-      ...options,
-      retainEvent: true,
+    const entries = await readEntries(admin, count, options).catch((error: unknown) => {
+      // A log that became shorter cannot be read to its old end.
+      if (isStatus(error)) return error;
+      throw error;
     });
     if ((await readHeader(admin, peer, false, options)).genctr !== genctr) continue;
-    return Array.from({ length: count }, (_, n) => discoveryLogEntry.decode(raw, n * size));
+    if (entries instanceof InitiatorError) throw entries;
+    return entries;
   }
   const message = `The discovery log of ${peer} changed during each of ${attemptsMax} readings.`;
   throw new InitiatorError("busy", message, { peer });
+}
+
+async function readEntries(
+  admin: Admin,
+  count: number,
+  options: CallOptions,
+): Promise<DiscoveryLogEntry[]> {
+  const { size } = discoveryLogEntry;
+  const retained = { ...options, retainEvent: true };
+  const at = discoveryLogHeader.size;
+  const raw = await admin.logPage(logPage.discovery, at, count * size, retained);
+  return Array.from({ length: count }, (_, n) => discoveryLogEntry.decode(raw, n * size));
 }
 
 async function readHeader(admin: Admin, peer: string, retainEvent: boolean, options: CallOptions) {

@@ -156,7 +156,7 @@ export class Link implements IoPath {
     emit({ type: "disconnected", error });
     // Whoever was told may have ended it.
     if (this.#stop.signal.aborted) return;
-    this.#relinking = this.#relink(policy, next);
+    this.#relinking = this.#relink(policy, next, error);
   }
 
   /** Waits for no lost connection any more, for a reason that was learnt elsewhere. */
@@ -198,11 +198,16 @@ export class Link implements IoPath {
     if (this.#early?.association === association) this.onEnded(association, this.#early.error);
   }
 
-  async #relink(policy: ReconnectPolicy, next: PromiseWithResolvers<Association>): Promise<void> {
+  /** @param ended Why the last association ended. */
+  async #relink(
+    policy: ReconnectPolicy,
+    next: PromiseWithResolvers<Association>,
+    ended: InitiatorError,
+  ): Promise<void> {
     const { clock, emit, log } = this.#config;
     const { signal } = this.#stop;
     const lostAtMs = clock.nowMs();
-    let failure: unknown;
+    let failure: unknown = ended;
     for (let attempt = 1; ; attempt++) {
       const delayMs = delayBefore(attempt, policy);
       const isLate = clock.nowMs() + delayMs - lostAtMs > policy.controllerLossMs;

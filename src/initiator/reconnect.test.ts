@@ -155,6 +155,19 @@ test("Controller.giveUp ends what waits for a lost connection, and no connection
   assert.equal(waits.pipe.openCount, 0);
 });
 
+test("a controller that is not to be waited for at all is lost with what ended its connection", async () => {
+  const reconnect = { controllerLossMs: 0, jitter: 0 };
+  const { target, controller, disk, pass } = await openLasting({}, { reconnect });
+  target.cut();
+  await pass(100);
+  await assert.rejects(disk.read(0, new Uint8Array(512)), {
+    code: "gone",
+    message:
+      /no attempt was made within 0 ms after this: .*: it closed the connection\. Connect anew/,
+  });
+  await controller.close();
+});
+
 test("a host that is refused for good is given up at once", async () => {
   const { target, controller, events, pass } = await openLasting();
   const hook = ({ command: { name }, cid, queue }: FakeCall) => {

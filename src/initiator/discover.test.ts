@@ -90,6 +90,21 @@ test("discoverOver reads a log that changed again, ten times at most", async () 
   assert.equal(second.pipe.openCount, 0);
 });
 
+test("an entry with a link-local address has the scope of the address that was reached", async () => {
+  const cases = [
+    ["fe80::2", "fe80::1%eth0", "fe80::2%eth0"],
+    ["FEBF::2", "fe80::1%7", "FEBF::2%7"],
+    ["fe80::2%eth1", "fe80::1%eth0", "fe80::2%eth1"],
+    ["fe80::2", "box.local", "fe80::2"],
+    ["2001:db8::2", "fe80::1%eth0", "2001:db8::2"],
+  ] as const;
+  for (const [traddr, host, wanted] of cases) {
+    const { pipe } = fake({ discovery: [{ ...entry(1), adrfam: adrfam.ipv6, traddr }] });
+    const [found] = await discoverOver(pipe.dial, { host, port: 8009 }, {});
+    assert.deepEqual(found?.advertised, { host: wanted, port: 4420 });
+  }
+});
+
 test("discoverOver reads a log again that became shorter while it was read", async () => {
   const long = Array.from({ length: 200 }, (_, n) => entry(n));
   let reads = 0;

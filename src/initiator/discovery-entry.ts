@@ -32,7 +32,10 @@ export interface DiscoveryEntry {
   readonly addressFamily: "ipv4" | "ipv6" | "other";
   /** Whether the port wants a secure channel (TLS). */
   readonly secureChannel: "unspecified" | "required" | "not-required";
-  /** Where the target believes to be reachable: TRADDR and TRSVCID; port 0 where that is none. */
+  /**
+   * Where the target believes to be reachable: TRADDR and TRSVCID; port 0 where that is none. A
+   * link-local address has the scope of `reached`, since a target cannot know that of this host.
+   */
   readonly advertised: Address;
   /** The address that the discovery came to; what matters behind port forwarding. */
   readonly reached: Address;
@@ -136,8 +139,15 @@ export function describeEntry(raw: DiscoveryLogEntry, reached: Address): Discove
     transport,
     addressFamily: families[raw.adrfam] ?? "other",
     secureChannel: channels[raw.treq.secureChannel] ?? "unspecified",
-    advertised: { host: raw.traddr, port },
+    advertised: { host: scoped(raw.traddr, reached.host), port },
     reached,
     raw,
   };
+}
+
+/** A link-local address with the scope of `reached`, where that has one; any other as it is. */
+function scoped(address: string, reached: string): string {
+  const scope = /%.+$/.exec(reached)?.[0];
+  const isLinkLocal = /^fe[89ab][0-9a-f]:[^%]*$/i.test(address);
+  return isLinkLocal && scope !== undefined ? `${address}${scope}` : address;
 }

@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import type { CallOptions } from "../block/index.ts";
 import { InitiatorError, type InitiatorErrorCode } from "./error.ts";
+import { peerName } from "./host.ts";
 import { ReceiveMemory } from "./receive-memory.ts";
 import type { Dial, Transport, TransportHandlers } from "./transport.ts";
 
@@ -32,7 +33,7 @@ export interface SocketReader {
 export function dialTcp(address: Address, timeoutMs: number): Dial {
   const { host, port } = address;
   return (handlers, options) =>
-    openSocket(`${host}:${port}`, timeoutMs, handlers, options, "connect", (onread) =>
+    openSocket(peerName(address), timeoutMs, handlers, options, "connect", (onread) =>
       connect({ host, port, noDelay: true, keepAlive: true, onread }),
     );
 }

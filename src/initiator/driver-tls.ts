@@ -14,6 +14,7 @@ import {
   type SocketReader,
 } from "./driver-socket.ts";
 import { InitiatorError } from "./error.ts";
+import { peerName } from "./host.ts";
 import type { Dials } from "./security.ts";
 import type { Dial } from "./transport.ts";
 
@@ -32,7 +33,7 @@ export function dialsOf(address: Address, timeoutMs: number): Dials {
  * @throws InitiatorError `unsupported` for keys that Node cannot use.
  */
 function dialTls(address: Address, timeoutMs: number, psks: readonly TlsPsk[]): Dial {
-  const peer = `${address.host}:${address.port}`;
+  const peer = peerName(address);
   for (const psk of psks) {
     const fault = nodeTlsFault(psk);
     if (fault === undefined) continue;
@@ -62,7 +63,7 @@ function dialTls(address: Address, timeoutMs: number, psks: readonly TlsPsk[]): 
 function dialOnce({ host, port }: Address, timeoutMs: number, psk: TlsPsk): Dial {
   return (handlers, options) =>
     openSocket(
-      `${host}:${port}`,
+      peerName({ host, port }),
       timeoutMs,
       handlers,
       options,

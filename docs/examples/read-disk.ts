@@ -4,7 +4,7 @@ import { connectController, discover } from "diskomator/initiator";
 const [host = "127.0.0.1", port = "4420"] = process.argv.slice(2);
 
 for (const entry of await discover({ host, port: Number(port) })) {
-  if (entry.subject !== "subsystem") continue;
+  if (entry.subject !== "subsystem" || entry.transport !== "tcp") continue;
   const { subsystemNqn } = entry;
   await using controller = await connectController({ ...entry.advertised, subsystemNqn });
   for (const { nsid } of await controller.namespaces()) {

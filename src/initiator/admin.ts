@@ -31,8 +31,8 @@ import {
   shst,
   u64OfDwords,
 } from "../nvme/index.ts";
-import { Channel, type ChannelContext } from "./channel.ts";
-import { InitiatorError } from "./error.ts";
+import { Channel, type ChannelContext, type TimedOptions } from "./channel.ts";
+import { InitiatorError, isStatus } from "./error.ts";
 import type { QueueConfig } from "./queue-state.ts";
 import type { Dial } from "./transport.ts";
 
@@ -66,19 +66,18 @@ export interface RangeLimits {
 export class Admin {
   readonly channel: Channel;
   readonly #context: ChannelContext;
-  readonly #tickMs: { now: number };
   #cap: Cap | undefined;
   #identify: IdentifyController | undefined;
   #nvm: IdentifyControllerNvm | undefined;
 
-  private constructor(channel: Channel, context: ChannelContext, tickMs: { now: number }) {
+  private constructor(channel: Channel, context: ChannelContext) {
     this.channel = channel;
     this.#context = context;
-    this.#tickMs = tickMs;
   }
 
   /**
-   * Connects the admin queue, enables the controller and identifies it.
+   * Connects the admin queue, enables the controller and identifies it, each command within
+   * `connectTimeoutMs` of `host`.
    * @param katoMs Keep Alive Timeout, 0 for none.
    * @throws InitiatorError, or the signal's reason; the connection is closed then.
    */
@@ -89,7 +88,6 @@ export class Admin {
     context: ChannelContext,
     options: CallOptions = {},
   ): Promise<Admin> {
-    const tickMs = { now: 0 };
     const config: QueueConfig = {
       ...host,
       qid: 0,
@@ -98,17 +96,10 @@ export class Admin {
       katoMs,
       capsuleDataBytesMax: adminCapsuleBytesMax,
     };
-    const watched: ChannelContext = {
-      ...context,
-      onTick: (nowMs) => {
-        tickMs.now = nowMs;
-        context.onTick?.(nowMs);
-      },
-    };
-    const channel = await Channel.open(dial, config, watched, options);
-    const admin = new Admin(channel, context, tickMs);
+    const channel = await Channel.open(dial, config, context, options);
+    const admin = new Admin(channel, context);
     try {
-      await admin.#enable(options);
+      await admin.#enable({ ...options, timeoutMs: host.connectTimeoutMs });
       return admin;
     } catch (error) {
       await channel.close();
@@ -135,7 +126,7 @@ export class Admin {
   }
 
   /** The 4096 bytes that Identify returns for `structure` (CNS). */
-  async identify(structure: number, nsid: number, options: CallOptions = {}): Promise<Uint8Array> {
+  async identify(structure: number, nsid: number, options: TimedOptions = {}): Promise<Uint8Array> {
     const target = new Uint8Array(identifyBytes);
     const identify = command("identify", { cns: structure, nsid });
     await this.channel.execute(identify, { ...options, transfer: { kind: "in", target } });
@@ -162,6 +153,11 @@ export class Admin {
     };
   }
 
+  /** How much of a log page one command brings at most. */
+  get logPieceBytes(): number {
+    return Math.min(this.transferBytesMax, logPieceBytesMax);
+  }
+
   /** `lengthBytes` (a multiple of 4) of log page `lid` from `offsetBytes` on. */
   async logPage(
     lid: number,
@@ -170,7 +166,7 @@ export class Admin {
     options: CallOptions & { readonly retainEvent?: boolean } = {},
   ): Promise<Uint8Array> {
     const page = new Uint8Array(lengthBytes);
-    const pieceBytes = Math.min(this.transferBytesMax, logPieceBytesMax);
+    const pieceBytes = this.logPieceBytes;
     for (let at = 0; at < lengthBytes; at += pieceBytes) {
       const target = page.subarray(at, Math.min(at + pieceBytes, lengthBytes));
       const isLast = at + pieceBytes >= lengthBytes;
@@ -188,7 +184,7 @@ export class Admin {
   }
 
   /** Asks for `wanted` I/O queues; returns how many the controller grants, at least 1. */
-  async grantQueues(wanted: number, options: CallOptions = {}): Promise<number> {
+  async grantQueues(wanted: number, options: TimedOptions = {}): Promise<number> {
     const cdw11 = dwordOf(numberOfQueues.encode({ nsq: wanted, ncq: wanted }));
     const set = command("setFeatures", { fid: feature.numberOfQueues, cdw11 });
     const { dw0 } = await this.channel.execute(set, options);
@@ -196,8 +192,11 @@ export class Admin {
     return Math.min(wanted, granted.nsq, granted.ncq);
   }
 
-  /** Asks to be told of namespace, path and discovery changes, as far as the controller can. */
-  async enableEvents(options: CallOptions = {}): Promise<void> {
+  /**
+   * Asks to be told of namespace, path and discovery changes, as far as the controller can. One that
+   * refuses is used without, or tells what it tells unasked.
+   */
+  async enableEvents(options: TimedOptions = {}): Promise<void> {
     const able = asyncEventConfiguration.decode(dword(this.controller.oaes)).bits;
     const { namespaceAttribute, ana, discoveryLog } = able;
     if (!namespaceAttribute && !ana && !discoveryLog) return;
@@ -205,20 +204,36 @@ export class Admin {
     const wanted = { bits: { ...none, namespaceAttribute, ana, discoveryLog } };
     const cdw11 = dwordOf(asyncEventConfiguration.encode(wanted));
     const set = command("setFeatures", { fid: feature.asyncEventConfiguration, cdw11 });
-    await this.channel.execute(set, options);
+    try {
+      await this.channel.execute(set, options);
+    } catch (error) {
+      if (!isStatus(error)) throw error;
+      const { peer, log } = this.#context;
+      log("events-refused", { peer, reason: error.message });
+    }
   }
 
-  /** Tells the controller that the host leaves (CC.SHN) and waits until it is ready for that. */
-  async shutDown(options: CallOptions = {}): Promise<void> {
-    await this.#setProperty(property.cc, this.#configuration(true, shn.normal), options);
-    await this.#waitFor((status) => status.shst === shst.complete, shutdownTimeoutMs, options);
+  /**
+   * Tells the controller that the host leaves (CC.SHN) and waits until it is ready for that: five
+   * seconds in all, from `sinceMs` of the channel's clock on; a late answer ends the channel.
+   */
+  async shutDown(options: CallOptions = {}, sinceMs = this.channel.nowMs): Promise<void> {
+    const timed = (timeoutMs: number): TimedOptions => ({ ...options, timeoutMs });
+    const leftMs = () => Math.max(sinceMs + shutdownTimeoutMs - this.channel.nowMs, 1);
+    const value = this.#configuration(true, shn.normal);
+    await this.#setProperty(property.cc, value, timed(leftMs()));
+    await this.#waitFor((status) => status.shst === shst.complete, leftMs(), timed);
   }
 
-  async #enable(options: CallOptions): Promise<void> {
+  async #enable(options: TimedOptions): Promise<void> {
     this.#cap = decodeProperty(cap, await this.#getProperty(property.cap, options));
     await this.#setProperty(property.cc, this.#configuration(true, shn.none), options);
     const timeoutMs = Math.max(this.#cap.to * 500, 1000);
-    await this.#waitFor((status) => status.rdy, timeoutMs, options);
+    await this.#waitFor(
+      (status) => status.rdy,
+      timeoutMs,
+      () => options,
+    );
     const raw = await this.identify(cns.controller, 0, options);
     this.#identify = identifyController.decode(raw);
     this.#check(this.#identify);
@@ -247,32 +262,33 @@ export class Admin {
     return encodeProperty(cc, { bits: { ...bits, crime: false } });
   }
 
+  /** @param timed Options of a command, by the milliseconds that are left. */
   async #waitFor(
     isReached: (status: Csts) => boolean,
     timeoutMs: number,
-    options: CallOptions,
+    timed: (leftMs: number) => TimedOptions,
   ): Promise<void> {
-    let endMs = Number.POSITIVE_INFINITY;
-    for (;;) {
+    const { peer } = this.#context;
+    const endMs = this.channel.nowMs + timeoutMs;
+    for (let leftMs = timeoutMs; ; leftMs = endMs - this.channel.nowMs) {
+      const options = timed(Math.max(leftMs, 1));
       const { bits } = decodeProperty(csts, await this.#getProperty(property.csts, options));
       if (isReached(bits)) return;
-      const { peer } = this.#context;
       if (bits.cfs) {
         const message = `The controller at ${peer} reports a fatal status (CSTS.CFS).`;
         throw new InitiatorError("protocol", message, { peer, csts: bits });
       }
-      await this.channel.ticked(options);
-      if (endMs === Number.POSITIVE_INFINITY) endMs = this.#tickMs.now + timeoutMs;
-      if (this.#tickMs.now >= endMs) {
+      if (leftMs <= 0) {
         const message = `The controller at ${peer} did not get ready within ${timeoutMs} ms.`;
         throw new InitiatorError("timeout", message, { peer, csts: bits });
       }
+      await this.channel.ticked(options);
     }
   }
 
   async #getProperty(
     { ofst, sizeBytes }: { readonly ofst: number; readonly sizeBytes: number },
-    options: CallOptions,
+    options: TimedOptions,
   ): Promise<bigint> {
     const get = command("propertyGet", { ofst, attrib: { size: sizeBytes === 8 ? 1 : 0 } });
     const { dw0, dw1 } = await this.channel.execute(get, options);
@@ -282,7 +298,7 @@ export class Admin {
   async #setProperty(
     { ofst, sizeBytes }: { readonly ofst: number; readonly sizeBytes: number },
     value: bigint,
-    options: CallOptions,
+    options: TimedOptions,
   ): Promise<void> {
     const attrib = { size: sizeBytes === 8 ? 1 : 0 };
     await this.channel.execute(command("propertySet", { ofst, attrib, value }), options);
@@ -291,6 +307,6 @@ export class Admin {
 
 /** A controller that does not answer says nothing; an error of any other kind is one. */
 function unlessRefused(error: unknown): undefined {
-  if (error instanceof InitiatorError && error.code === "status") return undefined;
+  if (isStatus(error)) return undefined;
   throw error;
 }

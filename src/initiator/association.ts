@@ -8,7 +8,7 @@ import type { CallOptions } from "../block/index.ts";
 import { asyncEvent, command, controllerType, dword } from "../nvme/index.ts";
 import { Admin, type HostConfig } from "./admin.ts";
 import { type Call, Channel, type ChannelContext } from "./channel.ts";
-import { InitiatorError } from "./error.ts";
+import { connectFailure, InitiatorError } from "./error.ts";
 import { type SecuredDial, type Security, secure } from "./security.ts";
 import type { Dial, InitiatorLog } from "./transport.ts";
 
@@ -74,7 +74,7 @@ export class Association {
       return association;
     } catch (error) {
       await association.close("connecting failed");
-      throw error;
+      throw connectFailure(error);
     }
   }
 
@@ -117,9 +117,10 @@ export class Association {
   /** Tells the controller that the host leaves, and closes the queues. */
   async shutDown(options: CallOptions): Promise<void> {
     this.#isEnding = true;
-    for (const channel of this.#channels) await channel.close();
+    const sinceMs = this.admin.channel.nowMs;
+    await Promise.all(this.#channels.map((channel) => channel.close()));
     // A controller that does not shut down in order is left all the same.
-    await this.admin.shutDown(options).catch(() => {});
+    await this.admin.shutDown(options, sinceMs).catch(() => {});
     await this.close("it was closed here");
   }
 
@@ -143,7 +144,7 @@ export class Association {
       this.#checkForIo();
       await this.#openIoQueues(secured.dial, context, call);
     }
-    await this.admin.enableEvents(call);
+    await this.admin.enableEvents({ ...call, timeoutMs: host.connectTimeoutMs });
     if (this.#endedBy) throw this.#endedBy;
     this.#listen();
   }
@@ -173,7 +174,8 @@ export class Association {
     const { mqes } = this.admin.cap;
     const { queueDepth, ioQueues, host } = this.#config;
     const entries = Math.max(2, Math.min(queueDepth, mqes, maxcmd === 0 ? mqes : maxcmd));
-    const queues = await this.admin.grantQueues(ioQueues, call);
+    const timed = { ...call, timeoutMs: host.connectTimeoutMs };
+    const queues = await this.admin.grantQueues(ioQueues, timed);
     for (let qid = 1; qid <= queues; qid++) {
       const io = {
         ...host,

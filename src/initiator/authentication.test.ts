@@ -9,10 +9,10 @@ import {
   dhchapHashes,
   type RetainedPsk,
 } from "../nvme/index.ts";
-import { Controller, InitiatorError, type InitiatorLog } from "./index.ts";
+import { Controller, connectControllerOver, InitiatorError, type InitiatorLog } from "./index.ts";
 import { isFinal } from "./reconnect.ts";
 import type { FakeOptions } from "./testing/fake-target.ts";
-import { fake, open, settle, subsystemNqn } from "./testing/open.ts";
+import { fake, open, settle, subsystemNqn, withTime } from "./testing/open.ts";
 
 const hostNqn = "nqn.2026-11.org.example:host";
 const hostSecret = new DhchapSecret(new Uint8Array(32).fill(1), "sha256");
@@ -79,6 +79,17 @@ test("a connection that is closed while it is authenticated is a failed authenti
     assert.ok(error.cause instanceof InitiatorError && error.cause.code === "closed");
     return true;
   });
+});
+
+test("a controller that falls silent while it authenticates is given up by connectTimeoutMs", async () => {
+  const hook: NonNullable<FakeOptions["hook"]> = ({ command: { name } }) =>
+    name === "authenticationReceive";
+  const { pipe } = fake({ ...target(), hook });
+  const options = { subsystemNqn, hostNqn, connectTimeoutMs: 1000 };
+  const authentication = { ...both, groups: groupFast };
+  const connecting = connectControllerOver(pipe.dial, "fake", { ...options, authentication });
+  const wanted = { code: "timeout", message: /authenticationReceive within 1000 ms/ };
+  await assert.rejects(withTime(pipe, 500, connecting), wanted);
 });
 
 /** SPDK's `nvmf_auth_recv_complete`: a message is as long as it is, not as was asked for. */

@@ -4,7 +4,6 @@
  */
 
 import { randomBytes } from "node:crypto";
-import type { CallOptions } from "../block/index.ts";
 import {
   authenticationProtocol,
   command,
@@ -21,7 +20,7 @@ import {
   dhchapMessageBytesMax,
   type RetainedPsk,
 } from "../nvme/index.ts";
-import type { Channel } from "./channel.ts";
+import type { Channel, TimedOptions } from "./channel.ts";
 import { InitiatorError } from "./error.ts";
 import type { Connected } from "./negotiation.ts";
 
@@ -82,7 +81,7 @@ export class Authenticator {
     channel: Channel,
     asked: Connected["authentication"],
     isSecured: boolean,
-    options: CallOptions,
+    options: TimedOptions,
   ): Promise<DhchapResult | undefined> {
     if (asked === "none") {
       // The Linux target asks on the admin queue only, or on all; never on none with keys set.
@@ -96,7 +95,7 @@ export class Authenticator {
   }
 
   /** Authenticates an admin queue, and makes the key for the secure channel that follows. */
-  async concatenate(channel: Channel, options: CallOptions): Promise<RetainedPsk> {
+  async concatenate(channel: Channel, options: TimedOptions): Promise<RetainedPsk> {
     const { hashes = dhchapHashes, groups = dhchapGroups } = this.#options;
     const offer = {
       // Node's TLS has pre-shared keys of that hash only.
@@ -120,7 +119,7 @@ export class Authenticator {
   async #run(
     channel: Channel,
     concatenation: "none" | "newTlsPsk",
-    options: CallOptions,
+    options: TimedOptions,
     offer: Offer = this.#options,
   ): Promise<DhchapResult> {
     try {
@@ -136,7 +135,7 @@ export class Authenticator {
   async #converse(
     channel: Channel,
     concatenation: "none" | "newTlsPsk",
-    options: CallOptions,
+    options: TimedOptions,
     { hashes, groups }: Offer,
   ): Promise<DhchapResult> {
     const controllerSecret = this.#controllerSecret;
@@ -197,13 +196,13 @@ function parseSecret(what: string, text: string): DhchapSecret {
   throw new InitiatorError("unsupported", message, { fault: parsed.fault });
 }
 
-async function send(channel: Channel, data: Uint8Array, options: CallOptions): Promise<void> {
+async function send(channel: Channel, data: Uint8Array, options: TimedOptions): Promise<void> {
   const { length } = data;
   const carry = command("authenticationSend", { ...authenticationProtocol, length });
   await channel.execute(carry, { ...options, transfer: { kind: "out", data } });
 }
 
-async function receive(channel: Channel, options: CallOptions): Promise<Uint8Array> {
+async function receive(channel: Channel, options: TimedOptions): Promise<Uint8Array> {
   const target = new Uint8Array(dhchapMessageBytesMax);
   const { length } = target;
   const ask = command("authenticationReceive", { ...authenticationProtocol, length });

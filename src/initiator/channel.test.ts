@@ -75,3 +75,49 @@ test("a write of a lost connection is sent again once its buffer has left, unles
   assert.deepEqual(target.disk.slice(512, 1024), new Uint8Array(512));
   await controller.close();
 });
+
+test("an aborted write whose connection stalls ends the connection, and settles by that", async () => {
+  const { state, hook } = holding();
+  const { pipe, disk, controller, pass, types } = await openLasting({ hook });
+  pipe.holdsSent = true;
+  const abort = new AbortController();
+  const writing = disk.write(0, pattern(512), { signal: abort.signal });
+  const watched = watch(writing);
+  await settle();
+  state.isOn = false;
+  abort.abort(new Error("enough"));
+  await pass(900);
+  assert.equal(watched.isSettled, false);
+  assert.deepEqual(types(), []);
+  await pass(200);
+  assert.deepEqual(types().slice(0, 1), ["disconnected"]);
+  // Writes of a socket that is destroyed are called back.
+  pipe.holdsSent = false;
+  for (const left of pipe.held.splice(0)) left();
+  await assert.rejects(writing, /enough/);
+  await pass(1000);
+  await disk.write(0, pattern(512));
+  await controller.close();
+});
+
+test("an aborted write that leaves slowly costs no connection", async () => {
+  const { state, hook } = holding();
+  const { pipe, disk, controller, pass, types } = await openLasting({ hook });
+  pipe.holdsSent = true;
+  const abort = new AbortController();
+  const writing = disk.write(0, pattern(512), { signal: abort.signal });
+  writing.catch(() => {});
+  await settle();
+  state.isOn = false;
+  abort.abort(new Error("enough"));
+  for (let n = 0; n < 4; n++) {
+    await pass(900);
+    pipe.leftBytes += 1000;
+  }
+  pipe.holdsSent = false;
+  for (const left of pipe.held.splice(0)) left();
+  await assert.rejects(writing, /enough/);
+  await pass(3000);
+  assert.deepEqual(types(), []);
+  await controller.close();
+});

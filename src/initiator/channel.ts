@@ -18,15 +18,19 @@ import type { Dial, InitiatorLog, Transport } from "./transport.ts";
 const sendBytesMax = 2 * 1024 * 1024;
 /** How long an I/O command may take, as in Linux. */
 export const ioTimeoutMs = 30_000;
-/** How long an aborted read may wait for the socket to let go of its buffer. */
+/** How long an aborted call may wait for a socket that stalls to let go of its buffer. */
 const landingTimeoutMs = 1000;
 /** How long an admin command may take, as in Linux. */
 const adminTimeoutMs = 60_000;
 
-/** How one command is run. */
-export interface ExecuteOptions extends CallOptions {
-  readonly transfer?: Transfer;
+/** How long a command may take, and what ends the waiting for it. */
+export interface TimedOptions extends CallOptions {
   readonly timeoutMs?: number;
+}
+
+/** How one command is run. */
+export interface ExecuteOptions extends TimedOptions {
+  readonly transfer?: Transfer;
 }
 
 /** Who is on the other side, and where to report. */
@@ -42,7 +46,7 @@ export interface ChannelContext {
   readonly authenticate?: (
     channel: Channel,
     asked: Connected["authentication"],
-    options: CallOptions,
+    options: TimedOptions,
   ) => Promise<void>;
 }
 
@@ -68,6 +72,8 @@ export class Channel {
   #landing: Call | undefined;
   /** Who waits for the transport to let go of the buffer of an aborted call, and since when. */
   #letGo: { readonly released: () => void; readonly sinceMs: number } | undefined;
+  /** Aborted writes whose buffers are leaving, how much had left then, and when that last grew. */
+  #leaving: { writes: number; leftBytes: number; sinceMs: number } | undefined;
   #transport: Transport | undefined;
   #isTransportEnded = false;
   #isDrainScheduled = false;
@@ -116,6 +122,11 @@ export class Channel {
     return this.#queue.load;
   }
 
+  /** The transport's clock, which ticks go by. */
+  get nowMs(): number {
+    return this.#transport!.nowMs();
+  }
+
   /** Why the channel is not usable any more, or `undefined` while it is. */
   get error(): InitiatorError | undefined {
     return this.#error;
@@ -143,7 +154,7 @@ export class Channel {
     const wasSent = cid !== undefined || this.#untold.delete(call);
     const mayBeLeaving = wasSent && call.transfer.kind === "out";
     if (this.#landing === call) this.#letGo = { released, sinceMs: this.#transport!.nowMs() };
-    else if (mayBeLeaving && this.#transport) this.#transport.whenLeft(released);
+    else if (mayBeLeaving && this.#transport) this.#releaseLeft(this.#transport, released);
     else released();
     return cid;
   }
@@ -215,6 +226,7 @@ export class Channel {
       tick: (nowMs: number) => {
         this.#queue.tick(nowMs);
         this.#checkLetGo(nowMs);
+        this.#checkLeaving(nowMs);
         if (this.#queue.state.name === "live") this.#context.onTick?.(nowMs);
         for (const waiter of this.#tickWaiters) waiter.resolve();
         this.#drain();
@@ -255,10 +267,35 @@ export class Channel {
     this.#queue.end({ code: "timeout", detail, facts: {} });
   }
 
+  /** Calls `released` once all that was sent so far has left. */
+  #releaseLeft(transport: Transport, released: () => void): void {
+    const { leftBytes } = transport;
+    this.#leaving ??= { writes: 0, leftBytes, sinceMs: transport.nowMs() };
+    const leaving = this.#leaving;
+    leaving.writes += 1;
+    transport.whenLeft(() => {
+      leaving.writes -= 1;
+      if (leaving.writes === 0 && this.#leaving === leaving) this.#leaving = undefined;
+      released();
+    });
+  }
+
+  /** Ends a connection that stalls while the buffer of an aborted write is leaving. */
+  #checkLeaving(nowMs: number): void {
+    const leaving = this.#leaving;
+    if (!leaving || !this.#transport) return;
+    const { leftBytes } = this.#transport;
+    if (leftBytes > leaving.leftBytes) Object.assign(leaving, { leftBytes, sinceMs: nowMs });
+    if (nowMs - leaving.sinceMs < landingTimeoutMs) return;
+    const detail = `an aborted write could not leave: sending stalled for ${landingTimeoutMs} ms`;
+    this.#queue.end({ code: "timeout", detail, facts: {} });
+  }
+
   async #authenticate(options: CallOptions): Promise<void> {
     const { authentication } = await this.#connected.promise;
     const { authenticate, peer } = this.#context;
-    if (authenticate) await authenticate(this, authentication, options);
+    const timed = { ...options, timeoutMs: this.#config.connectTimeoutMs };
+    if (authenticate) await authenticate(this, authentication, timed);
     else if (authentication !== "none") {
       const detail = "it requires authentication, which this host was given no key for";
       const message = `Cannot connect to ${peer}: ${detail}.`;

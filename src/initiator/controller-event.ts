@@ -9,7 +9,7 @@ export type ControllerEvent =
   | { readonly type: "namespaces-changed"; readonly nsids: readonly number[] | undefined }
   /** The namespace of an open disk has another size. */
   | { readonly type: "namespace-resized"; readonly nsid: number; readonly sizeBytes: number }
-  /** An open disk cannot be used: its namespace is not there, or another one is. */
+  /** An open disk cannot be used: its namespace is not there, or not told of, or another one is. */
   | { readonly type: "namespace-lost"; readonly nsid: number; readonly error: InitiatorError }
   /** The namespace of a disk that could not be used is there again. */
   | { readonly type: "namespace-back"; readonly nsid: number }

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BlockError } from "../block/index.ts";
-import { cns, encodeStatus, identifyBytes, statusOf } from "../nvme/index.ts";
+import { cns, encodeStatus, feature, identifyBytes, statusOf } from "../nvme/index.ts";
 import {
   type ControllerEvent,
   type ControllerOptions,
   connectControllerOver,
+  discoverOver,
   InitiatorError,
 } from "./index.ts";
 import type { FakeCall, FakeOptions } from "./testing/fake-target.ts";
@@ -193,6 +194,29 @@ test("connectControllerOver gives up on a target that does not answer, and on ab
   assert.equal(second.pipe.openCount, 0);
 });
 
+test("connectTimeoutMs holds for each command until the controller can be used", async () => {
+  const steps = ["propertyGet", "propertySet", "identify", "setFeatures"];
+  for (const silent of steps) {
+    const hook = ({ command: { name } }: FakeCall) => name === silent;
+    const { pipe } = fake({ hook });
+    const startMs = pipe.clock.nowMs();
+    const options = { subsystemNqn, connectTimeoutMs: 1000 };
+    const connecting = connectControllerOver(pipe.dial, "fake", options);
+    const wanted = {
+      code: "timeout",
+      message: new RegExp(`no answer to ${silent} within 1000 ms`),
+    };
+    await assert.rejects(withTime(pipe, 500, connecting), wanted);
+    assert.ok(pipe.clock.nowMs() - startMs <= 1500, silent);
+    await settle();
+    assert.equal(pipe.openCount, 0, silent);
+  }
+  const mute = fake({ hook: ({ command: { name } }: FakeCall) => name === "identify" });
+  const options = { connectTimeoutMs: 1000 };
+  const discovering = discoverOver(mute.pipe.dial, { host: "x", port: 1 }, options);
+  await assert.rejects(withTime(mute.pipe, 500, discovering), { code: "timeout" });
+});
+
 test("a connection cut after any command fails what waits, and nothing hangs", async () => {
   for (let cutAt = 1; cutAt <= 15; cutAt++) {
     let count = 0;
@@ -298,26 +322,37 @@ test("a namespace that is disabled is gone and comes back, as the Linux target t
 
 test("an event that cannot be followed is told, and others come after it", async () => {
   let failures = 1;
-  const hook = ({ cid, command: asked, queue }: FakeCall) => {
-    if (asked.name !== "identify" || asked.cns !== cns.namespace || failures === 0) return false;
+  const hook = ({ cid, command: { name }, queue }: FakeCall) => {
+    if (name !== "getLogPage" || failures === 0) return false;
     failures -= 1;
     queue.fail(cid, "internalError");
     return true;
   };
-  failures = 0;
   const { target, controller } = await open({ hook });
-  await using _disk = await controller.openNamespace(1);
+  target.pages.set(0x0c, new Uint8Array(16));
   const events: ControllerEvent[] = [];
   controller.onEvent((event) => events.push(event));
-  failures = 1;
   for (let n = 0; n < 2; n++) {
-    target.queues[0]?.raiseEvent(2, 0, 4);
+    target.queues[0]?.raiseEvent(2, 3, 0x0c);
     await settle();
   }
   assert.deepEqual(events, [
-    { type: "other", aet: 2, info: 0, lid: 4 },
-    { type: "namespaces-changed", nsids: [1] },
+    { type: "other", aet: 2, info: 3, lid: 0x0c },
+    { type: "ana-changed", groups: [] },
   ]);
+  await controller.close();
+});
+
+test("a controller that refuses to be asked for events is used without them", async () => {
+  const logged: string[] = [];
+  const hook = ({ cid, command: asked, queue }: FakeCall) => {
+    if (asked.name !== "setFeatures" || asked.fid !== feature.asyncEventConfiguration) return false;
+    queue.fail(cid, "invalidField");
+    return true;
+  };
+  const { controller } = await open({ hook }, { log: (event) => logged.push(event) });
+  await (await controller.openNamespace(1)).read(0, new Uint8Array(512));
+  assert.ok(logged.includes("events-refused"));
   await controller.close();
 });
 

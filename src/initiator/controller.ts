@@ -27,7 +27,7 @@ import { dialsOf } from "./driver-tls.ts";
 import { InitiatorError } from "./error.ts";
 import { Features } from "./features.ts";
 import { type HostOptions, hostConfig, peerName } from "./host.ts";
-import { IoCall, interruptedError } from "./io-call.ts";
+import { IoCall, interruptedError, interruptionsMax } from "./io-call.ts";
 import { Link, type LinkConfig } from "./link.ts";
 import { LogPages, readAnaLog } from "./logs.ts";
 import { hasIdentity, type NamespaceIdentifier, type NamespaceInfo } from "./namespace.ts";
@@ -60,6 +60,8 @@ const katoDefaultMs = 15_000;
 const ioBytesLimit = 4 * 1024 * 1024;
 /** What commands are split to: large enough for full speed, small enough to share a queue. */
 const ioBytesPreferred = 1024 * 1024;
+/** How long it takes until a namespace is looked at again that the controller said nothing of. */
+const lookAgainMs = 5000;
 /** Admin commands that are sent again after a reconnect: they only ask. */
 const asking: ReadonlySet<string> = new Set(["identify", "getLogPage", "getFeatures"]);
 
@@ -94,10 +96,13 @@ export class Controller implements AsyncDisposable {
   readonly logs: LogPages;
   /** Its features, and those of its namespaces. */
   readonly features = new Features((admin, options) => this.executeAdmin(admin, options));
+  #isLookingAgain = false;
   #linkOrNone: Link | undefined;
   /** What the controller said of itself last. */
   #identify: IdentifyController | undefined;
   #closing: Promise<void> | undefined;
+  /** Aborted when one of those who close it does not want to wait. */
+  readonly #hurry = new AbortController();
 
   private constructor(peer: string, log: InitiatorLog) {
     this.peer = peer;
@@ -124,9 +129,12 @@ export class Controller implements AsyncDisposable {
     return this.#link.current?.ioQueues ?? 0;
   }
 
-  /** All active namespaces, in the order of their ids. */
+  /**
+   * All active namespaces that can be used, in the order of their ids. One whose blocks carry
+   * metadata, or have a size that no disk has, is left out and logged; `namespace` says why.
+   */
   namespaces(options: CallOptions = {}): Promise<NamespaceInfo[]> {
-    return this.#ask((admin) => readNamespaces(admin, this.peer, options), options);
+    return this.#ask((admin) => readNamespaces(admin, this.peer, this.#log, options), options);
   }
 
   /**
@@ -202,10 +210,17 @@ export class Controller implements AsyncDisposable {
 
   /**
    * Waits for the calls of open disks, shuts the controller down and disconnects. Idempotent.
-   * Aborting skips what is still to wait for; the connections are closed in any case.
+   * Aborting, be it the signal of a later call, skips what is still to wait for; the connections
+   * are closed in any case.
    */
-  close(options: CallOptions = {}): Promise<void> {
-    this.#closing ??= this.#close(options);
+  close({ signal }: CallOptions = {}): Promise<void> {
+    const hurry = () => this.#hurry.abort(signal?.reason);
+    if (signal?.aborted) hurry();
+    this.#closing ??= this.#close(this.#hurry.signal);
+    if (signal) {
+      signal.addEventListener("abort", hurry, { once: true });
+      void this.#closing.finally(() => signal.removeEventListener("abort", hurry));
+    }
     return this.#closing;
   }
 
@@ -255,7 +270,7 @@ export class Controller implements AsyncDisposable {
         log("controller-ready", { peer, mn, sn, fr, cntlid, queues: association.ioQueues });
         return association;
       },
-      lookOver: ({ admin }, call) => this.#disks.follow((nsid) => this.#look(admin, nsid, call)),
+      lookOver: ({ admin }, call) => this.#follow(admin, undefined, call),
       onLinked: (epoch) => {
         for (const disk of this.#disks) disk.reconnected(epoch);
       },
@@ -265,14 +280,23 @@ export class Controller implements AsyncDisposable {
 
   /** Asks the controller, and asks it again where the connection was lost meanwhile. */
   async #ask<T>(work: (admin: Admin) => Promise<T>, options: CallOptions): Promise<T> {
-    for (;;) {
+    for (let interruptions = 1; ; interruptions++) {
       const { admin } = await this.#link.association(options);
       try {
         return await work(admin);
       } catch (error) {
         if (!isCut(error) || !this.#link.goesOn) throw error;
+        if (interruptions > interruptionsMax) throw this.#interrupted(interruptions, error);
       }
     }
+  }
+
+  /** The error of a question that may itself be what breaks the connection. */
+  #interrupted(times: number, cause: InitiatorError): InitiatorError {
+    const { peer } = this;
+    const what = `The connection to ${peer} was lost ${times} times while it was asked the same`;
+    const message = `${what}: it seems to break at this question. Do without the answer.`;
+    return new InitiatorError("interrupted", message, { peer }, { cause });
   }
 
   /** What a namespace is now, and how it can be worked with. */
@@ -295,6 +319,30 @@ export class Controller implements AsyncDisposable {
     return { info, limits, serial: sn };
   }
 
+  /** Looks at the namespaces of open disks, or of those with an id in `nsids`. */
+  async #follow(
+    admin: Admin,
+    nsids: readonly number[] | undefined,
+    options: CallOptions = {},
+  ): Promise<void> {
+    await this.#disks.follow((nsid) => this.#look(admin, nsid, options), nsids);
+    void this.#lookAgain();
+  }
+
+  /** Looks again at namespaces that could not be looked at, until there are none. */
+  async #lookAgain(): Promise<void> {
+    if (this.#isLookingAgain) return;
+    this.#isLookingAgain = true;
+    while (this.#disks.unclear.length > 0) {
+      await this.#link.pause(lookAgainMs);
+      const { current, goesOn } = this.#link;
+      if (!current && !goesOn) break;
+      // What a lost connection keeps from being asked is asked on the next one.
+      if (current) await this.#follow(current.admin, this.#disks.unclear).catch(() => {});
+    }
+    this.#isLookingAgain = false;
+  }
+
   /** Follows an event; one that cannot be followed is told, and others come after it. */
   readonly #onAsyncEvent = async (
     association: Association,
@@ -313,12 +361,14 @@ export class Controller implements AsyncDisposable {
   async #followEvent({ admin }: Association, { aet, info, lid }: AsyncEvent): Promise<void> {
     if (aet === asyncEventType.notice && info === notice.namespaceAttribute) {
       const nsids = await changedNamespaces(admin);
-      await this.#disks.follow((nsid) => this.#look(admin, nsid, {}), nsids);
+      await this.#follow(admin, nsids);
       this.#emit({ type: "namespaces-changed", nsids });
     } else if (aet === asyncEventType.notice && info === notice.discoveryLog) {
       this.#emit({ type: "discovery-changed" });
     } else if (aet === asyncEventType.notice && info === notice.ana) {
-      this.#emit({ type: "ana-changed", groups: await readAnaLog(admin, this.peer) });
+      const groups = await readAnaLog(admin, this.peer);
+      await this.#follow(admin, this.#disks.unclear);
+      this.#emit({ type: "ana-changed", groups });
     } else this.#emit({ type: "other", aet, info, lid });
   }
 
@@ -327,13 +377,26 @@ export class Controller implements AsyncDisposable {
     if (event.type === "closed") this.#listeners.clear();
   }
 
-  async #close(options: CallOptions): Promise<void> {
+  async #close(signal: AbortSignal): Promise<void> {
     const disposed = [...this.#disks].map((disk) => disk[Symbol.asyncDispose]());
-    if (this.#link.current) await settledOrAborted(Promise.all(disposed), options.signal);
+    if (this.#link.current) await settledOrAborted(this.#untilCut(Promise.all(disposed)), signal);
     const association = await this.#link.close();
-    await association?.shutDown(options);
+    await association?.shutDown({ signal });
     this.#log("controller-closed", { peer: this.peer, reason: "closed here" });
     this.#listeners.clear();
+  }
+
+  /** Waits for `work`, but not longer than the connection lasts. */
+  async #untilCut(work: Promise<unknown>): Promise<void> {
+    const cut = Promise.withResolvers<void>();
+    const stop = this.onEvent(({ type }) => {
+      if (type === "disconnected" || type === "closed") cut.resolve();
+    });
+    try {
+      await Promise.race([work, cut.promise]);
+    } finally {
+      stop();
+    }
   }
 }
 

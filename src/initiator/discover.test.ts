@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { adrfam, type discoveryLogEntry, logPage, subtype, trtype } from "../nvme/index.ts";
 import { addressOf, discoverOver, discoveryEntriesMax } from "./index.ts";
 import type { FakeCall, FakeOptions, FakeTarget } from "./testing/fake-target.ts";
-import { fake } from "./testing/open.ts";
+import { fake, withTime } from "./testing/open.ts";
 
 const reached = { host: "192.0.2.7", port: 14420 };
 
@@ -81,12 +81,49 @@ test("discoverOver reads a log that changed again, ten times at most", async () 
   const few = changing(3);
   const first = discoverFrom(few.behaviour);
   few.attach(first.target);
-  assert.equal((await first.found).length, 1);
+  assert.equal((await withTime(first.pipe, 250, first.found)).length, 1);
   const many = changing(1000);
   const second = discoverFrom(many.behaviour);
   many.attach(second.target);
-  await assert.rejects(second.found, { name: "InitiatorError", code: "busy" });
+  const busy = withTime(second.pipe, 250, second.found);
+  await assert.rejects(busy, { name: "InitiatorError", code: "busy" });
   assert.equal(second.pipe.openCount, 0);
+});
+
+test("an entry with a link-local address has the scope of the address that was reached", async () => {
+  const cases = [
+    ["fe80::2", "fe80::1%eth0", "fe80::2%eth0"],
+    ["FEBF::2", "fe80::1%7", "FEBF::2%7"],
+    ["fe80::2%eth1", "fe80::1%eth0", "fe80::2%eth1"],
+    ["fe80::2", "box.local", "fe80::2"],
+    ["2001:db8::2", "fe80::1%eth0", "2001:db8::2"],
+  ] as const;
+  for (const [traddr, host, wanted] of cases) {
+    const { pipe } = fake({ discovery: [{ ...entry(1), adrfam: adrfam.ipv6, traddr }] });
+    const [found] = await discoverOver(pipe.dial, { host, port: 8009 }, {});
+    assert.deepEqual(found?.advertised, { host: wanted, port: 4420 });
+  }
+});
+
+test("discoverOver reads a log again that became shorter while it was read", async () => {
+  const long = Array.from({ length: 200 }, (_, n) => entry(n));
+  let reads = 0;
+  const hook = ({ command, cid, queue }: FakeCall) => {
+    if (command.name !== "getLogPage") return false;
+    reads += 1;
+    if (reads === 2) {
+      target.change({ discovery: [entry(7)] });
+      target.genctr += 1n;
+    }
+    // As targets do with what begins after the end.
+    const { discovery = [] } = target.options;
+    if (Number(command.lpo) < 1024 * (discovery.length + 1)) return false;
+    queue.fail(cid, "invalidField");
+    return true;
+  };
+  const { target, pipe, found } = discoverFrom({ hook, discovery: long });
+  const names = (await withTime(pipe, 250, found)).map(({ subsystemNqn }) => subsystemNqn);
+  assert.deepEqual(names, ["nqn.2026-11.org.example:disk7"]);
 });
 
 test("discoverOver refuses a log that claims more entries than can be", async () => {

@@ -5,8 +5,10 @@ import { discoveryNqn } from "../nvme/index.ts";
 import { Admin } from "./admin.ts";
 import { Controller, type ControllerOptions } from "./controller.ts";
 import { type DiscoveryEntry, describeEntry, readLog } from "./discovery-entry.ts";
+import { systemClock } from "./driver-clock.ts";
 import type { Address } from "./driver-socket.ts";
 import { dialsOf } from "./driver-tls.ts";
+import { connectFailure, InitiatorError } from "./error.ts";
 import { type HostOptions, hostConfig, peerName } from "./host.ts";
 import { type Dials, secure } from "./security.ts";
 import { untilAborted } from "./signal.ts";
@@ -41,14 +43,9 @@ async function discoverBy(
 ): Promise<DiscoveryEntry[]> {
   const peer = peerName(reached);
   const call: CallOptions = options.signal ? { signal: options.signal } : {};
-  const config = hostConfig(options, discoveryNqn);
-  const log = options.log ?? (() => {});
-  const { authentication, tls } = options;
-  const context = { peer, log };
-  const secured = await secure({ ...dials, authentication, tls }, config, context, call);
-  const { dial, authenticate } = secured;
-  const withKeys = { ...context, ...(authenticate ? { authenticate } : {}) };
-  const admin = await Admin.open(dial, config, 0, withKeys, call);
+  const admin = await openService(dials, peer, options, call).catch((error) => {
+    throw connectFailure(error);
+  });
   try {
     const entries = await readLog(admin, peer, call);
     // A discovery controller that cannot shut down in order is simply left.
@@ -58,6 +55,24 @@ async function discoverBy(
     await admin.channel.close();
   }
 }
+
+async function openService(
+  dials: Dials,
+  peer: string,
+  options: HostOptions,
+  call: CallOptions,
+): Promise<Admin> {
+  const config = hostConfig(options, discoveryNqn);
+  const { authentication, tls, log = () => {} } = options;
+  const context = { peer, log };
+  const secured = await secure({ ...dials, authentication, tls }, config, context, call);
+  const { dial, authenticate } = secured;
+  const withKeys = { ...context, ...(authenticate ? { authenticate } : {}) };
+  return await Admin.open(dial, config, 0, withKeys, call);
+}
+
+/** How long a log is left alone that changes all the time. */
+const busyPauseMs = 2000;
 
 /** How a discovery service is watched. */
 export interface WatchOptions
@@ -82,7 +97,7 @@ export async function* watchBy(
   reached: Address,
   options: WatchOptions,
 ): AsyncGenerator<DiscoveryEntry[]> {
-  const { signal } = options;
+  const { signal, clock = systemClock } = options;
   const call: CallOptions = signal ? { signal } : {};
   const all = { reconnect: {}, ...options, subsystemNqn: discoveryNqn };
   await using service = await Controller.open(dials, peerName(reached), all);
@@ -96,11 +111,19 @@ export async function* watchBy(
       // Made before the log is read: what changes from then on is news.
       news = Promise.withResolvers();
       news.promise.catch(() => {});
-      const entries = await service.logs.discovery(call);
-      yield entries.map((entry) => describeEntry(entry, reached));
-      await untilAborted(news.promise, signal);
+      const entries = await service.logs.discovery(call).catch(unlessBusy);
+      if (entries) {
+        yield entries.map((entry) => describeEntry(entry, reached));
+        await untilAborted(news.promise, signal);
+      } else await clock.sleep(busyPauseMs, call);
     }
   } finally {
     stop();
   }
+}
+
+/** A log that changes all the time is no end: it is read later. */
+function unlessBusy(error: unknown): undefined {
+  if (error instanceof InitiatorError && error.code === "busy") return undefined;
+  throw error;
 }

@@ -13,12 +13,12 @@ import {
 } from "../nvme/index.ts";
 import type { Admin } from "./admin.ts";
 import type { Address } from "./driver-socket.ts";
-import { InitiatorError } from "./error.ts";
+import { InitiatorError, isStatus } from "./error.ts";
 
 /** Entries that are read at most; a log that claims more is refused. */
 export const discoveryEntriesMax = 8192;
 /** How often a log that keeps changing is read. */
-const attemptsMax = 10;
+export const attemptsMax = 10;
 
 /** What an entry speaks of. */
 export type DiscoverySubject = "subsystem" | "referral" | "this-service" | "unknown";
@@ -32,7 +32,10 @@ export interface DiscoveryEntry {
   readonly addressFamily: "ipv4" | "ipv6" | "other";
   /** Whether the port wants a secure channel (TLS). */
   readonly secureChannel: "unspecified" | "required" | "not-required";
-  /** Where the target believes to be reachable: TRADDR and TRSVCID; port 0 where that is none. */
+  /**
+   * Where the target believes to be reachable: TRADDR and TRSVCID; port 0 where that is none. A
+   * link-local address has the scope of `reached`, since a target cannot know that of this host.
+   */
   readonly advertised: Address;
   /** The address that the discovery came to; what matters behind port forwarding. */
   readonly reached: Address;
@@ -57,8 +60,9 @@ export function addressOf(entry: DiscoveryEntry, choice: AddressChoice): Address
 }
 
 /**
- * Reads the log; again when its generation counter changes meanwhile. The last reading rearms the
- * event of a change.
+ * Reads the log; again, a little later, when its generation counter changes meanwhile. The last
+ * reading rearms the event of a change.
+ * @throws InitiatorError `busy` when it changes all the time.
  */
 export async function readLog(
   admin: Admin,
@@ -66,17 +70,31 @@ export async function readLog(
   options: CallOptions = {},
 ): Promise<DiscoveryLogEntry[]> {
   for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+    if (attempt > 1) await admin.channel.ticked(options);
     const { genctr, count } = await readHeader(admin, peer, true, options);
-    const size = discoveryLogEntry.size;
-    const raw = await admin.logPage(logPage.discovery, discoveryLogHeader.size, count * size, {
-      ...options,
-      retainEvent: true,
+    const entries = await readEntries(admin, count, options).catch((error: unknown) => {
+      // A log that became shorter cannot be read to its old end.
+      if (isStatus(error)) return error;
+      throw error;
     });
     if ((await readHeader(admin, peer, false, options)).genctr !== genctr) continue;
-    return Array.from({ length: count }, (_, n) => discoveryLogEntry.decode(raw, n * size));
+    if (entries instanceof InitiatorError) throw entries;
+    return entries;
   }
   const message = `The discovery log of ${peer} changed during each of ${attemptsMax} readings.`;
   throw new InitiatorError("busy", message, { peer });
+}
+
+async function readEntries(
+  admin: Admin,
+  count: number,
+  options: CallOptions,
+): Promise<DiscoveryLogEntry[]> {
+  const { size } = discoveryLogEntry;
+  const retained = { ...options, retainEvent: true };
+  const at = discoveryLogHeader.size;
+  const raw = await admin.logPage(logPage.discovery, at, count * size, retained);
+  return Array.from({ length: count }, (_, n) => discoveryLogEntry.decode(raw, n * size));
 }
 
 async function readHeader(admin: Admin, peer: string, retainEvent: boolean, options: CallOptions) {
@@ -121,8 +139,15 @@ export function describeEntry(raw: DiscoveryLogEntry, reached: Address): Discove
     transport,
     addressFamily: families[raw.adrfam] ?? "other",
     secureChannel: channels[raw.treq.secureChannel] ?? "unspecified",
-    advertised: { host: raw.traddr, port },
+    advertised: { host: scoped(raw.traddr, reached.host), port },
     reached,
     raw,
   };
+}
+
+/** A link-local address with the scope of `reached`, where that has one; any other as it is. */
+function scoped(address: string, reached: string): string {
+  const scope = /%.+$/.exec(reached)?.[0];
+  const isLinkLocal = /^fe[89ab][0-9a-f]:[^%]*$/i.test(address);
+  return isLinkLocal && scope !== undefined ? `${address}${scope}` : address;
 }

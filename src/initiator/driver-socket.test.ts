@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { test } from "node:test";
+import { ConfiguredPsk } from "../nvme/index.ts";
 import { connectController, discover } from "./index.ts";
 import { type FakeOptions, FakeTarget } from "./testing/fake-target.ts";
 import { pattern, subsystemNqn } from "./testing/open.ts";
@@ -69,6 +70,15 @@ test("connectController names a port where nothing listens, and an address witho
   // The broadcast address: the kernel refuses it before any packet leaves.
   const nowhere = { host: "255.255.255.255", port: 4420, subsystemNqn };
   await assert.rejects(connectController(nowhere), { name: "InitiatorError", code: "unreachable" });
+});
+
+test("messages have IPv6 addresses in brackets", async () => {
+  const address = { host: "::1", port: 1, subsystemNqn };
+  const tls = { key: new ConfiguredPsk(new Uint8Array(32), "sha256").reveal() };
+  for (const options of [{}, { tls }]) {
+    const connecting = connectController({ ...address, ...options });
+    await assert.rejects(connecting, { message: /Cannot connect to \[::1\]:1/ });
+  }
 });
 
 test("connectController gives up a connection that never answers, by time and by signal", async () => {

@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import { performance } from "node:perf_hooks";
 import type { CallOptions } from "../block/index.ts";
 import { InitiatorError, type InitiatorErrorCode } from "./error.ts";
+import { peerName } from "./host.ts";
 import { ReceiveMemory } from "./receive-memory.ts";
 import type { Dial, Transport, TransportHandlers } from "./transport.ts";
 
@@ -32,7 +33,7 @@ export interface SocketReader {
 export function dialTcp(address: Address, timeoutMs: number): Dial {
   const { host, port } = address;
   return (handlers, options) =>
-    openSocket(`${host}:${port}`, timeoutMs, handlers, options, "connect", (onread) =>
+    openSocket(peerName(address), timeoutMs, handlers, options, "connect", (onread) =>
       connect({ host, port, noDelay: true, keepAlive: true, onread }),
     );
 }
@@ -67,7 +68,8 @@ export async function openSocket<S extends Socket>(
     const message = `Cannot connect to ${peer}: no answer within ${timeoutMs} ms.`;
     opened.reject(new InitiatorError("timeout", message, { peer }));
   }, timeoutMs);
-  const ended = () => failed(new Error("it closed the connection"));
+  const ended = () =>
+    failed(Object.assign(new Error("it closed the connection"), { code: "ECONNRESET" }));
   const aborted = () => opened.reject(signal?.reason);
   socket.once("error", failed);
   socket.once("close", ended);
@@ -110,6 +112,11 @@ class SocketTransport implements Transport {
 
   get bufferedBytes(): number {
     return this.#socket.writableLength;
+  }
+
+  get leftBytes(): number {
+    // What is counted as written includes what still waits.
+    return this.#socket.bytesWritten - this.#socket.writableLength;
   }
 
   send(chunks: readonly Uint8Array[]): void {

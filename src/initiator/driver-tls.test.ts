@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -117,6 +117,7 @@ test("a controller that does not know the key is refused, a trusted certificate 
     await assert.rejects(connecting, (error) => {
       assert.ok(error instanceof InitiatorError);
       assert.equal(error.code, "authentication-failed");
+      assert.equal(error.facts.endedBy, undefined);
       assert.match(error.message, /Check that both ends have the same key/);
       assert.ok(!error.message.includes(key));
       return true;
@@ -137,4 +138,73 @@ test("a target without TLS is told apart, and a key for SHA-384 is refused befor
   const wrong = connectController({ ...server.address, tls: { key: `${key}x` } });
   await assert.rejects(wrong, { code: "unsupported", message: /its key is none/ });
   assert.deepEqual(server.asked, []);
+});
+
+/** Passes connections on to `port`, and cuts as many handshakes as `cuts` says. */
+async function forwardTo(port: number) {
+  const sockets = new Set<Socket>();
+  const state = { cuts: 0, cut: (socket: Socket) => void socket.destroy() };
+  const server = createTcpServer((near) => {
+    if (state.cuts > 0) {
+      state.cuts -= 1;
+      near.once("data", () => state.cut(near)).on("error", () => {});
+      return;
+    }
+    const far = connect({ host: "127.0.0.1", port });
+    for (const socket of [near, far]) {
+      sockets.add(socket);
+      socket.on("error", () => {}).on("close", () => sockets.delete(socket));
+    }
+    near.pipe(far).pipe(near);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return Object.assign(state, {
+    port: (server.address() as AddressInfo).port,
+    breakAll: () => sockets.forEach((socket) => void socket.destroy()),
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await once(server, "close");
+    },
+  });
+}
+
+const cuts = [
+  ["closed", (socket: Socket) => void socket.destroy()],
+  ["reset", (socket: Socket) => void socket.resetAndDestroy()],
+] as const;
+
+for (const [how, cut] of cuts) {
+  // An odd number: the identity that the target knows is cut off, and the other one is refused.
+  for (const count of [3, 4]) {
+    test(`a host reconnects by TLS although ${count} handshakes are ${how}`, async () => {
+      await using server = await listen(configured.retain(hostNqn).tlsPsk(parties, 1));
+      await using front = await forwardTo(server.address.port);
+      const options = { ...server.address, port: front.port, tls: { key } };
+      const reconnect = { firstDelayMs: 10, delayMsMax: 10 };
+      await using controller = await connectController({ ...options, reconnect });
+      await using disk = await controller.openNamespace(1);
+      Object.assign(front, { cuts: count, cut });
+      front.breakAll();
+      await disk.read(0, new Uint8Array(512));
+      assert.equal(front.cuts, 0);
+    });
+  }
+}
+
+test("a host that lost its key is refused for good when it reconnects", async () => {
+  const known = configured.retain(hostNqn).tlsPsk(parties, 1);
+  const valid = { isOn: true };
+  const pskCallback: TlsOptions["pskCallback"] = (_socket, identity) =>
+    valid.isOn && identity === known.identity ? known.key : null;
+  await using server = await listen(known, { pskCallback });
+  await using front = await forwardTo(server.address.port);
+  const options = { ...server.address, port: front.port, tls: { key } };
+  const reconnect = { firstDelayMs: 10, delayMsMax: 10 };
+  await using controller = await connectController({ ...options, reconnect });
+  await using disk = await controller.openNamespace(1);
+  valid.isOn = false;
+  front.breakAll();
+  const reading = disk.read(0, new Uint8Array(512));
+  await assert.rejects(reading, { code: "gone", message: /refused for good/ });
 });

@@ -14,6 +14,7 @@ import {
   type SocketReader,
 } from "./driver-socket.ts";
 import { InitiatorError } from "./error.ts";
+import { peerName } from "./host.ts";
 import type { Dials } from "./security.ts";
 import type { Dial } from "./transport.ts";
 
@@ -32,7 +33,7 @@ export function dialsOf(address: Address, timeoutMs: number): Dials {
  * @throws InitiatorError `unsupported` for keys that Node cannot use.
  */
 function dialTls(address: Address, timeoutMs: number, psks: readonly TlsPsk[]): Dial {
-  const peer = `${address.host}:${address.port}`;
+  const peer = peerName(address);
   for (const psk of psks) {
     const fault = nodeTlsFault(psk);
     if (fault === undefined) continue;
@@ -49,9 +50,10 @@ function dialTls(address: Address, timeoutMs: number, psks: readonly TlsPsk[]): 
         first = index;
         return transport;
       } catch (error) {
-        failure = error;
         const isRefusal = error instanceof InitiatorError && error.code === "authentication-failed";
         if (!isRefusal) throw error;
+        // One that was only cut off may be the right one, whatever is said of the other.
+        if (!isCut(failure)) failure = error;
       }
     }
     throw failure;
@@ -61,7 +63,7 @@ function dialTls(address: Address, timeoutMs: number, psks: readonly TlsPsk[]): 
 function dialOnce({ host, port }: Address, timeoutMs: number, psk: TlsPsk): Dial {
   return (handlers, options) =>
     openSocket(
-      `${host}:${port}`,
+      peerName({ host, port }),
       timeoutMs,
       handlers,
       options,
@@ -85,12 +87,21 @@ function dialOnce({ host, port }: Address, timeoutMs: number, psk: TlsPsk): Dial
     );
 }
 
-/** Errors of TLS itself: they come from its library, or are those of certificates. */
+/**
+ * Errors of TLS itself: they come from its library, or are those of certificates. A connection that
+ * is merely closed may be the refusal of a key, but just as well a target that restarts, or one
+ * that a forwarder does not reach: `endedBy` says so, since that is not final.
+ */
 function tlsError(peer: string, error: Error & { readonly code?: string }): InitiatorError {
   const code = error.code ?? "";
-  const isOfSystem = "syscall" in error && code !== "ECONNRESET";
-  if (isOfSystem) return connectError(peer, error);
+  const isClosed = code === "ECONNRESET" || code === "EPIPE";
+  if ("syscall" in error && !isClosed) return connectError(peer, error);
   const next = "Check that both ends have the same key, and that the target serves TLS.";
   const message = `Cannot connect to ${peer} by TLS: ${error.message}. ${next}`;
-  return new InitiatorError("authentication-failed", message, { peer }, { cause: error });
+  const facts = isClosed ? ({ peer, endedBy: "controller" } as const) : { peer };
+  return new InitiatorError("authentication-failed", message, facts, { cause: error });
+}
+
+function isCut(error: unknown): boolean {
+  return error instanceof InitiatorError && error.facts.endedBy !== undefined;
 }

@@ -73,6 +73,24 @@ export class InitiatorError extends Error {
   }
 }
 
+/**
+ * What connecting fails with: where it was a queue that ended, why it did, if it was the
+ * controller's silence or its protocol.
+ */
+export function connectFailure(error: unknown): unknown {
+  if (!(error instanceof InitiatorError) || error.code !== "closed") return error;
+  const { cause } = error;
+  const isTelling = cause instanceof InitiatorError && connectCodes.has(cause.code);
+  return isTelling ? cause : error;
+}
+
+const connectCodes: ReadonlySet<InitiatorErrorCode> = new Set(["timeout", "protocol"]);
+
+/** True for a command that the controller answered with an error status. */
+export function isStatus(error: unknown): error is InitiatorError {
+  return error instanceof InitiatorError && error.code === "status";
+}
+
 /** What a completion says when it is not a success. */
 export function completionError(
   command: Command,

@@ -18,6 +18,7 @@ import {
   identifyControllerNvm,
   numberOfQueues,
   property,
+  type StatusName,
   statusOf,
 } from "../nvme/index.ts";
 import { connectControllerOver, discoverOver } from "./index.ts";
@@ -337,9 +338,17 @@ function failing(times: number, status: number): { readonly hook: Hook; reads: n
 
 const inTransition = encodeStatus(statusOf("anaTransition"));
 const interrupted = encodeStatus({ ...statusOf("commandInterrupted"), crd: 2 });
+const inaccessible = encodeStatus(statusOf("anaInaccessible"));
+const pathError = encodeStatus(statusOf("controllerPathError"));
+const disabled = encodeStatus({ ...statusOf("internalPathError"), crd: 2 });
+const unnamed = encodeStatus({ ...statusOf("success"), sct: 7, sc: 0x42, crd: 2 });
 const waits = [
   ["paths that change over, as long as ANATT says", { anatt: 4 }, inTransition, 6, 8],
+  ["a path that does not lead there now", { anatt: 4 }, inaccessible, 6, 8],
+  ["a controller that has lost its path", { anatt: 4 }, pathError, 6, 8],
   ["a command that is to be repeated later, by CRD", { crdt2: 20 }, interrupted, 3, 3],
+  ["a namespace that is disabled, by CRD", { crdt2: 20 }, disabled, 3, 3],
+  ["what a vendor says passes, by CRD", { crdt2: 20 }, unnamed, 3, 3],
 ] as const;
 
 for (const [what, says, status, passes, repeated] of waits) {
@@ -366,6 +375,38 @@ for (const [what, says, status, passes, repeated] of waits) {
     assert.equal(tries, repeated + 1);
   });
 }
+
+const repeats: readonly (readonly [StatusName, number])[] = [
+  ["abortedQueueDeleted", 4],
+  ["internalError", 4],
+  ["dataTransferError", 4],
+  ["namespaceNotReady", 4],
+  ["internalPathError", 4],
+  ["unrecoveredRead", 1],
+  ["accessDenied", 1],
+  ["compareFailure", 1],
+  ["lbaOutOfRange", 1],
+  ["invalidField", 1],
+  ["reservationConflict", 1],
+  ["anaPersistentLoss", 1],
+  ["commandSizeExceeded", 1],
+];
+
+test("a command is repeated where that may help, and not where a controller says that it does not", async () => {
+  for (const [name, times] of repeats) {
+    for (const dnr of [false, true]) {
+      const record = failing(Number.POSITIVE_INFINITY, encodeStatus(statusOf(name, { dnr })));
+      const { pipe } = fake({ hook: record.hook });
+      const options = { subsystemNqn, clock: pipe.clock };
+      const controller = await connectControllerOver(pipe.dial, "fake", options);
+      const disk = await controller.openNamespace(1);
+      const reading = disk.read(0, new Uint8Array(512));
+      await assert.rejects(withTime(pipe, 100, reading), { name: "BlockError" });
+      assert.equal(record.reads, dnr ? 1 : times, `${name}, DNR ${dnr}`);
+      await withTime(pipe, 100, controller.close());
+    }
+  }
+});
 
 test("a read that is given up while it waits for paths is not sent again", async () => {
   const record = failing(Number.POSITIVE_INFINITY, inTransition);

@@ -4,7 +4,13 @@
  */
 
 import type { CallOptions } from "../block/index.ts";
-import type { Command, Completion, StatusName } from "../nvme/index.ts";
+import {
+  type Command,
+  type Completion,
+  isTransient,
+  type Status,
+  type StatusName,
+} from "../nvme/index.ts";
 import type { Call, Channel } from "./channel.ts";
 import { completionError, InitiatorError } from "./error.ts";
 import type { Transfer } from "./transfer.ts";
@@ -16,7 +22,7 @@ const retriesMax = 3;
 const transitionPauseMs = 500;
 /** How often a command is sent again that was under way when a connection was lost: one that is
  * itself the reason must not go on for ever. */
-const interruptionsMax = 8;
+export const interruptionsMax = 8;
 
 /** Where I/O calls go: a controller, over all of its associations. */
 export interface IoPath {
@@ -44,7 +50,7 @@ export interface IoCallOptions extends CallOptions {
   /** Doing it twice is as good as once; it is sent again after a reconnect. */
   readonly isIdempotent: boolean;
   /** Why it must not be sent again, where there is a reason by then. */
-  readonly refusal?: () => InitiatorError | undefined;
+  readonly refusal?: (transfer: Transfer) => InitiatorError | undefined;
 }
 
 /** One I/O command, and the promise of its completion. */
@@ -125,15 +131,16 @@ export class IoCall implements Call {
     else void this.#path.pause(pauseMs).then(() => this.resubmit());
   }
 
-  /** How long to wait before it is repeated; `undefined` where that is of no use. */
+  /** How long to wait before it is repeated; `undefined` where that is of no use, or does harm. */
   #pauseBefore({ facts: { status, statusName } }: InitiatorError): number | undefined {
-    if (!status || status.dnr) return undefined;
-    if (statusName === ("anaTransition" satisfies StatusName)) {
+    if (!status || status.dnr || !this.#options.isIdempotent) return undefined;
+    const passing = passingOf(status, statusName as StatusName | "unknown");
+    if (passing === "path") {
       if (this.#pausedMs >= this.#path.transitionMs) return undefined;
       this.#pausedMs += transitionPauseMs;
       return transitionPauseMs;
     }
-    const isUseful = passing.has(statusName) && this.#retries < retriesMax;
+    const isUseful = passing === "cause" && this.#retries < retriesMax;
     return isUseful ? this.#path.retryDelayMs(status.crd) : undefined;
   }
 
@@ -150,7 +157,7 @@ export class IoCall implements Call {
   /** Sends it again, unless there is a reason by now not to. */
   resubmit(): void {
     if (this.#isAbandoned) return;
-    const refusal = this.#options.refusal?.();
+    const refusal = this.#options.refusal?.(this.transfer);
     if (refusal) this.#fail(refusal);
     else this.#path.submit(this);
   }
@@ -172,8 +179,17 @@ export function interruptedError(
   return new InitiatorError("interrupted", message, { peer, command: name, nsid }, { cause });
 }
 
-const passing: ReadonlySet<unknown> = new Set<StatusName>([
-  "transientTransport",
-  "commandInterrupted",
-  "namespaceNotReady",
-]);
+/**
+ * What passes, so that a command whose status lets it be repeated may succeed then: that the path
+ * does not lead to the namespace, or another cause. `undefined` where the same command fails again
+ * although DNR is clear, as many targets have it: a medium has tried by itself (SCT 2), and neither
+ * a command nor what it is sent to changes (SCT 1, and most of SCT 0).
+ */
+function passingOf({ sct }: Status, name: StatusName | "unknown"): "path" | "cause" | undefined {
+  if (name === "unknown") return sct === 3 ? "path" : "cause";
+  if (name === "anaPersistentLoss" || sct === 1 || sct === 2) return undefined;
+  // What the Linux target says of a namespace that is disabled, which may be for good.
+  if (name === "internalPathError") return "cause";
+  if (sct === 3) return "path";
+  return name === "dataTransferError" || isTransient(name) ? "cause" : undefined;
+}

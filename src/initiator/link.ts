@@ -154,7 +154,9 @@ export class Link implements IoPath {
     this.#state = { name: "relinking", next };
     log("controller-disconnected", { peer: this.peer, reason: error.message });
     emit({ type: "disconnected", error });
-    this.#relinking = this.#relink(policy, next);
+    // Whoever was told may have ended it.
+    if (this.#stop.signal.aborted) return;
+    this.#relinking = this.#relink(policy, next, error);
   }
 
   /** Waits for no lost connection any more, for a reason that was learnt elsewhere. */
@@ -196,11 +198,16 @@ export class Link implements IoPath {
     if (this.#early?.association === association) this.onEnded(association, this.#early.error);
   }
 
-  async #relink(policy: ReconnectPolicy, next: PromiseWithResolvers<Association>): Promise<void> {
+  /** @param ended Why the last association ended. */
+  async #relink(
+    policy: ReconnectPolicy,
+    next: PromiseWithResolvers<Association>,
+    ended: InitiatorError,
+  ): Promise<void> {
     const { clock, emit, log } = this.#config;
     const { signal } = this.#stop;
     const lostAtMs = clock.nowMs();
-    let failure: unknown;
+    let failure: unknown = ended;
     for (let attempt = 1; ; attempt++) {
       const delayMs = delayBefore(attempt, policy);
       const isLate = clock.nowMs() + delayMs - lostAtMs > policy.controllerLossMs;
@@ -211,6 +218,7 @@ export class Link implements IoPath {
       log("controller-reconnecting", { peer: this.peer, attempt, delayMs });
       emit({ type: "reconnecting", attempt, delayMs });
       try {
+        signal.throwIfAborted();
         await clock.sleep(delayMs, { signal });
         const association = await this.#attempt(signal);
         const downMs = clock.nowMs() - lostAtMs;
@@ -218,6 +226,10 @@ export class Link implements IoPath {
         this.#config.onLinked(this.#epoch);
         log("controller-reconnected", { peer: this.peer, attempts: attempt, downMs });
         emit({ type: "reconnected", attempts: attempt, downMs });
+        if (signal.aborted) {
+          await association.close("the controller was closed meanwhile");
+          return;
+        }
         next.resolve(association);
         this.#take(association);
         return;

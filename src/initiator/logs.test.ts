@@ -13,7 +13,7 @@ import {
 import { watchBy } from "./discover.ts";
 import { InitiatorError } from "./index.ts";
 import type { FakeCall } from "./testing/fake-target.ts";
-import { fake, open, settle } from "./testing/open.ts";
+import { fake, open, settle, withTime } from "./testing/open.ts";
 
 test("LogPages reads the pages as values, and any page as bytes", async () => {
   const { target, controller } = await open();
@@ -207,4 +207,29 @@ test("watchDiscovery gives the log now, after each change and after a reconnect,
     refusing.pipe.tick(250);
   }
   await assert.rejects(lost, (error) => error instanceof InitiatorError && error.code === "lost");
+});
+
+test("watchDiscovery reads a log later that changes all the time", async () => {
+  let isBusy = false;
+  const hook = ({ command: { name } }: FakeCall) => {
+    if (isBusy && name === "getLogPage") target.genctr += 1n;
+    return false;
+  };
+  const { target, pipe } = fake({ discovery: [], hook });
+  const watch = watchBy(pipe, { host: "x", port: 1 }, { clock: pipe.clock });
+  await watch.next();
+  isBusy = true;
+  const next = watch.next();
+  next.catch(() => {});
+  await settle();
+  target.queues[0]?.raiseEvent(2, 0xf0, 0x70);
+  for (let step = 0; step < 40; step++) {
+    await settle();
+    pipe.tick(250);
+  }
+  target.change({ discovery: [{ subnqn: "a", trtype: 3, adrfam: 1, subtype: 2, trsvcid: "1" }] });
+  isBusy = false;
+  const { value } = await withTime(pipe, 250, next);
+  assert.equal(value?.length, 1);
+  await watch.return(undefined);
 });

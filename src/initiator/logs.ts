@@ -3,6 +3,7 @@
 import type { CallOptions } from "../block/index.ts";
 import {
   type AnaGroup,
+  type AnaLog,
   anaLogBytesMax,
   type CommandEffect,
   commandsSupportedLog,
@@ -16,11 +17,13 @@ import {
   smartLog,
 } from "../nvme/index.ts";
 import type { Admin } from "./admin.ts";
-import { readLog } from "./discovery-entry.ts";
-import { InitiatorError } from "./error.ts";
+import { attemptsMax, readLog } from "./discovery-entry.ts";
+import { InitiatorError, isStatus } from "./error.ts";
 
 /** What is read of the page on Asymmetric Namespace Access, whatever a controller claims to have. */
 const anaPageBytesMax = 256 * 1024;
+/** Change count and number of groups. */
+const anaHeaderBytes = 16;
 
 /** Runs something on the admin queue there is, again after a reconnect. */
 export type AskAdmin = <T>(work: (admin: Admin) => Promise<T>, options: CallOptions) => Promise<T>;
@@ -98,8 +101,9 @@ export class LogPages {
 }
 
 /**
- * Reads the page on Asymmetric Namespace Access; rearms its event.
- * @throws InitiatorError `protocol` for one that claims more than the controller can have.
+ * Reads the page on Asymmetric Namespace Access, again where it changes meanwhile; rearms its event.
+ * @throws InitiatorError `protocol` for one that claims more than the controller can have, `busy`
+ *   for one that changes all the time.
  */
 export async function readAnaLog(
   admin: Admin,
@@ -109,11 +113,51 @@ export async function readAnaLog(
   const { nanagrpid, nn, mnan } = admin.controller;
   const namespaces = mnan === 0 ? nn : mnan;
   const lengthBytes = Math.min(anaLogBytesMax(nanagrpid, namespaces), anaPageBytesMax);
-  const log = decodeAnaLog(await admin.logPage(logPage.ana, 0, lengthBytes, options));
-  if (log) return log.groups;
-  const wanted = `${nanagrpid} groups with ${namespaces} namespaces, or ${anaPageBytesMax} bytes`;
-  const message = `The ANA log of ${peer} is longer than ${wanted}.`;
-  throw new InitiatorError("protocol", message, { peer, nanagrpid, namespaces });
+  for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+    const { log, failure, isChanged } = await readAnaPieces(admin, lengthBytes, options);
+    if (isChanged) {
+      await admin.channel.ticked(options);
+      continue;
+    }
+    if (failure) throw failure;
+    if (log) return log.groups;
+    const wanted = `${nanagrpid} groups with ${namespaces} namespaces, or ${anaPageBytesMax} bytes`;
+    const message = `The ANA log of ${peer} is longer than ${wanted}.`;
+    throw new InitiatorError("protocol", message, { peer, nanagrpid, namespaces });
+  }
+  const message = `The ANA log of ${peer} changed during each of ${attemptsMax} readings.`;
+  throw new InitiatorError("busy", message, { peer });
+}
+
+/**
+ * Reads up to `lengthBytes` in pieces, as long as the page claims more: there are controllers that
+ * refuse to read on from its end.
+ */
+async function readAnaPieces(
+  admin: Admin,
+  lengthBytes: number,
+  options: CallOptions,
+): Promise<{ log?: AnaLog | undefined; failure?: InitiatorError; isChanged: boolean }> {
+  const { logPieceBytes: pieceBytes } = admin;
+  const retainEvent = pieceBytes < lengthBytes;
+  const page = new Uint8Array(lengthBytes);
+  let log: AnaLog | undefined;
+  let failure: InitiatorError | undefined;
+  for (let at = 0; at < lengthBytes && !log && !failure; at += pieceBytes) {
+    const length = Math.min(pieceBytes, lengthBytes - at);
+    try {
+      page.set(await admin.logPage(logPage.ana, at, length, { ...options, retainEvent }), at);
+      log = decodeAnaLog(page.subarray(0, at + length));
+    } catch (error) {
+      // The page may have become shorter since it began to be read.
+      if (at === 0 || !isStatus(error)) throw error;
+      failure = error;
+    }
+  }
+  if (!retainEvent) return { log, isChanged: false };
+  const header = await admin.logPage(logPage.ana, 0, anaHeaderBytes, options);
+  const isChanged = Buffer.compare(header, page.subarray(0, anaHeaderBytes)) !== 0;
+  return { log, isChanged, ...(failure ? { failure } : {}) };
 }
 
 function supported(effects: readonly CommandEffect[]): SupportedCommand[] {

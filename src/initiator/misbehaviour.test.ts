@@ -4,10 +4,12 @@ import { BlockError } from "../block/index.ts";
 import {
   appendData,
   appendR2t,
+  command,
   encodeIcResp,
   encodeTermReq,
   fes,
   type SendFraming,
+  type StatusName,
 } from "../nvme/index.ts";
 import { InitiatorError } from "./index.ts";
 import type { FakeCall, FakeOptions } from "./testing/fake-target.ts";
@@ -288,7 +290,7 @@ test("a wrong data digest fails the command only, and it is repeated", async () 
   damages = 0;
   Object.assign(target.options, { hook: (call: FakeCall) => damage(call, 100) });
   await assert.rejects(disk.read(0, back), (error) => {
-    assert.ok(error instanceof BlockError && error.code === "medium");
+    assert.ok(error instanceof BlockError && error.code === "gone");
     assert.ok(error.cause instanceof InitiatorError);
     assert.equal(error.cause.facts.statusName, "transientTransport");
     return true;
@@ -318,3 +320,22 @@ function appended(
   append(out, queue.framing);
   queue.send(out);
 }
+
+test("executeIo sends nothing twice, whatever status lets it", async () => {
+  const names: readonly StatusName[] = ["transientTransport", "anaTransition", "internalError"];
+  for (const name of names) {
+    let count = 0;
+    const hook = ({ command: { name: sent }, cid, queue }: FakeCall) => {
+      if (sent !== "reservationRegister") return false;
+      count += 1;
+      queue.fail(cid, name, false);
+      return true;
+    };
+    const { controller } = await open({ hook });
+    const transfer = { kind: "out", data: new Uint8Array(16) } as const;
+    const register = command("reservationRegister", { nsid: 1 });
+    await assert.rejects(controller.executeIo(register, { transfer }), { code: "status" });
+    assert.equal(count, 1, name);
+    await controller.close();
+  }
+});

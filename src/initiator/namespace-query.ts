@@ -17,20 +17,29 @@ import {
   type NamespaceInfo,
   namespaceInfo,
 } from "./namespace.ts";
+import type { InitiatorLog } from "./transport.ts";
 
-/** All active namespaces, in the order of their ids. */
+/**
+ * All active namespaces that can be used, in the order of their ids; those that cannot are logged.
+ */
 export async function readNamespaces(
   admin: Admin,
   peer: string,
+  log: InitiatorLog,
   options: CallOptions,
 ): Promise<NamespaceInfo[]> {
   const found: NamespaceInfo[] = [];
   for (let after = 0; ; ) {
     const nsids = decodeNamespaceList(await admin.identify(cns.activeNamespaces, after, options));
     for (const nsid of nsids) {
-      // One that went away since the list was made is left out.
-      const info = await readNamespace(admin, nsid, peer, options).catch(unlessGone);
-      if (info) found.push(info);
+      try {
+        found.push(await readNamespace(admin, nsid, peer, options));
+      } catch (error) {
+        // One that went away since the list was made is left out, and so is an odd one.
+        if (isUnknownNamespace(error)) continue;
+        if (!isOdd(error)) throw error;
+        log("namespace-skipped", { peer, nsid, reason: error.message });
+      }
     }
     const last = nsids.at(-1) ?? 0;
     if (nsids.length < namespaceListMax || last <= after) return found;
@@ -69,7 +78,9 @@ async function readDescriptors(
   }
 }
 
-function unlessGone(error: unknown): undefined {
-  if (isUnknownNamespace(error)) return undefined;
-  throw error;
+/** True where a namespace is not such as this part can use. */
+function isOdd(error: unknown): error is InitiatorError {
+  return (
+    error instanceof InitiatorError && (error.code === "unsupported" || error.code === "protocol")
+  );
 }

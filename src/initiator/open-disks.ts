@@ -5,7 +5,7 @@
 
 import type { ControllerEvent } from "./controller-event.ts";
 import type { DiskLimits } from "./disk-commands.ts";
-import { InitiatorError } from "./error.ts";
+import { InitiatorError, type InitiatorErrorCode } from "./error.ts";
 import {
   identityDifference,
   isUnknownNamespace,
@@ -23,6 +23,8 @@ export interface Sighting extends SeenNamespace {
 export class OpenDisks {
   /** Each disk as it was when it was opened, its size aside. */
   readonly #disks = new Map<RemoteDisk, SeenNamespace>();
+  /** Disks that the controller said nothing of when it was asked last, for reasons that may pass. */
+  readonly #unclear = new Set<RemoteDisk>();
   readonly #peer: string;
   readonly #emit: (event: ControllerEvent) => void;
 
@@ -37,6 +39,12 @@ export class OpenDisks {
 
   delete(disk: RemoteDisk): void {
     this.#disks.delete(disk);
+    this.#unclear.delete(disk);
+  }
+
+  /** Namespaces to look at again later: the controller answered with a status when asked for them. */
+  get unclear(): readonly number[] {
+    return [...this.#unclear].map((disk) => disk.info.nsid);
   }
 
   [Symbol.iterator](): IterableIterator<RemoteDisk> {
@@ -44,8 +52,9 @@ export class OpenDisks {
   }
 
   /**
-   * Looks at the namespaces of all disks, or of those with an id in `nsids`.
-   * @throws What `look` throws, unless that says that the namespace is not there.
+   * Looks at the namespaces of all disks, or of those with an id in `nsids`. One that cannot be
+   * looked at is excluded by itself: the others go on.
+   * @throws What `look` throws where that is the end of the connection.
    */
   async follow(
     look: (nsid: number) => Promise<Sighting>,
@@ -54,11 +63,15 @@ export class OpenDisks {
     for (const [disk, opened] of this.#disks) {
       const { nsid } = disk.info;
       if (nsids && !nsids.includes(nsid)) continue;
+      this.#unclear.delete(disk);
       try {
         this.#update(disk, opened, await look(nsid));
       } catch (error) {
         if (!isUnusable(error)) throw error;
-        this.#exclude(disk, error);
+        const isUnclear = error.code === "status" && !isUnknownNamespace(error);
+        // It may have been disposed of meanwhile.
+        if (isUnclear && this.#disks.has(disk)) this.#unclear.add(disk);
+        this.#exclude(disk, isUnclear ? this.#unclearError(nsid, error) : error);
       }
     }
   }
@@ -85,6 +98,12 @@ export class OpenDisks {
     if (isNews) this.#emit({ type: "namespace-lost", nsid: disk.info.nsid, error });
   }
 
+  #unclearError(nsid: number, cause: InitiatorError): InitiatorError {
+    const what = `Namespace ${nsid} of ${this.#peer} is out of reach`;
+    const message = `${what}: ${cause.message} It is looked at again every few seconds.`;
+    return new InitiatorError("no-namespace", message, { peer: this.#peer, nsid }, { cause });
+  }
+
   #replacedError({ nsid }: NamespaceInfo, difference: string): InitiatorError {
     const message =
       `Namespace ${nsid} of ${this.#peer} is not the one that was opened: ${difference}. ` +
@@ -93,8 +112,15 @@ export class OpenDisks {
   }
 }
 
+const unusableCodes: ReadonlySet<InitiatorErrorCode> = new Set([
+  "no-namespace",
+  "status",
+  "protocol",
+  "unsupported",
+]);
+
 /** True for what is wrong with a namespace, and not with the connection to its controller. */
 function isUnusable(error: unknown): error is InitiatorError {
   if (!(error instanceof InitiatorError)) return false;
-  return isUnknownNamespace(error) || error.code === "protocol" || error.code === "unsupported";
+  return unusableCodes.has(error.code);
 }

@@ -155,6 +155,19 @@ test("Controller.giveUp ends what waits for a lost connection, and no connection
   assert.equal(waits.pipe.openCount, 0);
 });
 
+test("a controller that is not to be waited for at all is lost with what ended its connection", async () => {
+  const reconnect = { controllerLossMs: 0, jitter: 0 };
+  const { target, controller, disk, pass } = await openLasting({}, { reconnect });
+  target.cut();
+  await pass(100);
+  await assert.rejects(disk.read(0, new Uint8Array(512)), {
+    code: "gone",
+    message:
+      /no attempt was made within 0 ms after this: .*: it closed the connection\. Connect anew/,
+  });
+  await controller.close();
+});
+
 test("a host that is refused for good is given up at once", async () => {
   const { target, controller, events, pass } = await openLasting();
   const hook = ({ command: { name }, cid, queue }: FakeCall) => {
@@ -217,12 +230,15 @@ test("another disk behind the same name is never read or written", async () => {
   }
 });
 
-test("a disk without identities is known by serial number and size", async () => {
-  for (const [change, code] of [
-    [{}, undefined],
-    [{ serial: "43" }, "namespace-replaced"],
+test("a disk without identities, or with one of zeros, is known by serial number and size", async () => {
+  const zeros = "00000000-0000-0000-0000-000000000000";
+  for (const [uuid, change, code] of [
+    [undefined, {}, undefined],
+    [undefined, { serial: "43" }, "namespace-replaced"],
+    [zeros, {}, undefined],
+    [zeros, { serial: "43" }, "namespace-replaced"],
   ] as const) {
-    const { target, controller, disk, pass } = await openLasting({ uuid: undefined });
+    const { target, controller, disk, pass } = await openLasting({ uuid });
     target.change(change);
     target.cut();
     await pass(1000);
@@ -281,6 +297,21 @@ test("a command that breaks every connection is not sent for ever", async () => 
   await pass(10_000);
   await assert.rejects(reading, failsWith("gone", "interrupted"));
   assert.equal(target.seen.filter((name) => name === "read").length, 9);
+  await disk.flush();
+  await controller.close();
+});
+
+test("a question that breaks every connection is not asked for ever", async () => {
+  const hook = ({ command: { name }, queue }: FakeCall) => {
+    if (name === "getLogPage") queue.cut();
+    return name === "getLogPage";
+  };
+  const { target, controller, disk, pass } = await openLasting({ hook });
+  const asking = controller.logs.smart();
+  asking.catch(() => {});
+  await pass(10_000);
+  await assert.rejects(asking, { code: "interrupted", message: /lost 9 times/ });
+  assert.equal(target.seen.filter((name) => name === "getLogPage").length, 9);
   await disk.flush();
   await controller.close();
 });

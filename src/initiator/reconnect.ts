@@ -53,7 +53,10 @@ export function isFinal(error: unknown): boolean {
   return error.facts.statusName === "connectInvalidHost" && error.facts.status?.dnr === true;
 }
 
-/** The error of a controller that was given up. */
+/**
+ * The error of a controller that was given up.
+ * @param cause Why the last attempt failed; where there was none, why the connection ended.
+ */
 export function lostError(
   peer: string,
   policy: ReconnectPolicy,
@@ -61,9 +64,7 @@ export function lostError(
   cause: unknown,
 ): InitiatorError {
   const last = cause instanceof Error ? cause.message : String(cause);
-  const why = isFinal(cause)
-    ? `it was refused for good: ${last}`
-    : `${attempts} attempts within ${policy.controllerLossMs} ms failed, the last one: ${last}`;
+  const why = whyLost(policy, attempts, cause, last);
   const next = "Connect anew once it is back.";
   return new InitiatorError(
     "lost",
@@ -71,4 +72,16 @@ export function lostError(
     { peer, attempts },
     { cause },
   );
+}
+
+function whyLost(
+  { controllerLossMs }: ReconnectPolicy,
+  attempts: number,
+  cause: unknown,
+  last: string,
+): string {
+  if (attempts === 0)
+    return `no attempt was made within ${controllerLossMs} ms after this: ${last}`;
+  if (isFinal(cause)) return `it was refused for good: ${last}`;
+  return `${attempts} attempts within ${controllerLossMs} ms failed, the last one: ${last}`;
 }

@@ -131,7 +131,13 @@ test("RemoteDisk refuses to write to what is write protected, and still reads it
 
 const statuses: readonly (readonly [StatusName, BlockError["code"]])[] = [
   ["unrecoveredRead", "medium"],
+  ["accessDenied", "medium"],
+  // What the Linux target and SPDK say when the disk below fails.
   ["internalError", "medium"],
+  ["abortedQueueDeleted", "gone"],
+  ["transientTransport", "gone"],
+  ["reservationConflict", "gone"],
+  ["invalidField", "gone"],
   ["capacityExceeded", "no-space"],
   ["lbaOutOfRange", "range"],
   ["namespaceWriteProtected", "read-only"],

@@ -16,7 +16,7 @@ import { InitiatorError } from "./error.ts";
 import { IoCall, type IoCallOptions, type IoPath } from "./io-call.ts";
 import type { NamespaceInfo } from "./namespace.ts";
 import { splitRange } from "./split.ts";
-import type { Transfer } from "./transfer.ts";
+import { type Transfer, transferBytes } from "./transfer.ts";
 
 /** How a write is done. */
 export interface WriteOptions extends CallOptions {
@@ -48,7 +48,7 @@ export class RemoteDisk implements BlockDevice {
   #isClosed = false;
   #underWay = 0;
   #idle: PromiseWithResolvers<void> | undefined;
-  #zeros: Uint8Array | undefined;
+  #zeros = new Uint8Array(0);
 
   /** Use `Controller.openNamespace`. */
   constructor(
@@ -64,7 +64,7 @@ export class RemoteDisk implements BlockDevice {
     this.#durability = new Durability(path.epoch);
     this.#commands = new DiskCommands(info, limits);
     this.blockSizeBytes = info.blockSizeBytes;
-    const refusal = () => this.#fault;
+    const refusal = (transfer: Transfer) => this.#fault ?? this.#lengthFault(transfer);
     this.#plain = { timeoutMs: ioTimeoutMs, isIdempotent: true, refusal };
   }
 
@@ -134,7 +134,7 @@ export class RemoteDisk implements BlockDevice {
     return this.#call("write", range, options, (at, length) => {
       const from = at - offsetBytes;
       const piece = length === lengthBytes ? data : data.subarray(from, from + length);
-      return this.#writePiece(at, piece, options);
+      return this.#writePiece(at, length, piece, options);
     });
   }
 
@@ -238,12 +238,21 @@ export class RemoteDisk implements BlockDevice {
     this.#onDisposed(this);
   }
 
-  #writePiece(at: number, data: Uint8Array, options: WriteOptions): Promise<unknown> {
+  #writePiece(
+    at: number,
+    length: number,
+    data: Uint8Array,
+    options: WriteOptions,
+  ): Promise<unknown> {
+    if (data.length !== length) {
+      // Else the rest of the range would stay as it is, and nobody would be told.
+      return Promise.reject(new TypeError(`A write of ${length} bytes has as many of data.`));
+    }
     const isDurable = options.isDurable ?? false;
-    const write = this.#commands.write(at, data.length, isDurable);
+    const write = this.#commands.write(at, length, isDurable);
     const done = this.#io(write, { kind: "out", data }, options);
     if (isDurable) return done;
-    return done.then(({ epoch }) => this.#acknowledged(at, data.length, epoch));
+    return done.then(({ epoch }) => this.#acknowledged(at, length, epoch));
   }
 
   async #zeroPiece(at: number, length: number, options: WriteOptions): Promise<void> {
@@ -264,10 +273,10 @@ export class RemoteDisk implements BlockDevice {
     }
   }
 
-  /** @param length At most that of one command. */
+  /** @param length At most that of one command, whose limit a reconnect may have changed. */
   #writeZeros(at: number, length: number, options: WriteOptions): Promise<unknown> {
-    this.#zeros ??= new Uint8Array(this.#limits.ioBytesMax);
-    return this.#writePiece(at, this.#zeros.subarray(0, length), options);
+    if (this.#zeros.length < length) this.#zeros = new Uint8Array(length);
+    return this.#writePiece(at, length, this.#zeros.subarray(0, length), options);
   }
 
   #acknowledged(at: number, length: number, epoch: number): void {
@@ -313,14 +322,25 @@ export class RemoteDisk implements BlockDevice {
     if (error) return Promise.reject(error);
     if (options.signal?.aborted) return Promise.reject(options.signal.reason);
     this.#underWay += 1;
+    const settled = () => this.#settled();
+    const failed = (cause: unknown): Promise<void> => {
+      if (cause instanceof LengthError) {
+        const shorter = Math.min(pieceBytes, this.#limits.ioBytesMax);
+        return splitRange(offsetBytes, lengthBytes, shorter, run).then(settled, failed);
+      }
+      this.#settled();
+      throw blockError(`${doing} at ${offsetBytes} of namespace ${this.#info.nsid}`, cause);
+    };
     const work = range ? splitRange(offsetBytes, lengthBytes, pieceBytes, run) : run(0, 0);
-    return work.then(
-      () => this.#settled(),
-      (cause) => {
-        this.#settled();
-        throw blockError(`${doing} at ${offsetBytes} of namespace ${this.#info.nsid}`, cause);
-      },
-    );
+    return work.then(settled, failed);
+  }
+
+  /** Why data is not sent again: a controller that came back may take less at a time than before. */
+  #lengthFault(transfer: Transfer): LengthError | undefined {
+    const { ioBytesMax } = this.#limits;
+    if (transferBytes(transfer) <= ioBytesMax) return undefined;
+    const message = `The controller takes ${ioBytesMax} bytes at a time now, fewer than before.`;
+    return new LengthError("unsupported", message, { peer: this.#path.peer, ioBytesMax });
   }
 
   #settled(): void {
@@ -353,6 +373,9 @@ export class RemoteDisk implements BlockDevice {
     return new InitiatorError("volatile-writes-lost-possible", message, { peer, nsid, ranges });
   }
 }
+
+/** Commands of a call are longer than the controller takes by now: it is to be split anew. */
+class LengthError extends InitiatorError {}
 
 /** The range of a call, and how it is split. */
 interface CallRange {

@@ -137,8 +137,8 @@ async function generateKey(
     capsuleDataBytesMax: adminCapsuleBytesMax,
   };
   const { peer, log } = context;
-  const authenticate = async (queue: Channel) => {
-    psk = await authenticator.concatenate(queue, options);
+  const authenticate: SecuredDial["authenticate"] = async (queue, _asked, call) => {
+    psk = await authenticator.concatenate(queue, call);
   };
   const channel = await Channel.open(dial, config, { peer, log, authenticate }, options);
   await channel.close("its key is made");

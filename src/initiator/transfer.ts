@@ -26,6 +26,12 @@ export type Transfer =
   /** The controller takes all of `data`. */
   | { readonly kind: "out"; readonly data: Uint8Array };
 
+/** Length of the data that a command moves. */
+export function transferBytes(transfer: Transfer): number {
+  if (transfer.kind === "none") return 0;
+  return transfer.kind === "in" ? transfer.target.length : transfer.data.length;
+}
+
 /** What a queue is asked to do. */
 export interface QueueRequest {
   readonly command: Command;

@@ -23,6 +23,8 @@ export interface TransportHandlers {
 export interface Transport {
   /** Bytes taken by `send` that have not left yet. */
   readonly bufferedBytes: number;
+  /** How many bytes have left so far; it grows as long as the connection does not stall. */
+  readonly leftBytes: number;
   /** Takes buffers in order, without copying; they must not change before they have left. */
   send(chunks: readonly Uint8Array[]): void;
   /** Calls `left` once everything sent so far has left this process, or never will. */
@@ -60,6 +62,8 @@ export type InitiatorEvent =
   | "controller-lost"
   | "authenticated"
   | "async-event"
+  | "events-refused"
+  | "namespace-skipped"
   | "command-retried";
 
 /** Takes what happens, for people and tests; never throws. */

@@ -161,7 +161,8 @@ const nidt: ReadonlyMap<number, { name: keyof NamespaceIdentity; length: number 
 
 /**
  * Reads a Namespace Identification Descriptor list (CNS 03h) up to its end; unknown types are
- * passed over, and a list that runs over its end gives `undefined`.
+ * passed over, and so are identifiers of zeros, which are none (Base 2.0 §4.7.1); a list that runs
+ * over its end gives `undefined`.
  */
 export function decodeNamespaceDescriptors(raw: Uint8Array): NamespaceIdentity | undefined {
   const identity: { eui64?: string; nguid?: string; uuid?: string; csi?: number } = {};
@@ -174,9 +175,10 @@ export function decodeNamespaceDescriptors(raw: Uint8Array): NamespaceIdentity |
     const id = raw.subarray(start, start + nidl);
     const known = nidt.get(type);
     if (known && nidl !== known.length) return undefined;
-    if (known?.name === "uuid") identity.uuid = uuidText(id);
-    else if (known?.name === "csi") identity.csi = id[0]!;
-    else if (known) identity[known.name] = Buffer.from(id).toString("hex");
+    if (known?.name === "csi") identity.csi = id[0]!;
+    else if (known && id.some((byte) => byte !== 0)) {
+      identity[known.name] = known.name === "uuid" ? uuidText(id) : Buffer.from(id).toString("hex");
+    }
     offset = start + nidl;
   }
   return identity;

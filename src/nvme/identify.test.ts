@@ -206,6 +206,21 @@ test("namespace descriptors are written and read as Base 2.0 figure 277 lays the
 
 const descriptorCases = [
   { name: "an unknown type is passed over", hex: "630200aaabcd0401000001", want: { csi: 1 } },
+  {
+    name: "an EUI64 of zeros is none",
+    hex: `01080000${"0".repeat(16)}04010000${"00"}`,
+    want: { csi: 0 },
+  },
+  {
+    name: "an NGUID of zeros is none",
+    hex: `02100000${"0".repeat(32)}04010000${"00"}`,
+    want: { csi: 0 },
+  },
+  {
+    name: "a UUID of zeros is none",
+    hex: `03100000${"0".repeat(32)}04010000${"00"}`,
+    want: { csi: 0 },
+  },
   { name: "a UUID of 15 bytes", hex: "030f0000".padEnd(40, "0"), want: undefined },
   { name: "a length that runs over the end", hex: "6320000000", want: undefined },
 ];

@@ -283,6 +283,7 @@ export {
   decodeStatus,
   describeStatus,
   encodeStatus,
+  isTransient,
   refusal,
   type Status,
   type StatusMeaning,

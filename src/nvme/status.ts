@@ -48,7 +48,12 @@ export function statusOf(name: StatusName, options: { readonly dnr?: boolean } =
  * host that is told so repeats the command until it gives up, one that is not fails at once.
  */
 export function refusal(name: StatusName): Status {
-  return statusOf(name, { dnr: name !== "success" && !transient.has(name) });
+  return statusOf(name, { dnr: name !== "success" && !isTransient(name) });
+}
+
+/** True for a code whose cause passes: the same command may succeed later, here or elsewhere. */
+export function isTransient(name: StatusName): boolean {
+  return transient.has(name);
 }
 
 /** What a status code is called and means. */
@@ -202,7 +207,6 @@ export const statusCodes = {
 /** Name of a status code, in `statusCodes`. */
 export type StatusName = keyof typeof statusCodes;
 
-/** Codes whose cause passes: the host should try again, here or on another path. */
 const transient: ReadonlySet<StatusName> = new Set<StatusName>([
   "commandIdConflict",
   "powerLoss",

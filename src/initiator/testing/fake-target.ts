@@ -111,7 +111,7 @@ export class FakeTarget {
   readonly terminations: { readonly fes: number; readonly fei: number }[] = [];
   /** Features that were set, by CDW11. */
   readonly features = new Map<number, number>();
-  /** Log pages beside those of changed namespaces and discovery. */
+  /** Log pages beside that of discovery; of changed namespaces there is one unless set here. */
   readonly pages = new Map<number, Uint8Array>();
   genctr = 1n;
   enabled = false;
@@ -458,11 +458,8 @@ export class FakeQueue implements FarEnd {
   }
 
   #logPage(cid: number, lid: number, lpo: number, lengthBytes: number): void {
-    if (lid === logPage.changedNamespaces) {
-      this.sendData(cid, encodeNamespaceList([1]).subarray(0, lengthBytes));
-      return;
-    }
-    const page = this.#target.pages.get(lid);
+    const changed = lid === logPage.changedNamespaces ? encodeNamespaceList([1]) : undefined;
+    const page = this.#target.pages.get(lid) ?? changed;
     if (page) {
       // As the Linux target does it: every piece is how the page begins; zeros follow its end.
       const from = this.#target.options.hasLogOffsets === false ? 0 : lpo;

@@ -28,6 +28,8 @@ export class MemoryPipe {
   /** While true, nothing that was sent counts as having left; what waits for that is in `held`. */
   holdsSent = false;
   readonly held: (() => void)[] = [];
+  /** How much has left, as far as that is told. */
+  leftBytes = 0;
   /** Nothing listens at the other end. */
   isDown = false;
   /** Bytes that were put where the host wanted them. */
@@ -62,6 +64,7 @@ export class MemoryPipe {
     nowMs: () => this.#nowMs,
     sleep: (durationMs, { signal } = {}) =>
       new Promise((resolve, reject) => {
+        signal?.throwIfAborted();
         const sleeper = { endMs: this.#nowMs + durationMs, wake: resolve };
         this.#sleepers.add(sleeper);
         signal?.addEventListener("abort", () => {
@@ -94,8 +97,12 @@ export class MemoryPipe {
       },
       cut: (cause) => queueMicrotask(() => close(cause)),
     });
+    const leftBytes = () => this.leftBytes;
     return {
       bufferedBytes: 0,
+      get leftBytes() {
+        return leftBytes();
+      },
       send: (chunks) => {
         const joined = Buffer.concat(chunks);
         queueMicrotask(() => {

@@ -5,6 +5,7 @@ import { createHash } from "node:crypto";
 import { access, constants, readdir, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { nqnOfUuid } from "../nvme/index.ts";
+import { readOptional } from "./driver-home.ts";
 import { BoxError } from "./error.ts";
 import type { KernelController, KernelStep } from "./kernel.ts";
 
@@ -58,10 +59,10 @@ export async function readControllers(folder = "/sys"): Promise<readonly KernelC
 /**
  * This machine to boxes, the same at every time: its kernel comes back under the same name. It is
  * not nvme-cli's name, so that neither takes the other's keys away.
- * @throws BoxError `unsupported` on a machine without an id.
+ * @throws BoxError `unsupported` on a machine without an id, `configuration` when it cannot be read.
  */
 export async function machineHostnqn(path = "/etc/machine-id"): Promise<string> {
-  const id = (await readFile(path, "utf8").catch(() => "")).trim();
+  const id = ((await readOptional(path)) ?? "").trim();
   if (id === "") {
     throw new BoxError(
       "unsupported",

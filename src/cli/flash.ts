@@ -231,7 +231,7 @@ export async function flashTo(
   const steps = plans.map((plan) => (plan.kind === "steps" ? plan : undefined));
   for (const note of new Set(steps.flatMap((plan) => plan?.notes ?? []))) tell(`Note: ${note}.`);
   if (isDryRun) {
-    if (isJson) printJson({ event: "result", outcome: "planned", plans });
+    if (isJson) printJson({ event: "result", outcome: "planned", exitCode: exitCodes.ok, plans });
     else for (const { name } of found) tell(`Would write ${image.facts.name} to ${name}.`);
     return exitCodes.ok;
   }

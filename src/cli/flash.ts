@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
+import { formatSize } from "../bytes/index.ts";
 import type { SharedIdentifier } from "../disk/index.ts";
 import {
   confirmationHint,
@@ -11,7 +12,6 @@ import {
   type FlashReport,
   flashImage,
   formatSeconds,
-  formatSize,
   type Image,
   isReopenable,
   lookAtDisk,

@@ -5,6 +5,7 @@ import { realpath } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
 import { type BlockDevice, type FileDisk, MemoryDisk, OverlayDisk } from "../block/index.ts";
+import { formatRate, formatSize } from "../bytes/index.ts";
 import {
   createTarget,
   type ListenOptions,
@@ -45,7 +46,6 @@ Example: diskomator serve disk.img --listen 0.0.0.0 --allow nqn.2014-08.org.nvme
 
 const discoveryPort = 8009;
 const statusMs = 1000;
-const mebibyte = 2 ** 20;
 
 /** One served device, and what to call it. */
 interface Served {
@@ -175,7 +175,7 @@ function announce(
     return;
   }
   for (const [index, { name, device }] of served.entries()) {
-    const size = `${(device.sizeBytes / mebibyte).toFixed(0)} MiB`;
+    const size = formatSize(device.sizeBytes);
     printLine(`namespace ${index + 1}: ${name} (${size}${device.readOnly ? ", read-only" : ""})`);
   }
   for (const address of addresses) {
@@ -238,7 +238,7 @@ function totals({ target }: RunningTarget): Totals {
 }
 
 function statusLine({ target }: RunningTarget, before: Totals, now: Totals): string {
-  const rate = (bytes: number) => `${(bytes / mebibyte).toFixed(1)} MiB/s`;
+  const rate = (bytes: number) => formatRate(bytes);
   return (
     `${target.connectionCount} connections, read ${rate(now.readBytes - before.readBytes)}, ` +
     `write ${rate(now.writtenBytes - before.writtenBytes)}, ` +
@@ -271,7 +271,6 @@ function report(target: RunningTarget, { json }: ServeOptions): void {
   if (json)
     printJson({ event: "result", outcome: "ok", exitCode: 0, readBytes, writtenBytes, operations });
   else {
-    const inMebibytes = (bytes: number) => `${(bytes / mebibyte).toFixed(1)} MiB`;
-    tell(`Served ${inMebibytes(readBytes)}, took ${inMebibytes(writtenBytes)}.`);
+    tell(`Served ${formatSize(readBytes)}, took ${formatSize(writtenBytes)}.`);
   }
 }

@@ -32,7 +32,7 @@ export {
 } from "./plan.ts";
 export type { Bottleneck, ModeEvent, Phase, ProgressEvent } from "./progress.ts";
 export { type SaveOutput, type SaveReport, type SaveRequest, saveDisk } from "./save.ts";
-export { formatRate, formatSeconds, formatSize } from "./size.ts";
+export { formatSeconds } from "./size.ts";
 export {
   type DiskHashing,
   type DiskIdentity,

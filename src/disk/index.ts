@@ -80,7 +80,6 @@ export {
   headersBytesMax,
   type ProgramSection,
 } from "./program.ts";
-export { sampleProgram, type WantedProgram } from "./program-sample.ts";
 export {
   type NamedDescription,
   type SharedIdentifier,
@@ -88,5 +87,4 @@ export {
   type SharedPlace,
   sharedIdentifiers,
 } from "./shared.ts";
-export { type DiskSample, diskSamples } from "./signatures/samples.ts";
 export type { Signature, SignatureKind } from "./signatures/signature.ts";

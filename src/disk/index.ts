@@ -46,14 +46,11 @@ export {
   type DiskShape,
   type GptEdit,
   type GptRelocationOptions,
-  type GptRepairOptions,
   planGptGrowth,
   planGptRelocation,
-  planGptRepair,
 } from "./gpt-edit.ts";
 export { type GptReport, inspectGpt } from "./gpt-inspect.ts";
-export { applyGptEdit, planGptWipe } from "./gpt-wipe.ts";
-export { guid, guidFromHash, zeroGuid } from "./guid.ts";
+export { guid, guidFromHash } from "./guid.ts";
 export { decodeKernelSetup, type KernelSetup } from "./kernel-setup.ts";
 export {
   type ImageMark,

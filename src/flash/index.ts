@@ -33,13 +33,7 @@ export {
 export type { Bottleneck, ModeEvent, Phase, ProgressEvent } from "./progress.ts";
 export { type SaveOutput, type SaveReport, type SaveRequest, saveDisk } from "./save.ts";
 export { formatSeconds } from "./size.ts";
-export {
-  type DiskHashing,
-  type DiskIdentity,
-  type DiskRange,
-  identityChange,
-  type Target,
-} from "./target.ts";
+export type { DiskHashing, DiskIdentity, DiskRange, Target } from "./target.ts";
 export { formatRanges } from "./write/digests.ts";
 export type { Mode } from "./write/mode.ts";
 export type { WriteCounts } from "./write/writer.ts";

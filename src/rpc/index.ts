@@ -1,6 +1,6 @@
 export type { BootState, RunReport } from "./boot-values.ts";
 export { type ClientCallOptions, RpcClient } from "./client.ts";
-export { type BoxErrorCode, RpcError, type RpcErrorCode } from "./error.ts";
+export { type RpcAnswerCode, RpcError, type RpcErrorCode } from "./error.ts";
 export {
   grantsMax,
   hashesMax,

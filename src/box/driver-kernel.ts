@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { access, constants, readdir, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { nqnOfUuid } from "../nvme/index.ts";
+import { nqnOfUuid, uuidOfHash } from "../nvme/index.ts";
 import { readOptional } from "./driver-home.ts";
 import { BoxError } from "./error.ts";
 import type { KernelController, KernelStep } from "./kernel.ts";
@@ -70,10 +70,9 @@ export async function machineHostnqn(path = "/etc/machine-id"): Promise<string> 
         '"systemd-machine-id-setup".',
     );
   }
-  const hex = createHash("sha256").update(`diskomator kernel host ${id}`).digest("hex");
-  // Version 8 (RFC 9562, section 5.8): made of a hash of our own.
-  const [a, b, c, d] = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(13, 16), hex.slice(17, 20)];
-  return nqnOfUuid(`${a}-${b}-8${c}-8${d}-${hex.slice(20, 32)}`);
+  return nqnOfUuid(
+    uuidOfHash(createHash("sha256").update(`diskomator kernel host ${id}`).digest()),
+  );
 }
 
 /** How steps are run. */

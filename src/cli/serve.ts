@@ -6,6 +6,7 @@ import { hostname, networkInterfaces } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
 import { type BlockDevice, type FileDisk, MemoryDisk, OverlayDisk } from "../block/index.ts";
 import { formatRate, formatSize } from "../bytes/index.ts";
+import { uuidOfHash } from "../nvme/index.ts";
 import {
   createTarget,
   type ListenOptions,
@@ -126,9 +127,7 @@ async function openAll(options: ServeOptions, stack: AsyncDisposableStack): Prom
 /** The same for the same file on the same machine, so that hosts know a disk again. */
 async function uuidOf(path: string): Promise<string> {
   const place = `${hostname()}:${await realpath(path)}`;
-  const hex = createHash("sha256").update(`diskomator serve ${place}`).digest("hex");
-  // Version 8 (RFC 9562 §5.8): made of a hash of our own.
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+  return uuidOfHash(createHash("sha256").update(`diskomator serve ${place}`).digest());
 }
 
 function namespaceOf({ device, uuid }: Served): NamespaceOptions {

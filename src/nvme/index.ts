@@ -174,6 +174,7 @@ export {
   nqnFault,
   nqnOfUuid,
   uuidBytes,
+  uuidOfHash,
   uuidOfName,
   uuidOfNqn,
   uuidOfRandom,

@@ -14,6 +14,7 @@ import {
   type DecodedCommand,
   decodeCommand,
   fuse,
+  offsetOf,
   type PduFault,
 } from "../nvme/index.ts";
 import { type Answer, type Call, failure, type statusBits } from "./answer.ts";
@@ -36,6 +37,9 @@ type Job =
   | { readonly kind: "write"; readonly write: WriteJob }
   | { readonly kind: "call"; readonly decoded: Decoded; readonly pair: FusedPair | undefined };
 
+/** Where commands are at fault as a whole, and for what they say of their data. */
+const atOpcode = offsetOf("read", "opc");
+const atDataLength = offsetOf("read", "sglLength");
 /** Set Features brings little. */
 const featureBytesMax = 8192;
 /** A list of 256 ranges of 16 bytes, the longest that Dataset Management has. */
@@ -267,11 +271,11 @@ export class CommandIntake {
     const pair = this.#pairFor(decoded);
     const refused = decoded.ok
       ? this.#judge(decoded, raw, dataLength, pair)
-      : failure(decoded.status, 0);
+      : failure(decoded.status, atOpcode);
     if (refused || !decoded.ok) {
       pair?.break();
       const nsid = decoded.ok ? decoded.command.nsid : 0;
-      connection.respond(cid, refused ?? failure("invalidOpcode", 0), nsid, raw[0]!);
+      connection.respond(cid, refused ?? failure("invalidOpcode", atOpcode), nsid, raw[0]!);
       this.discard(dataLength);
       return;
     }
@@ -315,28 +319,31 @@ export class CommandIntake {
   ): Answer | undefined {
     const attachment = this.#attachment;
     if (fused !== fuse.none && !pair) {
-      return fused === fuse.second ? failure("fusedMissing") : failure("invalidField", 1);
+      return fused === fuse.second
+        ? failure("fusedMissing")
+        : failure("invalidField", offsetOf(command.name, "flags"));
     }
     if (!attachment) {
-      if (command.name !== "connect") return failure("commandSequence", 0);
+      if (command.name !== "connect") return failure("commandSequence", atOpcode);
     } else {
       const refused = refusalNow(command, attachment.controller, attachment.authentication);
       if (refused) return refused;
     }
     const isInCapsule = data.placement === "capsule";
     if (isInCapsule && raw.subarray(24, 32).some((byte) => byte !== 0)) {
-      return failure("sglInvalidOffset", 24);
+      return failure("sglInvalidOffset", offsetOf(command.name, "sgl"));
     }
     const direction = commands[command.name].data;
     const isOut = direction === "out";
     if (isInCapsule ? dataLength !== data.lengthBytes || !isOut : dataLength > 0) {
-      return failure("sglInvalidData", 32);
+      return failure("sglInvalidData", atDataLength);
     }
-    if (direction === "none" && data.lengthBytes > 0) return failure("sglInvalidData", 32);
+    if (direction === "none" && data.lengthBytes > 0)
+      return failure("sglInvalidData", atDataLength);
     const { transferBytesMax } = this.#connection.services.limits;
-    if (data.lengthBytes > transferBytesMax) return failure("invalidField", 32);
+    if (data.lengthBytes > transferBytesMax) return failure("invalidField", atDataLength);
     if (isOut && data.lengthBytes !== this.#wantedBytes(command, data.lengthBytes)) {
-      return failure("sglInvalidData", 32);
+      return failure("sglInvalidData", atDataLength);
     }
     return undefined;
   }
@@ -464,7 +471,7 @@ export class CommandIntake {
     if (set === "io") this.#count(command, answer.status, startMs);
     const wanted = answer.data?.length ?? 0;
     const fits = answer.status !== 0 || wanted === 0 || wanted === data.lengthBytes;
-    const final = fits ? answer : failure("sglInvalidData", 32);
+    const final = fits ? answer : failure("sglInvalidData", atDataLength);
     this.#connection.respond(cid, final, command.nsid, opc);
   }
 

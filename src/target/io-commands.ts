@@ -10,6 +10,7 @@ import {
   datasetRange,
   encodeReservationStatus,
   fieldFault,
+  offsetOf,
   persistChange,
   reservationAcquireData,
   reservationRegisterData,
@@ -25,7 +26,13 @@ import type { ReservationOutcome } from "./reservations.ts";
 /** What is read at a time to verify or compare. */
 const pieceBytes = 256 * 1024;
 /** Byte offsets in the command: NSID, length of the SGL, SLBA, first dword. */
-const at = { nsid: 4, sglLength: 32, slba: 40, dword10: 40, nlb: 48 };
+const at = {
+  nsid: offsetOf("read", "nsid"),
+  sglLength: offsetOf("read", "sglLength"),
+  slba: offsetOf("read", "slba"),
+  dword10: offsetOf("reservationRegister", "action"),
+  nlb: offsetOf("read", "nlb"),
+};
 
 /** A range of blocks in bytes. */
 export interface ByteRange {
@@ -125,7 +132,7 @@ async function run(
     case "reservationReport":
       return report(limits, namespace, command);
     default:
-      return failure("invalidOpcode", 0);
+      return failure("invalidOpcode", offsetOf(command.name, "opc"));
   }
 }
 
@@ -243,7 +250,7 @@ async function reserve(
   let outcome: ReservationOutcome;
   if (command.name === "reservationRegister") {
     const { rrega, cptpl } = command.action;
-    if (cptpl === persistChange.set) return failure("invalidField", 43, 6);
+    if (cptpl === persistChange.set) return failure("invalidField", at.dword10 + 3, 6);
     const { crkey, nrkey } = reservationRegisterData.decode(data);
     outcome = reservations.register(host, rrega, iekey, crkey, nrkey);
   } else if (command.name === "reservationAcquire") {
@@ -290,7 +297,8 @@ function report(
   command: CommandOf<"reservationReport">,
 ): Answer {
   // Hosts over fabrics have long identifiers, which only the extended structure can hold.
-  if (!command.structure.eds) return failure("hostIdFormat", 44);
+  if (!command.structure.eds)
+    return failure("hostIdFormat", offsetOf("reservationReport", "structure"));
   const lengthBytes = command.numd * 4;
   if (lengthBytes > limits.transferBytesMax) return failure("invalidField", at.dword10);
   const status = encodeReservationStatus(namespace.reservations.report());

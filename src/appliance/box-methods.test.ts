@@ -1,199 +1,23 @@
 /** The control channel's methods on a box that is made of values, called through both ends of it. */
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { type DigestRange, digestsLength, digestUnits, MemoryDisk } from "../block/index.ts";
-import {
-  type AccessMode,
-  type CallParams,
-  hashesMax,
-  orphanGraceSeconds,
-  RpcClient,
-  RpcError,
-  RpcSession,
-} from "../rpc/index.ts";
-import { type BoxState, type BoxTools, boxMethods } from "./box-methods.ts";
-import { EventList } from "./events.ts";
+import { type CallParams, orphanGraceSeconds } from "../rpc/index.ts";
 import { grantNqn } from "./grant-exports.ts";
-import { keyMaker } from "./grant-keys.ts";
-import { Grants } from "./grants.ts";
-import type { HashedDisk } from "./hashing.ts";
 import { takeInventory } from "./inventory.ts";
-import type { State } from "./state.ts";
-import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./testing/facts-samples.ts";
-
-const prefix = "nqn.2026-11.io.diskomator:1a2b3c4d:";
-const at = "2026-11-23T12:00:00.000Z";
-const hostnqn = "nqn.2014-08.org.nvmexpress:uuid:6c0f57bd-7e5c-4b0c-9a5f-3d2f4e1b8a90";
-
-function stateOf(access: AccessMode, readOnly: boolean): State {
-  const exported = (facts: typeof nvmeFacts) => {
-    const disk = takeInventory(facts);
-    const nqn = `${prefix}${disk.name}`;
-    const state = { kind: "exported", nqn, uuid: "u", since: at, tookMs: 5 } as const;
-    return { disk, state };
-  };
-  const reason = { code: "boot-medium", text: "this box booted from it" } as const;
-  return {
-    format: 1,
-    box: "1a2b3c4d",
-    name: "lunch-feta",
-    fullName: "lunch-feta-olive",
-    version: "0.1.0",
-    access,
-    readOnly,
-    notice: null,
-    grants: [],
-    servicePort: 4420,
-    addresses: [
-      {
-        interface: "eth0",
-        address: "192.0.2.7",
-        family: "IPv4",
-        linkLocal: false,
-        mac: "52:54:00:12:34:56",
-      },
-    ],
-    disks: [
-      exported(nvmeFacts),
-      exported(virtioFacts),
-      exported(sampleFacts({ name: "sdr", readOnly: true, udev: { ID_SERIAL_SHORT: "RO1" } })),
-      { disk: takeInventory(stickFacts), state: { kind: "not exported", reason } },
-    ],
-    bootMedium: "sdb",
-    problems: [],
-    kernelMessages: [],
-    startedAt: at,
-    bootedAt: at,
-  };
-}
-
-function hashed(device: MemoryDisk): HashedDisk {
-  const { sizeBytes, blockSizeBytes } = device;
-  async function* digest(ranges: readonly DigestRange[], unitBytes: number) {
-    for (const { offsetBytes, lengthBytes } of ranges) {
-      const data = new Uint8Array(lengthBytes);
-      await device.read(offsetBytes, data);
-      const digests = new Uint8Array(digestsLength(lengthBytes, unitBytes));
-      digestUnits(data, unitBytes, digests, 0);
-      yield { offsetBytes, lengthBytes, digests };
-    }
-  }
-  return { sizeBytes, blockSizeBytes, digest, [Symbol.asyncDispose]: async () => {} };
-}
-
-/** A client of a box on which the targets serve what is granted, unless told otherwise. */
-function connect(
-  options: {
-    access?: AccessMode;
-    readOnly?: boolean;
-    broken?: boolean;
-    letIn?: boolean;
-    stays?: boolean;
-  } = {},
-) {
-  const {
-    access = "paired",
-    readOnly = false,
-    broken = false,
-    letIn = false,
-    stays = false,
-  } = options;
-  let count = 0;
-  const keys = keyMaker((length) => new Uint8Array(length).fill(++count));
-  const grants = new Grants();
-  const events = new EventList();
-  const done: string[] = [];
-  const device = new MemoryDisk({ sizeBytes: 1024 * 1024 });
-  const box: BoxState = {
-    state: stateOf(access, readOnly),
-    settle: async () => void done.push("settle"),
-    get reach() {
-      const served = grants.list.flatMap((one) => one.nqns.map((n) => grantNqn(n, one.hostnqn)));
-      return { served: new Set(broken ? [] : served), failures: broken ? ["cannot open it"] : [] };
-    },
-  };
-  const tools: BoxTools = {
-    openDisk: async () => device,
-    openHashed: async () => hashed(device),
-    contents: async () => ({ line: "blank", isBlank: true, partitions: [] }),
-    health: async () => null,
-    traffic: () => ({ readBytes: 512, writtenBytes: 0, inFlight: 0, at }),
-    peers: () => [{ address: "192.0.2.9", port: 4420, connections: 3 }],
-    overlayUse: () => ({ usedBytes: 65536, maxBytes: 1000 }),
-    overlayBytesMax: 1000,
-    now: () => new Date(at),
-    monotonicMs: () => 5000,
-    end: async (how) => {
-      done.push(how);
-      if (stays) throw new Error("systemctl failed: no bus");
-    },
-    blink: (disk, seconds) => void done.push(`blink ${disk} ${seconds}`),
-  };
-  const choices = { withdrawn: new Set<string>(), offered: new Set<string>() };
-  const log: Parameters<typeof boxMethods>[0]["log"] = (event, fields) =>
-    events.add(event, fields, new Date(at));
-  const isLetIn = () => letIn;
-  const comeback = { certain: true, text: "its entry is first" };
-  const rest = { secureBoot: null, firmwareMs: null, loaderMs: null, underTest: null };
-  const boot: Parameters<typeof boxMethods>[0]["boot"] = {
-    state: async () => ({ comeback, ...rest, lastRun: null }),
-    takeBack: async () => {
-      done.push("take back");
-      return "Nothing was changed.";
-    },
-    prepare: async ({ disk, others, kexec }) => {
-      done.push(`prepare ${disk.name} beside ${others.join(" ")}`);
-      return {
-        entry: kexec ? null : "0007",
-        path: "\\EFI\\BOOT\\BOOTX64.EFI",
-        partUuid: "u",
-        comeback,
-      };
-    },
-  };
-  const handlers = boxMethods({
-    box,
-    tools,
-    grants,
-    keys,
-    choices,
-    events,
-    tls: true,
-    isLetIn,
-    boot,
-    log,
-  });
-  const client = new RpcClient((line) => void session.receive(Buffer.from(line)));
-  const session = new RpcSession({
-    handlers,
-    write: async (line) => client.receive(Buffer.from(line)),
-  });
-  return { client, handlers, session, grants, events, done, choices, device };
-}
-
-/** Over a session of its own. */
-function anotherClient(handlers: ReturnType<typeof connect>["handlers"]): RpcClient {
-  const client = new RpcClient((line) => void session.receive(Buffer.from(line)));
-  const session = new RpcSession({
-    handlers,
-    write: async (line) => client.receive(Buffer.from(line)),
-  });
-  return client;
-}
-
-const wish: CallParams<"grant"> = { hostnqn, disks: ["nvme0n1"], mode: "rw", seconds: 60 };
-
-const fails = (code: string, message: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof RpcError, String(error));
-  assert.equal(error.code, code, error.message);
-  assert.match(error.message, message);
-  return true;
-};
+import {
+  anotherClient,
+  at,
+  connectBox,
+  fails,
+  hostnqn,
+  prefix,
+  wish,
+} from "./testing/box-client.ts";
+import { nvmeFacts } from "./testing/facts-samples.ts";
 
 test("describe says who the box is, and where its ports are", async () => {
-  const { client } = connect();
+  const { client } = connectBox();
   const found = await client.call("describe", {});
   assert.equal(found.name, "lunch-feta");
   assert.deepEqual(found.ports, { nvme: 4420, discovery: 8009, readOnly: 4421 });
@@ -201,7 +25,7 @@ test("describe says who the box is, and where its ports are", async () => {
 });
 
 test("disks lists them with traffic and peers; what costs time only when it is asked for", async () => {
-  const { client } = connect();
+  const { client } = connectBox();
   const plain = await client.call("disks", {});
   assert.deepEqual(
     plain.disks.map(({ name, readOnly, state, contents }) => [
@@ -223,7 +47,7 @@ test("disks lists them with traffic and peers; what costs time only when it is a
 });
 
 test("grant gives keys, ports and identities, and tells nobody but who asked", async () => {
-  const { client, events } = connect();
+  const { client, events } = connectBox();
   const given = await client.call("grant", { ...wish, purpose: "flash by ada@desk" });
   assert.equal(given.expiresAt, "2026-11-23T12:01:00.000Z");
   assert.match(given.secrets.host, /^DHHC-1:01:/);
@@ -239,7 +63,7 @@ test("grant gives keys, ports and identities, and tells nobody but who asked", a
 
 const refused: readonly [
   name: string,
-  options: Parameters<typeof connect>[0],
+  options: Parameters<typeof connectBox>[0],
   change: Partial<CallParams<"grant">>,
   code: string,
   message: RegExp,
@@ -261,14 +85,14 @@ const refused: readonly [
 ];
 for (const [name, options, change, code, message] of refused) {
   test(`grant refuses ${name}, and leaves nothing behind`, async () => {
-    const { client, grants } = connect(options);
+    const { client, grants } = connectBox(options);
     await assert.rejects(client.call("grant", { ...wish, ...change }), fails(code, message));
     assert.deepEqual(grants.list, []);
   });
 }
 
 test("grant lets nobody in beside a host that writes, and says who that is", async () => {
-  const { client, grants } = connect();
+  const { client, grants } = connectBox();
   const other = `${hostnqn.slice(0, -1)}1`;
   await client.call("grant", { ...wish, purpose: "flash by ada on desk" });
   const who =
@@ -295,7 +119,7 @@ test("grant lets nobody in beside a host that writes, and says who that is", asy
 });
 
 test("a client that was killed comes again at once, as another host", async () => {
-  const box = connect();
+  const box = connectBox();
   const next = anotherClient(box.handlers);
   const again = { ...wish, hostnqn: `${hostnqn.slice(0, -1)}1`, untilSessionEnds: true };
   await box.client.call("grant", { ...wish, untilSessionEnds: true });
@@ -321,7 +145,7 @@ test("a client that was killed comes again at once, as another host", async () =
 });
 
 test("grant takes what is read only, in every way that leaves it so", async () => {
-  const { client } = connect({ readOnly: true });
+  const { client } = connectBox({ readOnly: true });
   for (const mode of ["ro", "overlay"] as const) {
     const one = { ...wish, disks: [mode === "ro" ? "sdr" : "vda"], mode };
     const { disks } = await client.call("grant", one);
@@ -330,19 +154,19 @@ test("grant takes what is read only, in every way that leaves it so", async () =
 });
 
 test("grant in local mode works once somebody has let hosts in", async () => {
-  const { client } = connect({ access: "local", letIn: true });
+  const { client } = connectBox({ access: "local", letIn: true });
   assert.equal((await client.call("grant", wish)).grant, "g1");
 });
 
 test("overlays share the memory that there is for them", async () => {
-  const { client } = connect();
+  const { client } = connectBox();
   await client.call("grant", { ...wish, mode: "overlay", overlayBytes: 600 });
   const next = { disks: ["vda"], mode: "overlay" as const, overlayBytes: 600 };
   await assert.rejects(client.call("grant", { ...wish, ...next }), fails("limit", /400 left/));
 });
 
 test("a grant until the session ends is gone soon after, unless another session takes it over", async () => {
-  const { client, session, grants, events } = connect();
+  const { client, session, grants, events } = connectBox();
   const held = { ...wish, untilSessionEnds: true };
   const { grant: stays } = await client.call("grant", { ...held, disks: ["vda"] });
   await client.call("grant", { ...wish, disks: ["vda"], seconds: null });
@@ -360,7 +184,7 @@ test("a grant until the session ends is gone soon after, unless another session 
 });
 
 test("revoke takes a grant back once", async () => {
-  const { client, grants } = connect();
+  const { client, grants } = connectBox();
   const { grant } = await client.call("grant", wish);
   await client.call("revoke", { grant });
   assert.deepEqual(grants.list, []);
@@ -368,7 +192,7 @@ test("revoke takes a grant back once", async () => {
 });
 
 test("unexport withdraws a disk and revokes what was granted of it; export offers it again", async () => {
-  const { client, grants, choices } = connect();
+  const { client, grants, choices } = connectBox();
   await client.call("grant", wish);
   await client.call("grant", { ...wish, disks: ["vda"] });
   await client.call("unexport", { disk: "nvme0n1" });
@@ -383,76 +207,8 @@ test("unexport withdraws a disk and revokes what was granted of it; export offer
   await assert.rejects(client.call("export", { disk: "sdb" }), fails("not-exported", /booted/));
 });
 
-test("hash gives the digests of units in order, the last one shorter", async () => {
-  const { client, device } = connect();
-  const data = Buffer.alloc(3 * 4096, "x");
-  await device.write(8192, data);
-  const found: [number, string][] = [];
-  const ranges = [
-    { offsetBytes: 8192, lengthBytes: 3 * 4096 },
-    { offsetBytes: 0, lengthBytes: 4096 },
-  ];
-  const sum = await client.stream("hash", { disk: "vda", ranges, unitBytes: 8192 }, (item) => {
-    found.push([item.offsetBytes, Buffer.from(item.digests, "base64").toString("hex")]);
-  });
-  const hex = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
-  assert.deepEqual(found, [
-    [8192, hex(data.subarray(0, 8192)) + hex(data.subarray(0, 4096))],
-    [0, "0".repeat(64)],
-  ]);
-  assert.deepEqual(sum, { units: 3, bytes: 16384 });
-});
-
-test("hash in small units comes in items that the session takes", async () => {
-  const { client, device } = connect();
-  await device.write(0, Buffer.alloc(device.sizeBytes, "x"));
-  const ranges = Array.from({ length: 5 }, () => ({ offsetBytes: 0, lengthBytes: 1024 * 1024 }));
-  const found: Buffer[] = [];
-  await client.stream("hash", { disk: "vda", ranges, unitBytes: 4096 }, ({ digests }) => {
-    found.push(Buffer.from(digests, "base64"));
-  });
-  assert.equal(Buffer.concat(found).length, 5 * 256 * 32);
-});
-
-test("hash of much is bounded, and little finds room beside it", async () => {
-  const { handlers } = connect();
-  const gate = Promise.withResolvers<void>();
-  const { signal } = new AbortController();
-  const ask = (mebibytes: number, send: () => Promise<void>) => {
-    const range = { offsetBytes: 0, lengthBytes: 1024 * 1024 };
-    const ranges = Array.from({ length: mebibytes }, () => range);
-    const params = { stream: 1, disk: "vda", ranges, unitBytes: 1024 * 1024 };
-    return handlers.hash(params, { signal, session: signal, send });
-  };
-  const long = Array.from({ length: hashesMax }, () => ask(17, () => gate.promise));
-  await assert.rejects(
-    ask(17, async () => {}),
-    fails("limit", /hashes 8 disks already/),
-  );
-  assert.equal((await ask(1, async () => {})).units, 1);
-  gate.resolve();
-  await Promise.all(long);
-  assert.equal((await ask(17, async () => {})).units, 17);
-});
-
-test("hash refuses ranges beyond the disk, or not in whole blocks", async () => {
-  for (const [offsetBytes, lengthBytes, unitBytes] of [
-    [1024 * 1024, 512, 4096],
-    [1, 512, 4096],
-    [0, 100, 4096],
-    [0, 512, 4097],
-  ] as const) {
-    const { client } = connect();
-    const params = { disk: "vda", ranges: [{ offsetBytes, lengthBytes }], unitBytes };
-    await assert.rejects(
-      client.stream("hash", params, () => {}),
-      fails("range", /vda/),
-    );
-  }
-});
-
 test("watch tells events as they come, log those that were", async () => {
-  const { client, events } = connect();
+  const { client, events } = connectBox();
   const seen: string[] = [];
   const abort = new AbortController();
   const watching = client.stream("watch", {}, (event) => seen.push(event.event), abort);
@@ -469,49 +225,4 @@ test("watch tells events as they come, log those that were", async () => {
     [[1, "granted"]],
   );
   assert.deepEqual((await client.call("log", { after: 1 })).events, []);
-});
-
-test("reboot, powerOff and blink reach the machine", async () => {
-  const { client, done } = connect();
-  await client.call("blink", { disk: "vda", seconds: 5 });
-  await client.call("reboot", {});
-  await client.call("powerOff", {});
-  assert.deepEqual(done, ["blink vda 5", "reboot", "poweroff"]);
-});
-
-test("bootOnce prepares the disk, looks at all others, and reboots", async () => {
-  const { client, done, events } = connect();
-  const run = "6c0f57bd-7e5c";
-  const prepared = await client.call("bootOnce", { disk: "nvme0n1", run });
-  assert.equal(prepared.entry, "0007");
-  assert.deepEqual(done, ["prepare nvme0n1 beside vda sdr sdb", "reboot"]);
-  assert.equal(events.after(0).at(-1)?.fields.how, "boot-once");
-  assert.equal((await client.call("bootState", {})).lastRun, null);
-});
-
-test("bootOnce with kexec ends the box so that the kernel which was loaded starts", async () => {
-  const { client, done, events } = connect();
-  const params = { disk: "nvme0n1", run: "6c0f57bd-7e5c", kexec: true };
-  assert.equal((await client.call("bootOnce", params)).entry, null);
-  assert.equal(done.at(-1), "kexec");
-  assert.equal(events.after(0).at(-1)?.fields.how, "kexec");
-});
-
-test("bootOnce and reboot say why the box does not go, and nothing stays prepared", async () => {
-  const { client, done, events } = connect({ stays: true });
-  const params = { disk: "nvme0n1", run: "6c0f57bd-7e5c" };
-  const why = /does not go: systemctl failed: no bus\. Nothing was changed/;
-  await assert.rejects(client.call("bootOnce", params), fails("failed", why));
-  assert.deepEqual(done.slice(1), ["reboot", "take back"]);
-  assert.equal(events.after(0).at(-1)?.event, "problem");
-  await assert.rejects(client.call("reboot", {}), fails("failed", /does not go: systemctl failed/));
-});
-
-test("bootOnce does not boot what the box booted from, nor a disk that is not there", async () => {
-  const { client, done } = connect();
-  const run = "6c0f57bd-7e5c";
-  const boot = (disk: string) => client.call("bootOnce", { disk, run });
-  await assert.rejects(boot("sdb"), fails("refused", /the box itself booted from it/));
-  await assert.rejects(boot("sdz"), fails("no-such-disk", /No disk is called sdz/));
-  assert.deepEqual(done, []);
 });

@@ -3,17 +3,11 @@
 import { readFile, realpath } from "node:fs/promises";
 import { basename } from "node:path";
 import { BlockError, FileDisk, type FileDiskOptions } from "../block/index.ts";
-import {
-  addressOf,
-  connectController,
-  type DiscoveryEntry,
-  discover,
-  InitiatorError,
-} from "../initiator/index.ts";
+import { findDisk, networkLookup, type SubsystemAddress } from "./discovered-target.ts";
 import { kernelNameOf, usersOf } from "./disk-use.ts";
-import { NotFoundError, UsageError } from "./exit.ts";
+import { NotFoundError } from "./exit.ts";
 import { type OpenTarget, openNamespaceTarget } from "./namespace-target.ts";
-import { parseTarget, type TargetAddress } from "./target-address.ts";
+import { parseTarget } from "./target-address.ts";
 
 /** How a disk is opened. */
 export interface OpenTargetOptions {
@@ -38,7 +32,7 @@ export async function openTarget(text: string, options: OpenTargetOptions): Prom
     return await openBoxTarget(address, { isEncrypted: true, ...options });
   }
   if (address.kind === "nqn") return await openRemote(text, address, options);
-  const found = await findDisk(address, options.signal);
+  const found = await findDisk(address, networkLookup(options.signal));
   return await openRemote(text, found, options);
 }
 
@@ -84,77 +78,15 @@ async function serialOf(path: string): Promise<string> {
   return name;
 }
 
-interface RemoteAddress {
-  readonly host: string;
-  readonly port: number;
-  readonly nqn: string;
-  readonly nsid?: number | undefined;
-}
-
 async function openRemote(
   name: string,
-  { host, port, nqn, nsid = defaultNsid }: RemoteAddress,
+  {
+    host,
+    port,
+    nqn,
+    nsid = defaultNsid,
+  }: SubsystemAddress & { readonly nsid?: number | undefined },
   { signal }: OpenTargetOptions,
 ): Promise<OpenTarget> {
   return await openNamespaceTarget(name, { host, port, subsystemNqn: nqn }, nsid, signal);
-}
-
-/** A disk of the discovery log, by the last part of its NQN or by its serial number. */
-async function findDisk(
-  { host, port, disk }: Extract<TargetAddress, { kind: "discovered" }>,
-  signal: AbortSignal,
-): Promise<RemoteAddress> {
-  const entries = (await discover({ host, port, signal })).filter(
-    (entry) => entry.subject === "subsystem" && entry.transport === "tcp",
-  );
-  if (disk === undefined) {
-    const names = entries.map(({ subsystemNqn }) => `  ${host}:${lastPart(subsystemNqn)}`);
-    throw new UsageError(
-      `Name a disk of ${host}. ${names.length === 0 ? "It exports none." : `It exports:\n${names.join("\n")}`}`,
-    );
-  }
-  const named = entries.filter(
-    ({ subsystemNqn }) => subsystemNqn === disk || lastPart(subsystemNqn) === disk,
-  );
-  const found: RemoteAddress[] = [];
-  const serials: string[] = [];
-  for (const entry of named.length > 0 ? named : entries) {
-    const reached = await reach(entry, signal);
-    serials.push(reached.serial);
-    if (named.length > 0 || reached.serial === disk) found.push(reached);
-  }
-  const [only, ...others] = found;
-  if (only && others.length === 0) return only;
-  const there = entries.map(
-    ({ subsystemNqn }, n) => `${lastPart(subsystemNqn)} (${serials[n] ?? "?"})`,
-  );
-  throw new NotFoundError(
-    `${only ? `${found.length} disks` : "No disk"} of ${host}:${port} ${only ? "are" : "is"} ` +
-      `called ${disk}; there are: ${there.join(", ") || "none"}. Name one by its serial number.`,
-  );
-}
-
-/** The serial number of a subsystem, and the address at which it answers. */
-async function reach(
-  entry: DiscoveryEntry,
-  signal: AbortSignal,
-): Promise<RemoteAddress & { readonly serial: string }> {
-  const nqn = entry.subsystemNqn;
-  // Behind the forwarding of one port only the address that was reached will do.
-  for (const choice of ["reached-host", "reached"] as const) {
-    const address = addressOf(entry, choice);
-    try {
-      await using controller = await connectController({ ...address, subsystemNqn: nqn, signal });
-      return { ...address, nqn, serial: controller.identify.sn.trim() };
-    } catch (error) {
-      const isLast = choice === "reached";
-      const isAbsent = error instanceof InitiatorError && error.code === "connect-refused";
-      if (isLast || !isAbsent) throw error;
-    }
-  }
-  throw new TypeError("Every choice of an address returns or throws.");
-}
-
-function lastPart(nqn: string): string {
-  return nqn.slice(nqn.lastIndexOf(":") + 1);
 }

@@ -14,10 +14,10 @@ import {
   runSteps,
 } from "../box/index.ts";
 import type { GrantMode } from "../rpc/index.ts";
-import { isInTheClear, pickDisk, purposeOf } from "./box-target.ts";
+import { findWriter, isInTheClear, pickDisk, purposeOf, wordsOf } from "./box-target.ts";
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine, progressLine, tell } from "./console.ts";
-import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
+import { type ExitCode, exitCodes, RefusedError, UsageError } from "./exit.ts";
 import { withOutcome } from "./outcome.ts";
 import { rootPrefix } from "./root.ts";
 import { lookUp } from "./user-home.ts";
@@ -31,6 +31,7 @@ path of the block device. Encrypted by TLS, for which tlshd (package ktls-utils)
   --read-only  the box lets nothing be written
   --overlay    what is written stays in the box's memory, and is gone afterwards
   --no-tls     not encrypted; both ends prove who they are (DH-HMAC-CHAP)
+  --force      even while another host may write to the disk
   --json       JSON lines; the last one is the result
 
 The grant lasts until "diskomator disconnect", or until the box ends. When the box was booted again
@@ -47,6 +48,7 @@ interface ConnectRequest {
   readonly disk: string | undefined;
   readonly mode: GrantMode;
   readonly isEncrypted: boolean;
+  readonly isForced: boolean;
   readonly isJson: boolean;
 }
 
@@ -60,6 +62,7 @@ export const connect: Command = {
         "read-only": { type: "boolean", default: false },
         overlay: { type: "boolean", default: false },
         "no-tls": { type: "boolean", default: false },
+        force: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
       },
       1,
@@ -69,8 +72,9 @@ export const connect: Command = {
       throw new UsageError("--read-only and --overlay exclude each other.");
     }
     const mode = values.overlay ? "overlay" : values["read-only"] ? "ro" : "rw";
-    const request = { ...name, mode, isEncrypted: !values["no-tls"], isJson: values.json } as const;
-    return await withOutcome({ isJson: values.json, signal }, () => attach(request, signal));
+    const { force: isForced, json: isJson } = values;
+    const request = { ...name, mode, isEncrypted: !values["no-tls"], isForced, isJson } as const;
+    return await withOutcome({ isJson, signal }, () => attach(request, signal));
   },
 };
 
@@ -83,7 +87,7 @@ export function readBoxName(text: string | undefined) {
 }
 
 async function attach(request: ConnectRequest, signal: AbortSignal): Promise<ExitCode> {
-  const { mode, isEncrypted, isJson } = request;
+  const { mode, isEncrypted, isForced, isJson } = request;
   await assertAble(isEncrypted);
   progressLine.show(`Looking for ${request.box} ...`);
   const { home, place } = await lookUp(request.box, signal);
@@ -101,6 +105,13 @@ async function attach(request: ConnectRequest, signal: AbortSignal): Promise<Exi
   const device = devicePath(one);
   try {
     if (found?.state !== "live") {
+      const other = await findWriter(session, one.name, signal, hostnqn);
+      if (other !== undefined && !isForced) {
+        const name = `${disk.name} of ${place.name}`;
+        throw new RefusedError(
+          `Cannot attach ${name}: ${wordsOf(other)}. End that first, or use --force.`,
+        );
+      }
       const { address } = session;
       const isSecret = isEncrypted && !isInTheClear(session, place.name);
       const how = { address, isEncrypted: isSecret, found };

@@ -6,7 +6,7 @@ import { type ExitCode, exitCodes } from "./exit.ts";
 import { imageAt, waitForImage } from "./image-watch.ts";
 import { withOutcome } from "./outcome.ts";
 import { runShell } from "./run-end.ts";
-import type { RunRequest } from "./run-perform.ts";
+import type { RunRequest } from "./run-request.ts";
 import { isBoxThere } from "./run-world.ts";
 import { lookUp } from "./user-home.ts";
 

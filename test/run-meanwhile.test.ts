@@ -5,7 +5,15 @@ import { randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { encodeGpt, partitionTypes, planGpt } from "../src/disk/index.ts";
+import {
+  applyGptEdit,
+  encodeGpt,
+  inspectGpt,
+  partitionTypes,
+  planGpt,
+  planGptGrowth,
+  planGptRelocation,
+} from "../src/disk/index.ts";
 import type { GrantView } from "../src/rpc/index.ts";
 import { type FakeBox, fakeDisk, makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
 import { linesOf } from "./driver-json-lines.ts";
@@ -205,4 +213,43 @@ test("boot that is interrupted when the box is back says nothing of the way back
   child.kill("SIGINT");
   const { message } = await lines.find(({ event }) => event === "result");
   assert.equal(message, "Interrupted.");
+});
+
+test("run --yes goes on with a disk whose image has grown its partition at its first boot", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const image = join(user.folder, "os.raw");
+  await writeFile(image, imageOf(randomUUID()));
+  const first = await user.run("run", image, "lunch-feta", "--yes");
+  assert.equal(first.exitCode, 0, first.stderr);
+  const { memory } = box.disks[0]!;
+  const whole = planGptRelocation(await inspectGpt(memory), memory);
+  await applyGptEdit(memory, whole);
+  await applyGptEdit(memory, planGptGrowth(whole));
+  const flashed = await user.run("flash", image, "lunch-feta", "--yes");
+  assert.equal(flashed.exitCode, 4, flashed.stderr);
+  const second = await user.run("run", image, "lunch-feta", "--yes");
+  assert.equal(second.exitCode, 0, second.stderr);
+  // What is no image of ours any more is another matter.
+  await memory.write(0, new Uint8Array(8 * mebibyte).fill(5));
+  const third = await user.run("run", image, "lunch-feta", "--yes");
+  assert.equal(third.exitCode, 4, third.stderr);
+});
+
+test("run --watch asks for the confirmation of a disk once, whatever the image makes of it", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const image = join(user.folder, "os.raw");
+  await writeFile(image, Buffer.alloc(mebibyte, 1));
+  const child = user.start("run", image, "lunch-feta", "--watch", "--json");
+  const lines = linesOf(child);
+  const isEnd = ({ outcome }: { readonly outcome?: unknown }) =>
+    outcome === "met" || outcome === "failed";
+  assert.equal((await lines.find(isEnd)).outcome, "met");
+  await box.disks[0]?.memory.write(0, new Uint8Array(8 * mebibyte).fill(5));
+  await writeFile(image, Buffer.alloc(mebibyte, 2));
+  const { outcome, message } = await lines.find(isEnd);
+  assert.equal(outcome, "met", String(message));
+  child.kill("SIGINT");
+  assert.equal(await lines.exitCode, 0);
 });

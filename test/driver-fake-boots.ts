@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DiskView, Handlers, RunReport } from "../src/rpc/index.ts";
+import { type DiskView, type Handlers, RpcError, type RunReport } from "../src/rpc/index.ts";
 
 const at = "2026-11-23T12:00:00.000Z";
 const answerMs = 100;
@@ -21,6 +21,8 @@ export interface FakeBoots {
   readonly lastRun?: Partial<RunReport>;
   /** It is off until there is a file at this path. */
   readonly isOff?: string;
+  /** It refuses to be booted again. */
+  readonly isStuck?: boolean;
   /** It takes the order to boot, and neither answers nor goes. */
   readonly isMute?: boolean;
   /** Called as soon as it is told to boot, and after any other call. */
@@ -78,11 +80,15 @@ const emptyReport: RunReport = {
 export function bootHandlers(
   boots: FakeBoots,
   leave: () => void,
-): Pick<Handlers, "bootOnce" | "bootState"> {
+): Pick<Handlers, "bootOnce" | "bootState" | "reboot"> {
   const comeback = { certain: boots.comeback ?? true, text: "this is what the test says" };
   let lastRun: RunReport | null = boots.lastRun ? { ...emptyReport, ...boots.lastRun } : null;
   const rest = { secureBoot: false, firmwareMs: 3000, loaderMs: null, underTest: null };
   return {
+    reboot: async () => {
+      if (boots.isStuck) throw new RpcError("failed", "Cannot reboot: this box does not go.");
+      return {};
+    },
     bootState: async () => {
       const { kexecObstacle = null } = boots;
       const told = kexecObstacle === "older" ? {} : { kexecObstacle };

@@ -180,7 +180,7 @@ function handlersOf(
   grants: Map<string, GrantView>,
   changes: EventEmitter,
   boot: { readonly bootedAt: string },
-): Omit<Handlers, "bootOnce" | "bootState"> {
+): Omit<Handlers, "bootOnce" | "bootState" | "reboot"> {
   const done = async () => ({});
   const given = new Map<string, GrantedAccess>();
   const find = (name: string) => {
@@ -238,7 +238,6 @@ function handlersOf(
         signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       }),
     log: async () => ({ events: [] }),
-    reboot: done,
     powerOff: done,
     blink: done,
   };

@@ -16,7 +16,8 @@ export function linesOf(child: ChildProcess) {
   });
   if (child.stdout === null) throw new Error("The command has no output.");
   createInterface({ input: child.stdout }).on("line", (line) => {
-    seen.push(JSON.parse(line));
+    // Without --json there are none.
+    if (line.startsWith("{")) seen.push(JSON.parse(line));
     for (const look of [...waiting]) look();
   });
   const exitCode = once(child, "close").then(([code]) => code as number | null);

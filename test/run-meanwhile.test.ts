@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { writeFile } from "node:fs/promises";
+import { appendFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import {
@@ -252,4 +252,85 @@ test("run --watch asks for the confirmation of a disk once, whatever the image m
   assert.equal(outcome, "met", String(message));
   child.kill("SIGINT");
   assert.equal(await lines.exitCode, 0);
+});
+
+test("boot --json ends with what a program needs: where, which, and how the command ended", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const resultOf = async (...args: readonly string[]) => {
+    const { stdout } = await user.run("boot", "lunch-feta", "--json", ...args);
+    const all = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const { run } = all.find(({ event }) => event === "booting");
+    assert.equal(all.at(-1).run, run);
+    return all.at(-1);
+  };
+  const failed = await resultOf("--exec", "exit 9");
+  assert.deepEqual(failed.command, { exitCode: 9, signal: null });
+  const { box: name, disk, serial, address, report } = failed;
+  assert.deepEqual([name, disk, serial], ["lunch-feta", "nvme0n1", "S6Z1NJ0W1"]);
+  assert.equal(address, "127.0.0.1");
+  assert.equal(report.run, failed.run);
+  const killed = await resultOf("--exec", "kill -KILL $$");
+  assert.deepEqual(killed.command, { exitCode: null, signal: "SIGKILL" });
+  assert.match(killed.message, /was ended by SIGKILL/);
+  assert.equal((await resultOf()).command, null);
+});
+
+test("boot shows the last lines of a console when it ends otherwise than was hoped for", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"], { isLost: true });
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const log = join(user.folder, "serial.log");
+  await writeFile(log, "before\n");
+  const words = ["--until", "ssh", "--console", log, "--timeout", "4"];
+  const child = user.start("boot", "lunch-feta", ...words);
+  const lines = linesOf(child);
+  await lines.says(/went down/);
+  await appendFile(log, "Kernel panic - not syncing\nend trace");
+  assert.equal(await lines.exitCode, 6);
+  await lines.says(/last lines of its console:\n {2}Kernel panic - not syncing\n {2}end trace\n/);
+});
+
+test("boot tells how often the machine booted, and for how long the box was gone", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const ended = await user.run("boot", "lunch-feta");
+  assert.match(ended.stderr, /Boots: 2, the box's included; it was gone for 1 min 15 s\./);
+});
+
+test("boot --until port is refused where nothing leads to that port, and nobody else is asked", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const ended = await user.run("boot", "lunch-feta", "--until", "port:80");
+  assert.equal(ended.exitCode, 2, ended.stderr);
+  assert.match(ended.stderr, /behind forwarded ports, and none leads to its port 80/);
+  assert(!box.calls.includes("bootOnce"));
+});
+
+test("run --watch says that a power command failed, and runs one again that brought nothing back", async () => {
+  await using files = await makeFakeUser({});
+  const reset = join(files.folder, "reset");
+  await using box = await startFakeBox(["S6Z1NJ0W1"], { isLost: reset });
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const [image, log, count] = ["os.raw", "serial.log", "count"].map((name) =>
+    join(user.folder, name),
+  ) as [string, string, string];
+  await writeFile(image, Buffer.alloc(mebibyte, 1));
+  await writeFile(log, "");
+  const watch = ["--watch", "--json", "--yes", "--until", "text:up", "--timeout", "3"];
+  // The first time it does nothing.
+  const power = `echo x >> ${count}; test $(wc -l < ${count}) -lt 2 || touch ${reset}`;
+  const more = ["--console", log, "--power-command", power];
+  const child = user.start("run", image, "lunch-feta", ...watch, ...more);
+  const lines = linesOf(child);
+  await lines.find(({ phase }) => phase === "left");
+  await appendFile(log, "up\n");
+  await lines.find(({ outcome }) => outcome === "met");
+  await writeFile(image, Buffer.alloc(mebibyte, 2));
+  await lines.find(({ event, round }) => event === "round" && round === 2);
+  assert.equal(await readFile(count, "utf8"), "x\nx\n");
+  child.kill("SIGINT");
+  await lines.exitCode;
 });

@@ -144,8 +144,8 @@ async function reach(
     const isAway = error instanceof BoxError && awayCodes.includes(error.code);
     if (!isWoken || !isAway || signal.aborted) throw error;
   }
-  const { wakeBox } = await import("./wake-box.ts");
-  const { addresses } = await wakeBox(box, null);
+  const { seenBox, wakeSeen } = await import("./wake-box.ts");
+  const addresses = await wakeSeen(await seenBox(box), null);
   voice.tell(`${box} does not answer; it was woken at ${addresses.join(", ")}.`);
   for (const startMs = performance.now(); ; await sleep(wakePauseMs, undefined, { signal })) {
     try {

@@ -198,6 +198,7 @@ const cases: readonly Case[] = [
   {
     title: "our own image whose table was edited, with --yes",
     wanted: ["needs-confirmation"],
+    says: /its partition table was edited since diskomator wrote it/,
     target: targetWith({}, {}, edited),
     options: { isYes: true },
   },

@@ -212,7 +212,11 @@ function refuseConfirmation(target: PlanTarget, options: PlanOptions): Refusal[]
       `If it is the right one: --confirm=${serial}`;
     return [refusal("wrong-confirmation", target, way)];
   }
-  const why = options.isYes ? "; --yes is only for disks that diskomator wrote" : "";
+  const limit =
+    kind === "edited"
+      ? "; its partition table was edited since diskomator wrote it, which --yes does not cover"
+      : "; --yes is only for disks that diskomator wrote";
+  const why = options.isYes ? limit : "";
   const way = `${held}, and all of it would be lost${why}. To go on: --confirm=${serial}`;
   return [refusal("needs-confirmation", target, way)];
 }

@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto";
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { MemoryDisk } from "../src/block/index.ts";
 import {
   applyGptEdit,
   encodeGpt,
@@ -85,6 +86,24 @@ test("run boots the disk that it wrote, though the box has another one now", asy
   const { report, disk, serial } = JSON.parse(ended.stdout.trim().split("\n").at(-1) ?? "{}");
   assert.match(report.disk, /:S6Z1NJ0W1$/);
   assert.deepEqual([disk, serial], ["nvme0n1", "S6Z1NJ0W1"]);
+});
+
+test("run boots no other disk that is in the place of the one that it wrote", async () => {
+  let box: FakeBox | undefined;
+  const onCall = (method: string) => {
+    const memory = new MemoryDisk({ sizeBytes: 16 * mebibyte });
+    const other = { ...fakeDisk("nvme0n1", "S6Z1NJ0W1"), memory, device: memory };
+    if (method === "revoke") box?.disks.splice(0, 1, other);
+  };
+  await using made = await startFakeBox(["S6Z1NJ0W1"], { onCall });
+  box = made;
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const image = join(user.folder, "os.raw");
+  await writeFile(image, Buffer.alloc(mebibyte, 7));
+  const ended = await user.run("run", image, "lunch-feta");
+  assert.equal(ended.exitCode, 4, ended.stderr);
+  assert.match(ended.stderr, /S6Z1NJ0W1 of lunch-feta is not there any more, or is another one/);
+  assert(!box.calls.includes("bootOnce"));
 });
 
 test("run boots the disk that was called by a label which is written over", async () => {

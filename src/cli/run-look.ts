@@ -62,11 +62,16 @@ export async function lookAgain(
   signal: AbortSignal,
 ): Promise<{ readonly disk: DiskView; readonly comeback: BootState["comeback"] }> {
   const { disks, grants } = await session.call("disks", {}, { signal });
-  const disk = disks.find((one) => nqnOf(one) === chosen.nqn);
+  const disk = disks.find(
+    (one) =>
+      nqnOf(one) === chosen.nqn &&
+      one.serial === chosen.serial &&
+      one.sizeBytes === chosen.sizeBytes,
+  );
   if (disk === undefined) {
     throw new RefusedError(
-      `The disk ${chosen.serial || chosen.name} of ${place.name} is not there any more, or cannot ` +
-        "be had. Nothing was booted. List the disks again.",
+      `The disk ${chosen.serial || chosen.name} of ${place.name} is not there any more, or is ` +
+        "another one. Nothing was booted. List the disks again.",
     );
   }
   refuseWriters(request, grants);
@@ -93,7 +98,8 @@ function refuseForwarder({ condition, address, box }: RunRequest, { ports }: Pla
 function chosenOf(disk: DiskView, box: string): ChosenDisk {
   const nqn = nqnOf(disk);
   if (nqn === null) throw new TypeError(`A disk of ${box} that is offered is exported.`);
-  return { nqn, name: disk.name, serial: disk.serial };
+  const { name, serial, sizeBytes, identity } = disk;
+  return { nqn, name, serial, sizeBytes, isWeak: identity.weak };
 }
 
 function nqnOf({ state }: DiskView): string | null {

@@ -47,6 +47,9 @@ export interface ChosenDisk {
   readonly nqn: string;
   readonly name: string;
   readonly serial: string;
+  readonly sizeBytes: number;
+  /** It is known by its place alone: whatever is plugged in there would be taken for it. */
+  readonly isWeak: boolean;
 }
 
 /** How the image gets to the disks. */

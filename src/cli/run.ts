@@ -142,7 +142,8 @@ async function writeOf(
       const onImage = (opened: Image) => refuseTwins(opened, found);
       const more = { names, confirmedNames, isEditedOurs: true, onImage };
       const code = await flashAs({ ...read, ...more }, signal);
-      if (code === exitCodes.ok) for (const name of names) confirmedNames.add(name);
+      if (code !== exitCodes.ok) return code;
+      for (const one of found) if (!one.disk.isWeak) confirmedNames.add(flashNameOf(one));
       return code;
     },
   };

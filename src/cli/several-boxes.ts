@@ -16,7 +16,7 @@ export interface Deed {
  * @throws UsageError for none, and for one that is named twice
  */
 export function readBoxes(names: readonly string[]): readonly string[] {
-  if (names.length === 0) throw new UsageError("Name a box.");
+  if (names.length === 0 || names.includes("")) throw new UsageError("Name a box.");
   const twice = names.find((name, n) => names.indexOf(name) < n);
   if (twice === undefined) return names;
   throw new UsageError(`${twice} is named twice. Name it once.`);

@@ -9,7 +9,8 @@ import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MemoryDisk } from "../src/block/index.ts";
-import { makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
+import type { GrantView } from "../src/rpc/index.ts";
+import { type FakeBox, makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
 
 const mebibyte = 1024 * 1024;
 const content = randomBytes(2 * mebibyte);
@@ -112,21 +113,23 @@ test("flash says that its box was booted again meanwhile, and the same command a
   assert.equal(box.grants.size, 0);
 });
 
+const eves: GrantView = {
+  grant: "g9",
+  hostnqn: "nqn.2014-08.org.nvmexpress:other",
+  mode: "rw",
+  disks: ["nvme0n1"],
+  purpose: "flash by eve on laptop",
+  since: "2026-11-23T12:00:00.000Z",
+  expiresAt: null,
+  overlay: null,
+};
+
 test("flash and reboot leave a disk alone that another host may write to", async () => {
   await using box = await startFakeBox(["S6Z1NJ0W1"]);
   await using user = await makeFakeUser({ "lunch-feta": box.port });
   const image = join(user.folder, "os.raw");
   await writeFile(image, content);
-  box.grants.set("g9", {
-    grant: "g9",
-    hostnqn: "nqn.2014-08.org.nvmexpress:other",
-    mode: "rw",
-    disks: ["nvme0n1"],
-    purpose: "flash by eve on laptop",
-    since: "2026-11-23T12:00:00.000Z",
-    expiresAt: null,
-    overlay: null,
-  });
+  box.grants.set("g9", eves);
   for (const args of [
     ["flash", image, "lunch-feta"],
     ["reboot", "lunch-feta"],
@@ -139,6 +142,26 @@ test("flash and reboot leave a disk alone that another host may write to", async
   const forced = await user.run("reboot", "lunch-feta", "--force");
   assert.equal(forced.exitCode, 0, forced.stderr);
   assert.equal(box.calls.at(-1), "reboot");
+});
+
+const canAttach = process.platform === "linux" && process.getuid?.() === 0;
+test("connect attaches no disk that another host was granted at the same time, unless it is shared", {
+  skip: !canAttach && "for root on Linux",
+}, async () => {
+  let box: FakeBox | undefined;
+  const onCall = (method: string) => {
+    if (method === "grant") box?.grants.set("g9", eves);
+  };
+  await using made = await startFakeBox(["S6Z1NJ0W1"], { onCall });
+  box = made;
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const { exitCode, stderr } = await user.run("connect", "lunch-feta", "--no-tls");
+  assert.equal(exitCode, 4, stderr);
+  assert.match(stderr, /Cannot attach nvme0n1 of lunch-feta: flash by eve on laptop may write/);
+  // Its own grant is given back.
+  assert.deepEqual([...box.grants.keys()], ["g9"]);
+  const overlay = await user.run("connect", "lunch-feta", "--overlay", "--shared");
+  assert.equal(overlay.exitCode, 2, overlay.stderr);
 });
 
 test("ls shows known boxes with their disks, and those that do not answer", async () => {

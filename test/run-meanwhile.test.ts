@@ -144,6 +144,8 @@ test("run writes nothing where the firmware could not tell the disk from another
     /from nvme0n1 \(S6Z1NJ0W1\) of lunch-feta: partition 3 of its disk nvme1n1 \(S6Z1NJ0W2\)/,
   );
   assert(!box.calls.includes("grant"), box.calls.join());
+  const forced = await user.run("run", image, "lunch-feta:S6Z1NJ0W1", "--force");
+  assert.equal(forced.exitCode, 0, forced.stderr);
   // The disk itself has the image from the last time.
   const again = await user.run("run", image, "lunch-feta:S6Z1NJ0W2");
   assert.equal(again.exitCode, 0, again.stderr);

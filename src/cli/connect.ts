@@ -30,8 +30,9 @@ path of the block device. Encrypted by TLS, for which tlshd (package ktls-utils)
 
   --read-only  the box lets nothing be written
   --overlay    what is written stays in the box's memory, and is gone afterwards
+  --shared     others may write to it at the same time, who say --shared, too: for cluster file
+               systems; any other file system is spoilt by that
   --no-tls     not encrypted; both ends prove who they are (DH-HMAC-CHAP)
-  --force      even while another host may write to the disk
   --json       JSON lines; the last one is the result
 
 The grant lasts until "diskomator disconnect", or until the box ends. When the box was booted again
@@ -47,8 +48,8 @@ interface ConnectRequest {
   readonly box: string;
   readonly disk: string | undefined;
   readonly mode: GrantMode;
+  readonly isShared: boolean;
   readonly isEncrypted: boolean;
-  readonly isForced: boolean;
   readonly isJson: boolean;
 }
 
@@ -61,8 +62,8 @@ export const connect: Command = {
       {
         "read-only": { type: "boolean", default: false },
         overlay: { type: "boolean", default: false },
+        shared: { type: "boolean", default: false },
         "no-tls": { type: "boolean", default: false },
-        force: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
       },
       1,
@@ -72,9 +73,13 @@ export const connect: Command = {
       throw new UsageError("--read-only and --overlay exclude each other.");
     }
     const mode = values.overlay ? "overlay" : values["read-only"] ? "ro" : "rw";
-    const { force: isForced, json: isJson } = values;
-    const request = { ...name, mode, isEncrypted: !values["no-tls"], isForced, isJson } as const;
-    return await withOutcome({ isJson, signal }, () => attach(request, signal));
+    if (values.shared && mode !== "rw") {
+      throw new UsageError("--shared is for what is written to: leave it or the other option out.");
+    }
+    const isEncrypted = !values["no-tls"];
+    const how = { mode, isShared: values.shared, isEncrypted, isJson: values.json } as const;
+    const request = { ...name, ...how };
+    return await withOutcome({ isJson: values.json, signal }, () => attach(request, signal));
   },
 };
 
@@ -87,7 +92,7 @@ export function readBoxName(text: string | undefined) {
 }
 
 async function attach(request: ConnectRequest, signal: AbortSignal): Promise<ExitCode> {
-  const { mode, isEncrypted, isForced, isJson } = request;
+  const { mode, isShared, isEncrypted, isJson } = request;
   await assertAble(isEncrypted);
   progressLine.show(`Looking for ${request.box} ...`);
   const { home, place } = await lookUp(request.box, signal);
@@ -106,10 +111,9 @@ async function attach(request: ConnectRequest, signal: AbortSignal): Promise<Exi
   try {
     if (found?.state !== "live") {
       const other = await findWriter(session, one.name, signal, hostnqn);
-      if (other !== undefined && !isForced) {
-        const name = `${disk.name} of ${place.name}`;
+      if (other !== undefined && !isShared) {
         throw new RefusedError(
-          `Cannot attach ${name}: ${wordsOf(other)}. End that first, or use --force.`,
+          `Cannot attach ${disk.name} of ${place.name}: ${wordsOf(other)}. End that first.`,
         );
       }
       const { address } = session;

@@ -11,7 +11,8 @@ import type { Found } from "./run-request.ts";
  */
 export async function refuseTwins(image: Image, found: readonly Found[]): Promise<void> {
   const guids = await bootPartitionGuids(image);
-  for (const { place, disk, others } of found) {
+  for (const { request, place, disk, others } of found) {
+    if (request.isForced) continue;
     for (const other of others) {
       const twins = other.contents?.partitions ?? [];
       const twin = twins.find(({ partUuid }) => guids.includes(partUuid.toLowerCase()));
@@ -22,7 +23,8 @@ export async function refuseTwins(image: Image, found: readonly Found[]): Promis
         `Cannot boot ${image.facts.name} from ${name(disk)} of ${place.name}: partition ` +
           `${twin.number} of its disk ${name(other)} has the PARTUUID of the image's EFI system ` +
           `partition (${twin.partUuid}), so that the firmware could not tell them apart. Wipe or ` +
-          "remove one of them, or build the image with other GUIDs.",
+          "remove one of them, or build the image with other GUIDs; --force writes it all the same, " +
+          "and leaves it to the box whether it boots it.",
       );
     }
   }

@@ -28,7 +28,8 @@ const optionHelp = `  --until return      until the box is back (default)
                       and not the same as a real boot; what differs is said
   --wake              switch the machine on by Wake-on-LAN if it does not answer
   --no-return         even if the box will not come back by itself
-  --force             even while another host may write to a disk of the box
+  --force             even while another host may write to a disk of the box, or another of its
+                      disks has the same image
   --json              JSON lines; the last one is the result
 
 Exit codes: 0 it is so, and COMMAND succeeded; 1 the box came back without it, or after a crash, or

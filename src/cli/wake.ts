@@ -10,9 +10,9 @@ import { seenBox, wakeSeen } from "./wake-box.ts";
 
 const help = `Usage: diskomator wake BOX... [OPTIONS]
 
-Switches a machine on by Wake-on-LAN, or several. Its cards are those that "diskomator ls" saw last; its
-firmware and its card must allow it, and it must have been switched off by a box or by a system that
-arms it.
+Switches a machine on by Wake-on-LAN, or several. Its cards are those that "diskomator ls" saw
+last; its firmware and its card must allow it, and it must have been switched off by a box or by a
+system that arms it.
 
   --to ADDRESS[:PORT]  where the packets go: the broadcast address of another network, say
                        (default: all networks of this machine, port 9)

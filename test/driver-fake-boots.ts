@@ -31,6 +31,8 @@ export interface FakeBoots {
   readonly contents?: Readonly<Record<string, DiskView["contents"]>>;
   /** Why it starts no kernel itself; `null` unless told, and "older" for a box that knows nothing of it. */
   readonly kexecObstacle?: string | null;
+  /** Disks with the same image. */
+  readonly twins?: readonly string[];
   /** What it would not start, if it starts a kernel itself. */
   readonly passedOver?: string;
 }
@@ -94,16 +96,18 @@ export function bootHandlers(
       const told = kexecObstacle === "older" ? {} : { kexecObstacle };
       return { comeback, ...rest, ...told, lastRun };
     },
-    bootOnce: async ({ disk, run, kexec }) => {
+    bootOnce: async ({ disk, run, kexec, appendEntry }) => {
       boots.onCall?.("bootOnce");
       if (boots.isMute) return await new Promise<never>(() => {});
-      lastRun = { ...emptyReport, run, disk, boots: kexec ? 1 : 2, kexec, ...boots.report };
+      const problems = appendEntry ? ["The entry was the last of the order."] : [];
+      const about = { run, disk, boots: kexec ? 1 : 2, problems, kexec };
+      lastRun = { ...emptyReport, ...about, ...boots.report };
       leave();
       const path = "\\EFI\\BOOT\\BOOTX64.EFI";
       const prepared = { entry: kexec ? null : "0007", path, partUuid: randomUUID(), comeback };
-      const { passedOver = null } = boots;
+      const { passedOver = null, twins = [] } = boots;
       const loaded = { passedOver, commandLine: "quiet", kernelBytes: 1000, initrdBytes: 2000 };
-      return kexec ? { ...prepared, kexec: loaded } : prepared;
+      return kexec ? { ...prepared, kexec: loaded } : { ...prepared, twins: [...twins] };
     },
   };
 }

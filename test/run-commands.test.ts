@@ -71,6 +71,13 @@ const scenarios: readonly Scenario[] = [
     says: [/The firmware did not boot the disk/],
   },
   {
+    name: "an entry at the end of the boot order, and of a disk with the same image",
+    boots: { twins: ["sdb"] },
+    args: ["--append-entry"],
+    exitCode: 0,
+    says: [/Note: sdb has a partition of the same PARTUUID/, /The entry was the last of the order/],
+  },
+  {
     name: "a box that would not come back",
     boots: { comeback: false },
     args: [],

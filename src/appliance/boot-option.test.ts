@@ -5,11 +5,13 @@ import fc from "fast-check";
 import {
   encodeLoadOption,
   encodeNumbers,
+  fileOf,
   formatNumber,
-  hardDrivePath,
   isPassedOver,
+  loaderPath,
   parseLoadOption,
   parseNumbers,
+  partitionOf,
 } from "./boot-option.ts";
 
 const bytes = (hex: string) => new Uint8Array(Buffer.from(hex.replace(/\s/g, ""), "hex"));
@@ -53,20 +55,39 @@ test("parseLoadOption gives null for what is cut short, and never throws", () =>
   );
 });
 
-test("hardDrivePath is HD(1,GPT,…)/File(…) as UEFI 2.11 has it, 10.3.5.1 and 10.3.5.4", () => {
-  const path = hardDrivePath({
-    partition: 1,
-    firstLba: 2048,
-    sectors: 0x15000,
-    partUuid: "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
-    file: "\\A",
-  });
+const place = {
+  partition: 1,
+  firstLba: 2048,
+  sectors: 0x15000,
+  partUuid: "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
+  file: "\\A",
+};
+
+test("loaderPath is HD(1,GPT,…)/File(…) as UEFI 2.11 has it, 10.3.5.1 and 10.3.5.4", () => {
   const wanted = `
     04 01 2a 00 01 00 00 00 00 08 00 00 00 00 00 00 00 50 01 00 00 00 00 00
     28 73 2a c1 1f f8 d2 11 ba 4b 00 a0 c9 3e c9 3b 02 02
     04 04 0a 00 5c 00 41 00 00 00
     7f ff 04 00`;
-  assert.deepEqual(path, bytes(wanted));
+  assert.deepEqual(new Uint8Array(loaderPath(place)), bytes(wanted));
+  const disk = bytes("02 01 0c 00 d0 41 03 0a 00 00 00 00");
+  const long = new Uint8Array(loaderPath(place, disk));
+  assert.deepEqual(long, bytes(`${Buffer.from(disk).toString("hex")}${wanted}`));
+});
+
+test("partitionOf and fileOf read a path, and give null where it names none", () => {
+  const path = loaderPath(place);
+  assert.equal(partitionOf(path), place.partUuid);
+  assert.equal(fileOf(path), "\\A");
+  const { path: whole = path } = parseLoadOption(stick) ?? {};
+  assert.equal(partitionOf(whole), null);
+  assert.equal(fileOf(whole), null);
+  // MBR: a signature of four bytes, and no GUID.
+  path[41] = 1;
+  assert.equal(partitionOf(path), null);
+  // In two nodes.
+  const two = bytes("0404 0a00 4500 4600 0000 0404 0800 4200 0000 7fff0400");
+  assert.equal(fileOf(two), "EF\\B");
 });
 
 test("parseNumbers and encodeNumbers are each other's way back", () => {

@@ -4,6 +4,7 @@
  * attributes that efivarfs puts before them.
  */
 import { guid } from "../disk/index.ts";
+import { devicePathNodes, isNode, nodeSubtypes, nodeTypes, viewOf } from "./device-path.ts";
 
 /** One `Boot####` variable. */
 export interface LoadOption {
@@ -28,9 +29,11 @@ export const optionActive = 0x0000_0001;
 const optionCategory = 0x0000_1f00;
 
 const headerBytes = 6;
-const nodeMedia = 4;
-const nodeHardDrive = { subtype: 1, bytes: 42, formatGpt: 2, signatureGuid: 2 };
-const nodeFile = { subtype: 4, headBytes: 4 };
+const media = nodeTypes.media;
+const hardDrive = { type: media, subtype: nodeSubtypes.media.hardDrive, bytes: 42 };
+const formatGpt = 2;
+const signatureGuid = 2;
+const fileHeadBytes = 4;
 const endNode = Uint8Array.of(0x7f, 0xff, 4, 0);
 
 /** Reads a load option; null when it is cut short. */
@@ -62,30 +65,48 @@ export function encodeLoadOption({ attributes, description, path }: LoadOption):
 }
 
 /**
- * The short form of a path to a file (section 3.1.2): the partition by its GUID, wherever its disk
- * is. Firmware that finds two such partitions takes either, so there must be one only.
+ * The path to a file on a partition: behind the path of its disk, or in the short form (section
+ * 3.1.2), the partition by its GUID, wherever its disk is. Firmware that finds two such partitions
+ * takes either, so there must be one only.
  */
-export function hardDrivePath(place: LoaderPlace): Uint8Array {
+export function loaderPath(place: LoaderPlace, disk: Uint8Array = new Uint8Array()): Uint8Array {
   const name = utf16(place.file);
-  const fileBytes = nodeFile.headBytes + name.length;
-  const path = new Uint8Array(nodeHardDrive.bytes + fileBytes + endNode.length);
-  const view = new DataView(path.buffer);
-  view.setUint8(0, nodeMedia);
-  view.setUint8(1, nodeHardDrive.subtype);
-  view.setUint16(2, nodeHardDrive.bytes, true);
+  const fileBytes = fileHeadBytes + name.length;
+  const rest = new Uint8Array(hardDrive.bytes + fileBytes + endNode.length);
+  const view = new DataView(rest.buffer);
+  view.setUint8(0, media);
+  view.setUint8(1, hardDrive.subtype);
+  view.setUint16(2, hardDrive.bytes, true);
   view.setUint32(4, place.partition, true);
   view.setBigUint64(8, BigInt(place.firstLba), true);
   view.setBigUint64(16, BigInt(place.sectors), true);
   guid.write(view, 24, place.partUuid);
-  view.setUint8(40, nodeHardDrive.formatGpt);
-  view.setUint8(41, nodeHardDrive.signatureGuid);
-  const at = nodeHardDrive.bytes;
-  view.setUint8(at, nodeMedia);
-  view.setUint8(at + 1, nodeFile.subtype);
+  view.setUint8(40, formatGpt);
+  view.setUint8(41, signatureGuid);
+  const at = hardDrive.bytes;
+  view.setUint8(at, media);
+  view.setUint8(at + 1, nodeSubtypes.media.file);
   view.setUint16(at + 2, fileBytes, true);
-  path.set(name, at + nodeFile.headBytes);
-  path.set(endNode, at + fileBytes);
-  return path;
+  rest.set(name, at + fileHeadBytes);
+  rest.set(endNode, at + fileBytes);
+  return Buffer.concat([disk, rest]);
+}
+
+/** The GUID of the partition that a path names; null where it names none, or one without a GUID. */
+export function partitionOf(path: Uint8Array): string | null {
+  const node = devicePathNodes(path).find((one) => isNode(one, hardDrive));
+  if (node === undefined) return null;
+  const view = viewOf(node);
+  return view.getUint8(41) === signatureGuid ? guid.read(view, 24) : null;
+}
+
+/** The file that a path names, with backslashes; null where it names none. */
+export function fileOf(path: Uint8Array): string | null {
+  const parts = devicePathNodes(path)
+    .filter(({ type, subtype }) => type === media && subtype === nodeSubtypes.media.file)
+    .map(({ bytes }) => new TextDecoder("utf-16le").decode(bytes.subarray(fileHeadBytes)))
+    .map((text) => text.replaceAll("\0", ""));
+  return parts.length === 0 ? null : parts.join("\\").replaceAll(/[\\/]+/g, "\\");
 }
 
 /** Whether firmware passes over an option in a boot order: it is off, or a program to be chosen. */

@@ -85,9 +85,21 @@ function hashed(device: MemoryDisk): HashedDisk {
 
 /** A client of a box on which the targets serve what is granted, unless told otherwise. */
 function connect(
-  options: { access?: AccessMode; readOnly?: boolean; broken?: boolean; letIn?: boolean } = {},
+  options: {
+    access?: AccessMode;
+    readOnly?: boolean;
+    broken?: boolean;
+    letIn?: boolean;
+    stays?: boolean;
+  } = {},
 ) {
-  const { access = "paired", readOnly = false, broken = false, letIn = false } = options;
+  const {
+    access = "paired",
+    readOnly = false,
+    broken = false,
+    letIn = false,
+    stays = false,
+  } = options;
   let count = 0;
   const keys = keyMaker((length) => new Uint8Array(length).fill(++count));
   const grants = new Grants();
@@ -113,7 +125,10 @@ function connect(
     overlayBytesMax: 1000,
     now: () => new Date(at),
     monotonicMs: () => 5000,
-    end: (how) => void done.push(how),
+    end: async (how) => {
+      done.push(how);
+      if (stays) throw new Error("systemctl failed: no bus");
+    },
     blink: (disk, seconds) => void done.push(`blink ${disk} ${seconds}`),
   };
   const choices = { withdrawn: new Set<string>(), offered: new Set<string>() };
@@ -124,6 +139,10 @@ function connect(
   const rest = { secureBoot: null, firmwareMs: null, loaderMs: null, underTest: null };
   const boot: Parameters<typeof boxMethods>[0]["boot"] = {
     state: async () => ({ comeback, ...rest, lastRun: null }),
+    takeBack: async () => {
+      done.push("take back");
+      return "Nothing was changed.";
+    },
     prepare: async ({ disk, others, kexec }) => {
       done.push(`prepare ${disk.name} beside ${others.join(" ")}`);
       return {
@@ -406,6 +425,16 @@ test("bootOnce with kexec ends the box so that the kernel which was loaded start
   assert.equal((await client.call("bootOnce", params)).entry, null);
   assert.equal(done.at(-1), "kexec");
   assert.equal(events.after(0).at(-1)?.fields.how, "kexec");
+});
+
+test("bootOnce and reboot say why the box does not go, and nothing stays prepared", async () => {
+  const { client, done, events } = connect({ stays: true });
+  const params = { disk: "nvme0n1", run: "6c0f57bd-7e5c" };
+  const why = /does not go: systemctl failed: no bus\. Nothing was changed/;
+  await assert.rejects(client.call("bootOnce", params), fails("failed", why));
+  assert.deepEqual(done.slice(1), ["reboot", "take back"]);
+  assert.equal(events.after(0).at(-1)?.event, "problem");
+  await assert.rejects(client.call("reboot", {}), fails("failed", /does not go: systemctl failed/));
 });
 
 test("bootOnce does not boot what the box booted from, nor a disk that is not there", async () => {

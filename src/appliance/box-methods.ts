@@ -50,8 +50,11 @@ export interface BoxTools {
   readonly overlayBytesMax: number;
   now(): Date;
   monotonicMs(): number;
-  /** Begins to end the machine; it lives on for an answer. */
-  end(how: "reboot" | "poweroff" | "kexec"): void;
+  /**
+   * Begins to end the machine; it lives on for an answer.
+   * @throws ApplianceError `tool` when it stays
+   */
+  end(how: "reboot" | "poweroff" | "kexec"): Promise<void>;
   blink(disk: string | null, seconds: number): void;
 }
 
@@ -135,13 +138,11 @@ export function boxMethods(setup: BoxMethodsSetup): Handlers {
     log: async ({ after }) => ({ events: [...events.after(after)] }),
     ...bootMethods(setup),
     reboot: async () => {
-      log("going", { how: "reboot" });
-      tools.end("reboot");
+      await end(setup, "reboot");
       return done;
     },
     powerOff: async () => {
-      log("going", { how: "poweroff" });
-      tools.end("poweroff");
+      await end(setup, "poweroff");
       return done;
     },
     blink: async ({ disk, seconds }) => {
@@ -151,6 +152,20 @@ export function boxMethods(setup: BoxMethodsSetup): Handlers {
       return done;
     },
   };
+}
+
+async function end({ tools, log }: BoxMethodsSetup, how: "reboot" | "poweroff"): Promise<void> {
+  log("going", { how });
+  try {
+    await tools.end(how);
+  } catch (error) {
+    throw new RpcError("failed", `The box does not go: ${reasonOf(error)}`, { how });
+  }
+}
+
+/** An error in a sentence. */
+export function reasonOf(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).replace(/\.?$/, ".");
 }
 
 /** What is hashed in a moment finds room beside what takes long. */

@@ -1,7 +1,7 @@
 /** Records of crashes, put together. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { crashTextMax, joinCrashes } from "./crash-dumps.ts";
+import { crashTextMax, joinCrashes, printOfCrash } from "./crash-dumps.ts";
 
 test("joinCrashes puts parts in the order of the log, and crashes beside each other", () => {
   const files = [
@@ -25,4 +25,15 @@ test("joinCrashes keeps the end of a long log, and nothing that a terminal would
   assert.deepEqual(joinCrashes([{ name: "dmesg-2", text: "no head" }]), [
     { name: "dmesg-2", text: "no head\n" },
   ]);
+});
+
+test("printOfCrash tells records apart by name and by text", () => {
+  const file = { name: "dmesg-ramoops-0", text: "Panic#1 Part1\n" };
+  const others = [
+    { ...file, name: "dmesg-ramoops-1" },
+    { ...file, text: "Panic#2 Part1\n" },
+  ];
+  const prints = new Set([file, ...others].map(printOfCrash));
+  assert.equal(prints.size, 3);
+  assert(prints.has(printOfCrash({ ...file })));
 });

@@ -2,6 +2,7 @@
  * What the kernel left in the firmware when it died, as pstore shows it: records of a few hundred
  * bytes, each beginning with `Panic#1 Part3`. Part 1 is the newest (kernel, fs/pstore/platform.c).
  */
+import { createHash } from "node:crypto";
 
 /** A file below /sys/fs/pstore. */
 export interface PstoreFile {
@@ -23,6 +24,13 @@ export const crashTextMax = 32 * 1024;
 export function isCrashFile(name: string): boolean {
   return name.startsWith("dmesg-");
 }
+
+/** By this a record is known again; short, since it is kept where there is little room. */
+export function printOfCrash({ name, text }: PstoreFile): string {
+  return createHash("sha256").update(`${name}\0`).update(text).digest("hex").slice(0, printDigits);
+}
+
+const printDigits = 6;
 
 /** Puts records together: one crash each, its lines in the order in which they were printed. */
 export function joinCrashes(files: readonly PstoreFile[]): Crash[] {

@@ -2,41 +2,31 @@
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { BlockDevice } from "../block/index.ts";
-import { type BootState, type Result, RpcError, type RunReport } from "../rpc/index.ts";
-import {
-  chooseEntry,
-  type FirmwareBoot,
-  judgeComeback,
-  parseNote,
-  planBootOnce,
-  planReturn,
-  type ReturnPlan,
-  type RunNote,
-  readOptions,
-  type VariableStep,
-  variableOf,
-} from "./boot-once.ts";
-import { formatNumber, type LoaderPlace, parseNumbers } from "./boot-option.ts";
+import { type BootState, type Result, RpcError, type RunReport, wasBooted } from "../rpc/index.ts";
+import { type FirmwareBoot, judgeComeback } from "./boot-comeback.ts";
+import { noteOrder, parseNote, type RunNote } from "./boot-note.ts";
+import { chooseEntry, entryDescription, planBootOnce, type VariableStep } from "./boot-once.ts";
+import { formatNumber, type LoaderPlace, loaderPath } from "./boot-option.ts";
+import { planReturn, type ReturnPlan } from "./boot-return.ts";
 import type { Crash } from "./crash-dumps.ts";
+import { findDiskPath } from "./disk-path.ts";
+import { readFirmwareBoot, readSecureBoot } from "./driver-boot-firmware.ts";
 import { findLoader, findTwins } from "./driver-boot-path.ts";
+import { readDiskPlace } from "./driver-disk-place.ts";
 import { EfiVariables } from "./driver-efi-variables.ts";
-import { readOptional } from "./driver-files.ts";
 import { loadKernel, readKexecObstacle, unloadKernel } from "./driver-kexec.ts";
 import { readTool } from "./driver-process.ts";
-import { takeCrashes } from "./driver-pstore.ts";
-import { globalVendor, noteName, noteVendor } from "./efi-names.ts";
+import { listCrashes, takeCrashes } from "./driver-pstore.ts";
+import { noteName, noteVendor } from "./efi-names.ts";
 import { ApplianceError } from "./error.ts";
-import { isStartedByKexec } from "./kexec.ts";
 import type { Log } from "./log.ts";
 
-/** Counts boots in firmware that descends from EDK II (MdeModulePkg, MonotonicCounterRuntimeDxe). */
-const bootCounter = { name: "MTC", vendor: "eb704011-1402-11d3-8e77-00a0c969723b" };
 const reportFile = "run/diskomator/last-run.json";
 const toolTimeoutMs = 10_000;
 
 /** What is to be booted, and how it is opened. */
 export interface BootOnceRequest {
-  readonly disk: { readonly name: string; readonly serial: string };
+  readonly disk: { readonly name: string; readonly serial: string; readonly devicePath: string };
   /** Kernel names of all other disks, the boot medium among them. */
   readonly others: readonly string[];
   readonly open: (name: string) => Promise<BlockDevice>;
@@ -44,11 +34,20 @@ export interface BootOnceRequest {
   readonly noReturn: boolean;
   /** The box starts the disk's kernel itself. */
   readonly kexec: boolean;
+  /** The entry is put at the end of the boot order for the run. */
+  readonly appendEntry: boolean;
   readonly now: Date;
 }
 
 /** What was prepared. */
 export type Prepared = Result<"bootOnce">;
+
+/** What is under way, and how all of it is taken back, in this order. */
+interface Begun {
+  readonly disk: string;
+  readonly undo: VariableStep[];
+  isLoaded: boolean;
+}
 
 /** The firmware's boot manager, as the box uses it. */
 export class BootControl {
@@ -59,6 +58,7 @@ export class BootControl {
     readonly report: RunReport | null;
     readonly underTest: string | null;
   }>;
+  #begun: Begun | null = null;
 
   /** Sets right what a run before this boot has left; that runs beside everything else. */
   constructor(root: string, log: Log, now: () => Date) {
@@ -75,7 +75,7 @@ export class BootControl {
   async state(): Promise<BootState> {
     const { report, underTest } = await this.#settled;
     const [firmwareMs, loaderMs] = await readBootTimes();
-    const secureBoot = this.#isSecure();
+    const secureBoot = readSecureBoot(this.#variables);
     return {
       comeback: this.#judge(),
       secureBoot,
@@ -89,88 +89,126 @@ export class BootControl {
 
   /**
    * Makes a disk boot once, by the firmware or as the box ends; nothing is left of it when that
-   * fails.
+   * fails. From then on the box is about to go, unless `takeBack` is called.
    * @throws RpcError `refused` or `failed`, with a `reason` among its facts.
    */
   async prepare(request: BootOnceRequest): Promise<Prepared> {
-    await this.#settled;
-    const { disk } = request;
+    if (this.#begun !== null) throw isGoing(request.disk.name, this.#begun.disk);
+    this.#begun = { disk: request.disk.name, undo: [], isLoaded: false };
+    try {
+      return await this.#prepare(request, this.#begun);
+    } catch (error) {
+      throw variableError(error, request.disk.name, await this.takeBack());
+    }
+  }
+
+  /**
+   * The box does not go after all: what was prepared is undone.
+   * @returns a sentence on how it is now
+   */
+  async takeBack(): Promise<string> {
+    const { undo = [], isLoaded = false } = this.#begun ?? {};
+    const left: string[] = [];
+    for (const step of undo) {
+      await this.#apply(step).catch((error: unknown) => {
+        this.#log("problem", { topic: "run", text: String(error) });
+        left.push(step.name);
+      });
+    }
+    if (isLoaded) await unloadKernel();
+    this.#begun = null;
+    if (left.length === 0) return "Nothing was changed.";
+    return `These variables could not be set back, and the next boot may be the disk's: ${left.join(", ")}.`;
+  }
+
+  async #prepare(request: BootOnceRequest, begun: Begun): Promise<Prepared> {
+    const { report } = await this.#settled;
+    const { disk, kexec: isKexec } = request;
     const comeback = this.#judge();
     if (!comeback.certain && !request.noReturn) throw noComeback(disk.name, comeback.text);
-    const obstacle = request.kexec
-      ? readKexecObstacle(this.#root, this.#isSecure() === true)
-      : null;
+    const isSecure = readSecureBoot(this.#variables) === true;
+    const obstacle = isKexec ? readKexecObstacle(this.#root, isSecure) : null;
     if (obstacle !== null) throw noKexec(disk.name, obstacle);
     await using device = await request.open(disk.name);
     const place = await findLoader(device, disk.name, process.arch);
-    await refuseTwins(place, request);
     const { partUuid } = place;
-    if (request.kexec) {
+    const twins = [...(await findTwins(partUuid, request.others, request.open))];
+    if (isKexec) {
+      refuseTwins(twins, place, request, "its system");
       const { file, plan, passedOver } = await loadKernel(this.#root, device, disk.name, place);
-      await this.#keepNote(request, place, null).catch(async (error: unknown) => {
-        await unloadKernel();
-        throw error;
-      });
+      begun.isLoaded = true;
+      await this.#keep(begun, await this.#noteOf(request, place, null, null), null);
       const { commandLine, kernelBytes, initrdBytes } = plan;
       const kexec = { passedOver, commandLine, kernelBytes, initrdBytes };
       return { entry: null, path: file, partUuid, comeback, kexec };
     }
-    const entry = chooseEntry(this.#read());
-    await this.#keepNote(request, place, entry);
-    return { entry: formatNumber(entry), path: place.file, partUuid, comeback };
+    const found = readFirmwareBoot(this.#root, this.#variables);
+    const path = this.#findPath(request, found, report);
+    if (path === null) refuseTwins(twins, place, request, "the firmware");
+    const entry = chooseEntry(found);
+    const note = await this.#noteOf(request, place, entry, path);
+    await this.#keep(begun, note, loaderPath(place, path ?? undefined));
+    const devicePath = path === null ? "short" : "full";
+    const rest = { path: place.file, partUuid, comeback, devicePath, twins } as const;
+    return { entry: formatNumber(entry), ...rest };
   }
 
-  /** Writes what the firmware has to know, all of it or nothing. */
-  async #keepNote(
-    { disk, run, now }: BootOnceRequest,
-    place: LoaderPlace,
+  /** A full path that the firmware booted nothing by is not tried twice in a row. */
+  #findPath(
+    { disk }: BootOnceRequest,
+    { options }: FirmwareBoot,
+    last: RunReport | null,
+  ): Uint8Array | null {
+    if (last !== null && last.disk === nameInNote(disk) && isPathInVain(last)) return null;
+    const others = [...options.values()].filter((one) => one?.description !== entryDescription);
+    return findDiskPath(readDiskPlace(this.#root, disk.devicePath), others);
+  }
+
+  async #noteOf(
+    { disk, run, now, noReturn, appendEntry }: BootOnceRequest,
+    { partUuid }: LoaderPlace,
     entry: number | null,
-  ): Promise<void> {
-    const { order, bootCount } = this.#read();
-    const at = now.toISOString();
-    const note: RunNote = { run, entry, disk: disk.serial || disk.name, at, order, bootCount };
-    const undo: VariableStep[] = [];
-    try {
-      for (const step of planBootOnce(note, place)) {
-        undo.unshift({ ...step, data: this.#variables.read(step.name, step.vendor) });
-        await this.#apply(step);
-      }
-    } catch (error) {
-      for (const step of undo) await this.#apply(step).catch(() => {});
-      throw variableError(error, disk.name);
-    }
+    path: Uint8Array | null,
+  ): Promise<RunNote> {
+    const { order, options, bootCount } = readFirmwareBoot(this.#root, this.#variables);
+    // An entry that an earlier run has left is written anew, and is nobody's.
+    const others = order.filter((number) => number !== entry);
+    return {
+      run,
+      disk: nameInNote(disk),
+      at: now.toISOString(),
+      entry,
+      partUuid,
+      order: noteOrder(others, options),
+      bootCount,
+      noReturn,
+      // Nothing could take it out of an order again that has no other entry.
+      isAppended: appendEntry && entry !== null && others.length > 0,
+      isFullPath: path !== null,
+      crashes: [...(await listCrashes(this.#root))],
+    };
   }
 
-  /** Whether Secure Boot is on, where the firmware says. */
-  #isSecure(): boolean | null {
-    const secure = this.#variables.read("SecureBoot", globalVendor);
-    return secure === null ? null : secure[0] === 1;
+  /** Writes what the firmware has to know. */
+  async #keep({ undo }: Begun, note: RunNote, path: Uint8Array | null): Promise<void> {
+    const { order } = readFirmwareBoot(this.#root, this.#variables);
+    for (const step of planBootOnce(note, path ?? new Uint8Array(), order)) {
+      undo.unshift({ ...step, data: this.#variables.read(step.name, step.vendor) });
+      await this.#apply(step);
+    }
   }
 
   #judge(): BootState["comeback"] {
-    if (this.#variables.list().length > 0) return judgeComeback(this.#read());
-    return { certain: false, text: "this machine has no EFI variables" };
-  }
-
-  #read(): FirmwareBoot {
-    const variables = this.#variables;
-    const numbers = (name: string) => parseNumbers(variables.read(name, globalVendor) ?? noBytes);
-    const options = new Map<number, Uint8Array>();
-    for (const name of variables.list()) {
-      const digits = /^Boot([0-9A-F]{4})-(.+)$/.exec(name);
-      if (digits === null || digits[2] !== globalVendor) continue;
-      const number = Number.parseInt(digits[1] ?? "", 16);
-      options.set(number, variables.read(variableOf(number), globalVendor) ?? noBytes);
+    if (this.#variables.list().length === 0) {
+      return { certain: false, text: "this machine has no EFI variables" };
     }
-    const count = variables.read(bootCounter.name, bootCounter.vendor);
-    return {
-      options: readOptions(options),
-      order: numbers("BootOrder"),
-      current: numbers("BootCurrent")[0] ?? null,
-      next: numbers("BootNext")[0] ?? null,
-      bootCount: count?.length === 4 ? Buffer.from(count).readUInt32LE() : null,
-      isKexec: isStartedByKexec(readOptional(this.#root, "proc/sys/kernel/bootloader_type")),
-    };
+    try {
+      return judgeComeback(readFirmwareBoot(this.#root, this.#variables));
+    } catch (error) {
+      if (!(error instanceof ApplianceError)) throw error;
+      const text = `the firmware does not give its variable ${String(error.facts.name)}`;
+      return { certain: false, text };
+    }
   }
 
   async #settle(now: () => Date) {
@@ -181,25 +219,26 @@ export class BootControl {
       await this.#variables.write(noteName, noteVendor, null);
       return { report: null, underTest: null };
     }
-    const found = this.#read();
+    const found = readFirmwareBoot(this.#root, this.#variables);
     const plan = planReturn(found, note);
     if (plan === null) return { report: null, underTest: note.run };
-    const entry = note.entry === null ? "" : variableOf(note.entry);
-    const problems = plan.isEntryLost ? [`The boot entry ${entry} was lost or overwritten.`] : [];
-    let isRestored = true;
+    const problems = [...plan.problems];
+    let hasFailed = false;
     for (const step of plan.steps) {
       await this.#apply(step).catch((error: unknown) => {
         problems.push(error instanceof Error ? error.message : String(error));
-        isRestored &&= step.name !== "BootOrder";
+        hasFailed ||= step.name === "BootOrder";
       });
     }
-    const crashes = await takeCrashes(this.#root, new Date(note.at));
-    const report = reportOf(note, found, plan, { problems, isRestored, crashes, now: now() });
+    const crashes = await takeCrashes(this.#root, note.crashes);
+    const report = reportOf(note, found, plan, { problems, hasFailed, crashes, now: now() });
     await this.#keepReport(report);
-    const { run, boots, bootOrder, orderIgnored } = report;
+    const { run, boots, bootOrder } = report;
     const order = bootOrder.outcome;
-    const fields = { run, disk: note.disk, boots, order, crashes: crashes.length };
-    this.#log("run-returned", { ...fields, booted: orderIgnored ? "no" : "yes" });
+    const isBooted = wasBooted(report);
+    const booted = isBooted === null ? "unknown" : isBooted ? "yes" : "no";
+    const fields = { run, disk: note.disk, boots, order, crashes: crashes.length, booted };
+    this.#log("run-returned", fields);
     return { report, underTest: null };
   }
 
@@ -224,7 +263,15 @@ export class BootControl {
   }
 }
 
-const noBytes = new Uint8Array();
+/** The note and the report call a disk so. */
+function nameInNote({ serial, name }: BootOnceRequest["disk"]): string {
+  return serial || name;
+}
+
+function isPathInVain(report: RunReport): boolean {
+  const { devicePath, orderIgnored, entryLost = false } = report;
+  return devicePath === "full" && !orderIgnored && !entryLost && wasBooted(report) === false;
+}
 
 function reportOf(
   note: RunNote,
@@ -232,12 +279,11 @@ function reportOf(
   plan: ReturnPlan,
   more: {
     readonly problems: readonly string[];
-    readonly isRestored: boolean;
+    readonly hasFailed: boolean;
     readonly crashes: readonly Crash[];
     readonly now: Date;
   },
 ): RunReport {
-  const changed = more.isRestored ? "restored" : "failed";
   return {
     run: note.run,
     disk: note.disk,
@@ -246,27 +292,35 @@ function reportOf(
     boots: plan.boots,
     orderIgnored: plan.orderIgnored,
     bootOrder: {
-      outcome: plan.isOrderChanged ? changed : "same",
-      wanted: note.order.map(formatNumber),
+      outcome: more.hasFailed ? "failed" : plan.order,
+      wanted: plan.wanted.map(formatNumber),
       found: found.order.map(formatNumber),
     },
     crashes: [...more.crashes],
     problems: [...more.problems],
     kexec: note.entry === null,
+    entryLost: plan.isEntryLost,
+    appendEntry: note.isAppended,
+    ...(note.entry === null ? {} : { devicePath: note.isFullPath ? "full" : "short" }),
   };
 }
 
-async function refuseTwins(
+function refuseTwins(
+  [twin]: readonly string[],
   { partUuid }: LoaderPlace,
-  { disk, others, open, kexec }: BootOnceRequest,
-): Promise<void> {
-  const [twin] = await findTwins(partUuid, others, open);
+  { disk }: BootOnceRequest,
+  who: string,
+): void {
   if (twin === undefined) return;
   const message =
     `Cannot boot ${disk.name}: ${twin} has a partition of the same PARTUUID (${partUuid}), so that ` +
-    `${kexec ? "its system" : "the firmware"} could not tell them apart. They carry the same ` +
-    "image: change one of them.";
+    `${who} could not tell them apart. They carry the same image: change one of them.`;
   throw new RpcError("refused", message, { reason: "ambiguous", disk: disk.name, twin });
+}
+
+function isGoing(disk: string, other: string): RpcError {
+  const message = `Cannot boot ${disk} once: the box is about to boot ${other}. Wait until it is back from that.`;
+  return new RpcError("refused", message, { reason: "going", disk, other });
 }
 
 function noKexec(disk: string, why: string): RpcError {
@@ -281,9 +335,9 @@ function noComeback(disk: string, why: string): RpcError {
   return new RpcError("refused", message, { reason: "no-comeback", disk, why });
 }
 
-function variableError(error: unknown, disk: string): unknown {
+function variableError(error: unknown, disk: string, now: string): unknown {
   if (!(error instanceof ApplianceError) || error.code !== "efi") return error;
-  const message = `Cannot boot ${disk} once: ${error.message} Nothing was changed.`;
+  const message = `Cannot boot ${disk} once: ${error.message} ${now}`;
   return new RpcError("failed", message, { ...error.facts, disk });
 }
 

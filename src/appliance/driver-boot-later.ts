@@ -13,7 +13,7 @@ export function bootLater(
   root: string,
   log: Log,
   now: () => Date,
-): Pick<BootControl, "prepare" | "state"> {
+): Pick<BootControl, "prepare" | "state" | "takeBack"> {
   let loaded: Promise<BootControl> | undefined;
   const control = (): Promise<BootControl> => {
     loaded ??= import("./driver-boot-control.ts").then(
@@ -24,6 +24,7 @@ export function bootLater(
   if (existsSync(join(root, efiVariables, `${noteName}-${noteVendor}`))) void control();
   return {
     prepare: async (request) => (await control()).prepare(request),
+    takeBack: async () => (await control()).takeBack(),
     state: async () => (await control()).state(),
   };
 }

@@ -1,5 +1,5 @@
 /** For tests: a folder that looks like a machine's firmware, and a disk that boots. */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { MemoryDisk } from "../block/index.ts";
@@ -15,13 +15,15 @@ import {
 } from "../disk/index.ts";
 import { encodeLoadOption, encodeNumbers } from "./boot-option.ts";
 import { BootControl, type BootOnceRequest } from "./driver-boot-control.ts";
-import { globalVendor } from "./efi-names.ts";
+import { globalVendor, loaderVendor } from "./efi-names.ts";
 
 /** When all of it happens. */
 export const at = new Date("2026-11-23T12:00:00.000Z");
 const bootCounter = "MTC-eb704011-1402-11d3-8e77-00a0c969723b";
 /** Of the partition with the loader. */
 export const partUuid = "7c0f57bd-7e5c-4b0c-9a5f-3d2f4e1b8a90";
+/** Where the disk is, below /sys. */
+export const nvmePath = "/devices/pci0000:00/0000:00:01.1/0000:01:00.0/nvme/nvme0/nvme0n1";
 const end = Uint8Array.of(0x7f, 0xff, 4, 0);
 export const mebibyte = 1024 * 1024;
 const diskBytes = 32 * mebibyte;
@@ -34,10 +36,12 @@ export class Machine implements AsyncDisposable {
   static async make(): Promise<Machine> {
     const machine = new Machine(await mkdtemp(join(tmpdir(), "diskomator-efi-")));
     await mkdir(machine.#efi, { recursive: true });
-    await machine.put(
-      "Boot0001",
-      encodeLoadOption({ attributes: 1, description: "stick", path: end }),
-    );
+    for (const [name, description] of [
+      ["Boot0001", "stick"],
+      ["Boot0002", "disk"],
+    ] as const) {
+      await machine.put(name, encodeLoadOption({ attributes: 1, description, path: end }));
+    }
     await machine.put("BootCurrent", encodeNumbers([1]));
     await machine.put("BootOrder", encodeNumbers([1, 2]));
     await machine.count(5);
@@ -66,9 +70,22 @@ export class Machine implements AsyncDisposable {
     return (await readdir(this.#efi)).map((name) => name.slice(0, name.indexOf("-"))).sort();
   }
 
-  /** This variable cannot be written. */
-  async block(name: string): Promise<void> {
-    await mkdir(join(this.#efi, `${name}-${globalVendor}`));
+  /** This variable is not there, and cannot be written. */
+  async block(name: string, vendor = globalVendor): Promise<void> {
+    await symlink("nowhere/at/all", join(this.#efi, `${name}-${vendor}`));
+  }
+
+  /** This variable is there, and cannot be read. */
+  async hide(name: string): Promise<void> {
+    const path = join(this.#efi, `${name}-${globalVendor}`);
+    await rm(path, { force: true });
+    await mkdir(path);
+  }
+
+  /** It was loaded from this partition. */
+  async loadFrom(partition: string): Promise<void> {
+    const text = Buffer.from(`${partition.toUpperCase()}\0`, "utf16le");
+    await this.put("LoaderDevicePartUUID", text, loaderVendor);
   }
 
   /** The machine was reset: the firmware has used BootNext, and the box is back. */
@@ -150,12 +167,13 @@ export async function request(
 ): Promise<BootOnceRequest> {
   const device = changes.device ?? (await diskWith([usual[process.arch === "arm64" ? 1 : 0]]));
   return {
-    disk: { name: "nvme0n1", serial: "S6Z1NJ0W1" },
+    disk: { name: "nvme0n1", serial: "S6Z1NJ0W1", devicePath: nvmePath },
     others: [],
     open: async () => device,
     run: "6c0f57bd-7e5c",
     noReturn: false,
     kexec: false,
+    appendEntry: false,
     now: at,
     ...changes,
   };

@@ -1,11 +1,10 @@
 /** What the control channel asks of the machine beside the daemon. */
-import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BlockDevice } from "../block/index.ts";
 import type { BoxTools } from "./box-methods.ts";
 import { readOptional } from "./driver-files.ts";
-import { readTool } from "./driver-process.ts";
+import { readTool, runTool } from "./driver-process.ts";
 import type { SoftTarget } from "./driver-soft-target.ts";
 import { parseHealth, smartType } from "./health.ts";
 import { KnownContents, readWriteCounts } from "./known-contents.ts";
@@ -14,8 +13,8 @@ import { parsePeers } from "./peers.ts";
 
 /** A disk that takes longer to show what is on it has something else to do, or is ill. */
 const lookTimeoutMs = 5000;
-/** So that an answer gets out before the network goes. */
-const endDelayMs = 500;
+/** Of a systemd that does not answer. */
+const endTimeoutMs = 20_000;
 /** Reads per second that make a disk's light flicker. */
 const blinkPauseMs = 100;
 const blinkBytes = 4096;
@@ -57,10 +56,9 @@ export function boxTools(
     overlayBytesMax: overlayBytesMax(root),
     now: () => new Date(),
     monotonicMs,
-    end: (how) => {
-      setTimeout(() => {
-        spawn("systemctl", ["--no-block", how], { stdio: "ignore" }).on("error", () => {});
-      }, endDelayMs);
+    end: async (how) => {
+      // diskomator-goodbye.service holds the rest up for a moment, so that an answer gets out.
+      await runTool("systemctl", ["--no-block", how], endTimeoutMs);
     },
     blink: (disk, seconds) => {
       showNotice(disk === null ? "THIS BOX IS MEANT" : `THIS BOX IS MEANT: disk ${disk}`);

@@ -17,6 +17,8 @@ const attributeBytes = 4;
 /** Kept without power, and there for loaders and systems (UEFI 2.11, 8.2.1). */
 const attributes = 0x7;
 const toolTimeoutMs = 10_000;
+/** A read is tried again after these: signals interrupt it where the kernel holds readers back. */
+const interruptionsMax = 3;
 
 /** The variables of the machine below `root`. */
 export class EfiVariables {
@@ -35,13 +37,24 @@ export class EfiVariables {
     }
   }
 
-  /** A variable's data without its attributes; null when it is not there. */
+  /**
+   * A variable's data without its attributes; null when it is not there. An empty file is such a one,
+   * too: the kernel has its name, and the firmware does not know it (fs/efivarfs/file.c).
+   * @throws ApplianceError `efi` when it is there and cannot be read
+   */
   read(name: string, vendor: string): Uint8Array | null {
-    try {
-      const bytes = readFileSync(this.#path(name, vendor));
-      return bytes.length < attributeBytes ? null : new Uint8Array(bytes.subarray(attributeBytes));
-    } catch {
-      return null;
+    for (let left = interruptionsMax; ; left--) {
+      try {
+        const bytes = readFileSync(this.#path(name, vendor));
+        if (bytes.length < attributeBytes) return null;
+        return new Uint8Array(bytes.subarray(attributeBytes));
+      } catch (cause) {
+        const code = codeOf(cause);
+        if (code === "ENOENT") return null;
+        if (code === "EINTR" && left > 0) continue;
+        const message = `Cannot read the EFI variable ${name} (${code}).`;
+        throw efiError("unreadable", message, name, cause);
+      }
     }
   }
 
@@ -55,8 +68,12 @@ export class EfiVariables {
         "This machine has no EFI variables: it was booted by a BIOS, or without them.";
       throw efiError("no-efi", message, name);
     }
-    if (data === null && !this.#isThere(name, vendor)) return;
-    const isNew = this.read(name, vendor) === null;
+    if (data?.length === 0) {
+      const message = `The EFI variable ${name} is not written: without data it would be removed.`;
+      throw efiError("refused", message, name);
+    }
+    const isNew = !this.#hasData(name, vendor);
+    if (data === null && isNew) return;
     try {
       await this.#putOrFree(name, vendor, data);
     } catch (cause) {
@@ -65,8 +82,7 @@ export class EfiVariables {
       throw efiFault(codeOf(cause), name, dumps, cause);
     }
     const found = this.read(name, vendor);
-    const isSame = data === null ? !this.#isThere(name, vendor) : found && sameBytes(found, data);
-    if (isSame) return;
+    if (data === null ? found === null : found && sameBytes(found, data)) return;
     const what = data === null ? "did not remove" : "took, and gives back something else for,";
     throw efiError("refused", `The firmware ${what} the variable ${name}.`, name);
   }
@@ -118,8 +134,13 @@ export class EfiVariables {
     }
   }
 
-  #isThere(name: string, vendor: string): boolean {
-    return this.list().includes(`${name}-${vendor}`);
+  /** What cannot be read may be written all the same. */
+  #hasData(name: string, vendor: string): boolean {
+    try {
+      return this.read(name, vendor) !== null;
+    } catch {
+      return true;
+    }
   }
 
   #path(name: string, vendor: string): string {

@@ -2,12 +2,9 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BootClues } from "./boot-medium.ts";
-import { efiVariables, globalVendor } from "./efi-names.ts";
+import { efiVariables, globalVendor, loaderVendor } from "./efi-names.ts";
 import { ApplianceError } from "./error.ts";
 import { parseBootCurrent, parseBootOption, parseTextVariable } from "./firmware-path.ts";
-
-/** Vendor of the boot loader interface's variables. */
-const loaderVendor = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
 
 /** The text of a file below the root, or null when it cannot be read. */
 export function readOptional(root: string, path: string): string | null {

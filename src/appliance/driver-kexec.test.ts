@@ -1,6 +1,6 @@
 /** Starting the kernel of a disk's image, on a folder that looks like a machine. */
 import assert from "node:assert/strict";
-import { chmod, mkdir, readdir, readFile } from "node:fs/promises";
+import { chmod, readdir, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { test } from "node:test";
 import { openFat, sampleProgram } from "../disk/index.ts";
@@ -99,7 +99,7 @@ test("prepare with kexec loads kernel, microcode and initrd, and writes the note
   assert.equal(await box.given("kernel"), Buffer.from(kernel).toString("latin1"));
   assert.equal(await box.given("initrd"), "micro\0\0\0initrd of the image");
   assert.deepEqual(await readdir(join(machine.root, "tmp")), []);
-  const variables = ["Boot0001", "BootCurrent", "BootOrder", "DiskomatorRun", "MTC"];
+  const variables = ["Boot0001", "Boot0002", "BootCurrent", "BootOrder", "DiskomatorRun", "MTC"];
   assert.deepEqual(await machine.names(), variables);
 
   // The image's kernel runs, and is a box too.
@@ -240,7 +240,7 @@ test("prepare refuses kexec of a loader whose clusters lead nowhere", { skip }, 
 test("prepare takes a kernel back when the note cannot be kept", { skip }, async () => {
   await using box = await KexecMachine.make();
   const { machine } = box;
-  await mkdir(join(machine.root, "sys/firmware/efi/efivars", `${noteName}-${noteVendor}`));
+  await machine.block(noteName, noteVendor);
   const device = await diskWith({ [loader]: uki });
   const prepare = machine.control().prepare(await request({ device, kexec: true }));
   await assert.rejects(prepare, /refuses the variable DiskomatorRun/);

@@ -5,6 +5,8 @@ import { ApplianceError } from "./error.ts";
 export type EfiFault =
   /** No EFI variables: booted by a BIOS, or with `efi=noruntime`. */
   | "no-efi"
+  /** The firmware has it, and does not give it. */
+  | "unreadable"
   /** They can be read only, and that cannot be changed. */
   | "read-only"
   /** The firmware has no room. */

@@ -4,6 +4,13 @@
  * in this. What is compared is what both sides number alike: PCI functions on the way, and
  * USB ports behind the root hub.
  */
+import {
+  type DevicePathNode,
+  devicePathNodes,
+  nodeSubtypes,
+  nodeTypes,
+  viewOf,
+} from "./device-path.ts";
 
 /** One hop, or the end of what we can compare. */
 export type PathNode =
@@ -16,9 +23,6 @@ export type PathNode =
 export type PathMatch = "match" | "contradiction" | "unknown";
 
 const attributeBytes = 4;
-const typeHardware = 1;
-const typeMessaging = 3;
-const typeEnd = 0x7f;
 
 /**
  * Nodes of the first device path of a `Boot####` variable, as efivarfs gives it (four bytes of
@@ -40,35 +44,30 @@ export function parseBootOption(variable: Uint8Array): readonly PathNode[] | nul
   if (end > view.byteLength) {
     return null;
   }
-  const nodes: PathNode[] = [];
-  while (at + 4 <= end) {
-    const type = view.getUint8(at);
-    const length = view.getUint16(at + 2, true);
-    if (type === typeEnd || length < 4 || at + length > end) {
-      break;
-    }
-    const node = readNode(view, at, type, length);
-    if (node !== null) {
-      nodes.push(node);
-    }
-    at += length;
-  }
+  const nodes = pathNodesOf(variable.subarray(at, end));
   return nodes.some((node) => node.kind === "pci") ? nodes : null;
 }
 
+/** What a device path says of the hardware's place. */
+export function pathNodesOf(path: Uint8Array): readonly PathNode[] {
+  return devicePathNodes(path).flatMap((node) => readNode(node) ?? []);
+}
+
 /** Null for nodes that say nothing of the hardware's place: roots, partitions, files. */
-function readNode(view: DataView, at: number, type: number, length: number): PathNode | null {
-  const subtype = view.getUint8(at + 1);
-  if (type === typeHardware && subtype === 1 && length >= 6) {
-    return { kind: "pci", function: view.getUint8(at + 4), device: view.getUint8(at + 5) };
+function readNode(node: DevicePathNode): PathNode | null {
+  const { type, subtype, bytes } = node;
+  const { hardware, messaging } = nodeSubtypes;
+  const view = viewOf(node);
+  if (type === nodeTypes.hardware && subtype === hardware.pci && bytes.length >= 6) {
+    return { kind: "pci", function: view.getUint8(4), device: view.getUint8(5) };
   }
-  if (type !== typeMessaging) {
+  if (type !== nodeTypes.messaging) {
     return null;
   }
-  if (subtype === 5 && length >= 6) {
-    return { kind: "usb", port: view.getUint8(at + 4) };
+  if (subtype === messaging.usb && bytes.length >= 6) {
+    return { kind: "usb", port: view.getUint8(4) };
   }
-  return subtype === 23 ? { kind: "nvme" } : { kind: "bus" };
+  return subtype === messaging.nvme ? { kind: "nvme" } : { kind: "bus" };
 }
 
 /** Number of the current boot entry from `BootCurrent`, as four hex digits; null if too short. */

@@ -9,6 +9,7 @@ import type { ExitCode } from "./exit.ts";
 import {
   type Condition,
   describeCondition,
+  describeTwins,
   judgeRun,
   type Seen,
   wayBack,
@@ -93,13 +94,16 @@ async function order(
   run: string,
   { signal, onRefused }: { readonly signal: AbortSignal; readonly onRefused: () => void },
 ): Promise<void> {
-  const { noReturn, isKexec, isJson, voice } = request;
+  const { noReturn, isKexec, isAppended, isJson, voice } = request;
   const purpose = purposeOf(process.argv[2] ?? "");
   // A box that does not know the word must not be asked in it when it is not needed.
-  const kexec = isKexec ? { kexec: true } : {};
+  const words = {
+    ...(isKexec ? { kexec: true } : {}),
+    ...(isAppended ? { appendEntry: true } : {}),
+  };
   let prepared: Result<"bootOnce">;
   try {
-    const params = { disk: nqn, run, noReturn, purpose, ...kexec };
+    const params = { disk: nqn, run, noReturn, purpose, ...words };
     prepared = await session.call("bootOnce", params, { signal });
   } catch (error) {
     // What the box itself answers is that it stays.
@@ -113,6 +117,7 @@ async function order(
   const how = isKexec ? "starts the kernel of" : "boots";
   voice.tell(`${place.name} ${how} ${prepared.path} of ${serial || name} once.`);
   for (const line of describePassedOver(prepared)) voice.tell(line);
+  for (const line of describeTwins(prepared)) voice.tell(line);
 }
 
 /** After these nobody knows whether it was done. */

@@ -6,6 +6,7 @@ import type { RunReport } from "../rpc/index.ts";
 import { UsageError } from "./exit.ts";
 import {
   describeReport,
+  describeTwins,
   judgeRun,
   parseUntil,
   type RunOutcome,
@@ -51,7 +52,22 @@ const table: readonly [
   ["SSH answers", ssh, met, "met", 0, /SSH answered at 192\.0\.2\.7/],
   ["a port answers", { kind: "port", port: 80 }, met, "met", 0, /Port 80 answered/],
   ["the box is back", back, returned(), "met", 0, /^The box is back\.$/],
-  ["nothing counts boots", back, returned({ boots: null }), "met", 0, /back/],
+  [
+    "nothing counts boots",
+    back,
+    returned({ boots: null }),
+    "met",
+    0,
+    /^The box is back; whether the disk was booted is not known: this firmware counts no boots\.$/,
+  ],
+  [
+    "back without SSH, and nothing counts boots",
+    ssh,
+    returned({ boots: null }),
+    "came-back",
+    1,
+    /did not answer before; whether the disk was booted is not known/,
+  ],
   ["back without SSH", ssh, returned(), "came-back", 1, /SSH did not answer before/],
   ["back after a crash", back, returned({ crashes }), "crashed", 1, /\(Panic#1\)/],
   ["the console showed it", text, { ...met, met: { ...address, line } }, "met", 0, /x login: $/],
@@ -89,6 +105,24 @@ for (const [name, condition, seen, outcome, exitCode, text] of table) {
     assert.equal(verdict.outcome, outcome);
     assert.equal(verdict.exitCode, exitCode);
     assert.match(verdict.text, text);
+  });
+}
+
+const booted: readonly [name: string, seen: Seen, isBooted: boolean | null][] = [
+  ["two boots", returned(), true],
+  ["the box's own boot alone", returned({ boots: 1 }), false],
+  ["the box's own boot, and a crash that may be its own", returned({ boots: 1, crashes }), null],
+  ["BootNext is left", returned({ boots: null, orderIgnored: true }), false],
+  ["nothing counts boots", returned({ boots: null }), null],
+  ["by kexec, and one boot back", returned({ boots: 1, kexec: true }), null],
+  ["by kexec, and no boot", returned({ boots: 0, kexec: true }), false],
+  ["what it waited for", met, true],
+  ["nobody knows yet", gone, null],
+];
+
+for (const [name, seen, isBooted] of booted) {
+  test(`judgeRun: whether the disk was booted: ${name}`, () => {
+    assert.equal(judgeRun(back, seen, 600_000).isBooted, isBooted);
   });
 }
 
@@ -130,6 +164,39 @@ test("describeReport says nothing of a run as it should be, and all else", () =>
     "  one",
     "  two",
   ]);
+});
+
+test("describeReport says what was left as it is", () => {
+  const bootOrder = { outcome: "kept" as const, wanted: ["0001"], found: ["0002", "0001"] };
+  assert.deepEqual(describeReport({ ...report, bootOrder }), [
+    "BootOrder is 0002,0001 and was 0001 before the run; it was left as it is.",
+  ]);
+});
+
+const advice: readonly [name: string, changes: Partial<RunReport>, text: RegExp][] = [
+  ["an entry that was lost", { boots: 1, entryLost: true }, /--append-entry puts this one/],
+  ["a lost entry, and nobody counts", { boots: null, entryLost: true }, /--append-entry/],
+  ["a lost entry, after it had booted", { boots: 2, entryLost: true }, /^$/],
+  ["one that was lost all the same", { boots: 1, entryLost: true, appendEntry: true }, /^$/],
+  ["a full path in vain", { boots: 1, devicePath: "full" }, /by its partition alone/],
+  ["a full path that booted", { devicePath: "full" }, /^$/],
+  ["a full path that nobody looked at", { devicePath: "full", orderIgnored: true }, /^$/],
+  ["a short path in vain", { boots: 1, devicePath: "short" }, /^$/],
+];
+
+for (const [name, changes, text] of advice) {
+  test(`describeReport advises on ${name}`, () => {
+    assert.match(describeReport({ ...report, ...changes }).join("\n"), text);
+  });
+}
+
+test("describeTwins tells of disks that carry the same image", () => {
+  const path = "\\EFI\\BOOT\\BOOTX64.EFI";
+  const prepared = { entry: "0003", path, partUuid: "7c0f57bd", comeback };
+  assert.deepEqual(describeTwins(prepared), []);
+  const [line, ...others] = describeTwins({ ...prepared, twins: ["sda", "sdb"] });
+  assert.deepEqual(others, []);
+  assert.match(line ?? "", /^Note: sda and sdb have a partition of the same PARTUUID \(7c0f57bd\)/);
 });
 
 test("describeReport says that a kernel was started without the firmware, and counts so", () => {

@@ -1,6 +1,6 @@
 /** What `run` and `boot` wait for, and what the way it ended means. Pure. */
 
-import type { BootState, RunReport } from "../rpc/index.ts";
+import { type BootState, type Result, type RunReport, wasBooted } from "../rpc/index.ts";
 import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
 
 /** When a run is over. */
@@ -47,6 +47,8 @@ export interface Verdict {
   readonly outcome: RunOutcome;
   readonly exitCode: ExitCode;
   readonly text: string;
+  /** Whether the disk was booted; null where nothing tells. */
+  readonly isBooted: boolean | null;
 }
 
 const sshPort = 22;
@@ -96,8 +98,10 @@ export function describeCondition(condition: Condition): string {
 /** What became of a run. */
 export function judgeRun(condition: Condition, seen: Seen, timeoutMs: number): Verdict {
   const { met, returned, leftMs } = seen;
+  const report = returned?.state.lastRun ?? null;
+  const isBooted = met !== null || (report === null ? null : wasBooted(report));
   const verdict = (outcome: RunOutcome, exitCode: ExitCode, text: string) => {
-    return { outcome, exitCode, text };
+    return { outcome, exitCode, text, isBooted };
   };
   if (met?.line !== undefined) {
     return verdict("met", exitCodes.ok, `The console showed: ${met.line}`);
@@ -107,7 +111,7 @@ export function judgeRun(condition: Condition, seen: Seen, timeoutMs: number): V
   }
   const within = `within ${Math.round(timeoutMs / 1000)} s`;
   if (returned !== null) {
-    const after = judgeReturned(condition, returned.state.lastRun, verdict);
+    const after = judgeReturned(condition, report, verdict);
     const isDead = after.outcome === "crashed" || after.outcome === "not-booted";
     if (!seen.isPowerUsed || isDead) return after;
     const text =
@@ -133,8 +137,7 @@ function judgeReturned(
     const text = "The machine did not go down: the box is back in the same boot.";
     return verdict("not-booted", exitCodes.failure, text);
   }
-  const isAtOnce = !report?.kexec && report?.boots === 1 && crash === undefined;
-  if (report?.orderIgnored || isAtOnce) {
+  if (report !== null && wasBooted(report) === false) {
     const why = report.orderIgnored ? " (BootNext is still set)" : "";
     const text =
       `The firmware did not boot the disk${why}: the box is back at once. Boot the disk from the ` +
@@ -148,12 +151,22 @@ function judgeReturned(
       `The system crashed (${crash.name}), the box is back.`,
     );
   }
-  if (condition.kind === "return") return verdict("met", exitCodes.ok, "The box is back.");
+  const isUnknown = report !== null && report.boots === null && !report.kexec;
+  const unknown = isUnknown
+    ? "; whether the disk was booted is not known: this firmware counts no boots"
+    : "";
+  if (condition.kind === "return") {
+    return verdict("met", exitCodes.ok, `The box is back${unknown}.`);
+  }
   const missed =
     condition.kind === "text"
       ? `${condition.pattern} was not on the console`
       : `${wordsOf(condition)} did not answer`;
-  return verdict("came-back", exitCodes.failure, `The box is back, and ${missed} before.`);
+  return verdict(
+    "came-back",
+    exitCodes.failure,
+    `The box is back, and ${missed} before${unknown}.`,
+  );
 }
 
 function wordsOf(condition: Condition): string {
@@ -179,13 +192,9 @@ export function describeReport(report: RunReport): string[] {
   if (boots !== null && boots > (kexec ? 1 : 2)) {
     lines.push(`The machine booted ${boots} times in between, the box's own boot included.`);
   }
-  if (bootOrder.outcome !== "same") {
-    const done = bootOrder.outcome === "restored" ? "was restored" : "COULD NOT BE RESTORED";
-    lines.push(
-      `BootOrder was changed to ${bootOrder.found.join(",")} and ${done}: ${bootOrder.wanted.join(",")}.`,
-    );
-  }
+  if (bootOrder.outcome !== "same") lines.push(describeOrder(bootOrder));
   for (const problem of problems) lines.push(`Problem: ${problem}`);
+  lines.push(...adviseOn(report));
   for (const { name, text } of crashes) {
     lines.push(`${name}, the end of the kernel's log:`);
     lines.push(
@@ -197,6 +206,44 @@ export function describeReport(report: RunReport): string[] {
     );
   }
   return lines;
+}
+
+function describeOrder({ outcome, found, wanted }: RunReport["bootOrder"]): string {
+  const [now, before] = [found.join(",") || "nothing", wanted.join(",") || "nothing"];
+  if (outcome === "kept") {
+    return `BootOrder is ${now} and was ${before} before the run; it was left as it is.`;
+  }
+  const done = outcome === "restored" ? "was restored" : "COULD NOT BE RESTORED";
+  return `BootOrder was changed to ${now} and ${done}: ${before}.`;
+}
+
+/** What to try after a boot that may not have been one. */
+function adviseOn(report: RunReport): string[] {
+  const { entryLost, appendEntry, devicePath, orderIgnored } = report;
+  const isBooted = wasBooted(report);
+  if (isBooted === true) return [];
+  if (entryLost && appendEntry) return [];
+  if (entryLost) {
+    return [
+      "Some firmware drops boot entries that stand in no boot order. --append-entry puts this one at " +
+        "the end of BootOrder for the run, and takes it out again.",
+    ];
+  }
+  if (isBooted === null || orderIgnored || devicePath !== "full") return [];
+  return [
+    "The entry had the full device path of the disk, which this firmware may have another word for. " +
+      "The next run of this disk names it by its partition alone.",
+  ];
+}
+
+/** What is to be known of disks that carry the same image; no lines where there are none. */
+export function describeTwins({ twins = [], partUuid }: Result<"bootOnce">): string[] {
+  if (twins.length === 0) return [];
+  return [
+    `Note: ${twins.join(" and ")} ${twins.length > 1 ? "have" : "has"} a partition of the same PARTUUID ` +
+      `(${partUuid}). The firmware boots the right disk; a system that looks for its disk by that may ` +
+      "take the wrong one.",
+  ];
 }
 
 /** Lines of a crash that are shown; `--json` has all that the firmware kept. */

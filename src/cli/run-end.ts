@@ -71,7 +71,9 @@ export async function tellEnd(request: RunRequest, end: RunEnd): Promise<ExitCod
   const outcome = hasFailed ? "command-failed" : verdict.outcome;
   if (report !== null) await rememberTold(report);
   if (isJson) {
-    voice.json({ event: "result", outcome, exitCode, message: text, ...fieldsOf(request, end) });
+    const { isBooted } = verdict;
+    const what = { outcome, exitCode, isBooted, message: text };
+    voice.json({ event: "result", ...what, ...fieldsOf(request, end) });
     return exitCode;
   }
   if (verdict.outcome !== "met" && shown.length > 0) {

@@ -20,12 +20,19 @@ export function describeEarlier(report: RunReport): readonly string[] {
   ];
 }
 
+const orders: Readonly<Record<RunReport["bootOrder"]["outcome"], string>> = {
+  same: "is what it was",
+  restored: "was restored",
+  kept: "was left as it is",
+  failed: "could not be restored",
+};
+
 /** The same in one line, for a list of boxes; null where all is well. */
 export function summarizeRun(report: RunReport): string | null {
   if (!isNotable(report)) return null;
   const { disk, returnedAt, crashes, problems, bootOrder, orderIgnored } = report;
   const crashed = crashes.map(({ name }) => name).join(", ");
-  const order = bootOrder.outcome === "restored" ? "was restored" : "could not be restored";
+  const order = orders[bootOrder.outcome];
   const parts = [
     ...(crashed === "" ? [] : [`crashed: ${crashed}`]),
     ...(orderIgnored ? ["was ignored by the firmware"] : []),

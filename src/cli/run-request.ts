@@ -21,6 +21,8 @@ export interface RunRequest {
   readonly exec: string | undefined;
   /** The box starts the disk's kernel itself. */
   readonly isKexec: boolean;
+  /** The entry is put at the end of the boot order for the run. */
+  readonly isAppended: boolean;
   /** The machine is switched on first. */
   readonly isWoken: boolean;
   readonly noReturn: boolean;

@@ -26,6 +26,8 @@ const optionHelp = `  --until return      until the box is back (default)
   --exec COMMAND      what the shell runs when it is so; the address is in $DISKOMATOR_ADDRESS
   --kexec             start the image's kernel without the firmware: seconds instead of its round,
                       and not the same as a real boot; what differs is said
+  --append-entry      put the boot entry at the end of BootOrder for the run: for firmware that
+                      drops entries which stand in no order
   --wake              switch the machine on by Wake-on-LAN if it does not answer
   --no-return         even if the box will not come back by itself
   --force             even while another host may write to a disk of the box, or another of its
@@ -65,6 +67,7 @@ const ownOptions = {
   "power-command": { type: "string" },
   exec: { type: "string" },
   kexec: { type: "boolean", default: false },
+  "append-entry": { type: "boolean", default: false },
   wake: { type: "boolean", default: false },
   "no-return": { type: "boolean", default: false },
   force: { type: "boolean", default: false },
@@ -167,6 +170,7 @@ interface RunValues {
   readonly "power-command"?: string | undefined;
   readonly exec?: string | undefined;
   readonly kexec: boolean;
+  readonly "append-entry": boolean;
   readonly wake: boolean;
   readonly "no-return": boolean;
   readonly force: boolean;
@@ -213,6 +217,7 @@ function readRequest(target: string, values: RunValues): RunRequest {
     exec: values.exec,
     powerCommand: values["power-command"],
     isKexec: values.kexec,
+    isAppended: values["append-entry"],
     isWoken: values.wake,
     noReturn: values["no-return"],
     isForced: values.force,

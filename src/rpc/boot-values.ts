@@ -16,6 +16,8 @@ export const bootOnceParams = v.strictObject({
   noReturn: v.optional(v.boolean(), false),
   /** The box starts the kernel of the disk's unified kernel image itself, without the firmware. */
   kexec: v.optional(v.boolean(), false),
+  /** Put the entry at the end of `BootOrder` for the run: some firmware drops those in no order. */
+  appendEntry: v.optional(v.boolean(), false),
   /** What for, for the list of events. */
   purpose: v.optional(words(200), ""),
 });
@@ -29,6 +31,13 @@ export const bootOnceResult = v.object({
   /** What will be loaded, as the firmware names files. */
   path: v.string(),
   partUuid: v.string(),
+  /**
+   * How the entry names the disk: by its full device path, or by the partition's GUID alone, wherever
+   * its disk is; absent with `kexec`.
+   */
+  devicePath: v.optional(v.picklist(["full", "short"])),
+  /** Disks with a partition of the same GUID: what finds its disk by that may find one of them. */
+  twins: v.optional(v.array(v.string())),
   /** Whether any reset leads back to the box, and why. */
   comeback,
   /** What was loaded, with `kexec`. */
@@ -50,12 +59,16 @@ const runReport = v.object({
   startedAt: time,
   /** When the box was back. */
   returnedAt: time,
-  /** How often the machine booted from then to now, the box included; null if nothing counts. */
+  /**
+   * How often the machine booted from then to now, the box included; null if nothing counts, or the
+   * count was set back.
+   */
   boots: v.nullable(count),
   /** The firmware did not do what it was told: the order was still there. */
   orderIgnored: v.boolean(),
   bootOrder: v.object({
-    outcome: v.picklist(["same", "restored", "failed"]),
+    /** `kept`: it differs, and was left as it was found. */
+    outcome: v.picklist(["same", "restored", "kept", "failed"]),
     wanted: v.array(v.string()),
     found: v.array(v.string()),
   }),
@@ -65,9 +78,27 @@ const runReport = v.object({
   problems: v.array(v.string()),
   /** The box started its kernel itself: `boots` is one less. */
   kexec: v.optional(v.boolean()),
+  /** The boot entry was not there any more, or another one. */
+  entryLost: v.optional(v.boolean()),
+  /** As in `bootOnceParams`. */
+  appendEntry: v.optional(v.boolean()),
+  /** As in `bootOnceResult`. */
+  devicePath: v.optional(v.picklist(["full", "short"])),
 });
 /** @see runReport */
 export type RunReport = v.InferOutput<typeof runReport>;
+
+/** Whether the disk was booted, by the machine's counter of boots; null where nothing tells. */
+export function wasBooted(report: RunReport): boolean | null {
+  const { boots, kexec = false, orderIgnored, crashes } = report;
+  if (orderIgnored) return false;
+  if (boots === null) return null;
+  // The way back is a boot; whether the kernel was entered before, nothing counts.
+  if (kexec) return boots === 0 ? false : null;
+  if (boots > 1) return true;
+  // Something crashed, and it may have been the box as it went.
+  return crashes.length > 0 ? null : false;
+}
 
 /** What `bootState` gives. */
 export const bootState = v.object({

@@ -1,4 +1,4 @@
-export type { BootState, RunReport } from "./boot-values.ts";
+export { type BootState, type RunReport, wasBooted } from "./boot-values.ts";
 export { type ClientCallOptions, RpcClient } from "./client.ts";
 export { type BoxErrorCode, errorNumbers, RpcError, type RpcErrorCode } from "./error.ts";
 export {

@@ -35,14 +35,26 @@ END
   assert.equal(ended.outcome, "not-booted", JSON.stringify(ended));
   assert.equal(ended.exitCode, 1);
   assert.match(ended.report.problems.join(), /The boot entry Boot\d{4} was lost/);
+  assert.equal(ended.isBooted, false);
+  assert.equal(ended.report.entryLost, true);
   assert.equal(await box.readCounter(), "");
   assert.doesNotMatch(await box.shell(`ls ${variables}`), /BootNext|DiskomatorRun/);
 });
 
 test("an image that deletes the entry it came from has run, and it is told", async () => {
-  const ended = await box.run(await box.imageOf("forget", "second"));
+  const image = await box.imageOf("forget", "second");
+  const ended = await box.run(image, "--append-entry");
   assert.equal(ended.outcome, "met", JSON.stringify(ended));
   assert.equal(await box.readCounter(), "counter 1 second");
   assert.match(ended.report.problems.join(), /The boot entry Boot\d{4} was lost/);
   assert.equal(ended.report.bootOrder.outcome, "same");
+  // It stood at the end of the order, whose other entries are as they were.
+  assert.equal(ended.report.appendEntry, true);
+  const stdout = await box.shell(
+    `cat ${variables}/BootOrder-* | tail -c +5 | od -An -v -tx2 --endian=little`,
+  );
+  assert.equal(
+    stdout.trim().replaceAll(/\s+/g, " "),
+    ended.report.bootOrder.wanted.join(" ").toLowerCase(),
+  );
 });

@@ -24,9 +24,12 @@ test("run boots an image once, and the box is back", async () => {
   assert.equal(ended.outcome, "met", JSON.stringify(ended));
   assert.equal(ended.exitCode, 0);
   assert.equal(await box.readCounter(), "counter 1 first");
+  assert.equal(ended.isBooted, true);
   assert.equal(ended.report.boots, 2);
   assert.equal(ended.report.bootOrder.outcome, "same");
   assert.deepEqual(ended.report.problems, []);
+  // The firmware itself has an option for the disk, and booted it by the path that it has there.
+  assert.equal(ended.report.devicePath, "full");
 });
 
 test("an image that changes the boot order ran too, and the order is what it was", async () => {

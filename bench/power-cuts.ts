@@ -5,6 +5,10 @@
  * `npm run bench power-cuts [COUNT] [seed=N] [minutes=N]` (50 cuts unless told; none is made after N
  * minutes). Fails at the first disk that would boot half an image, the first box that does not come
  * back, and the first command that does not complete.
+ *
+ * A flush that is missing it cannot find: `src/vm/disk.ts` sets `no-flush`, and all that QEMU wrote
+ * before it was killed is in the cache of its host, which keeps its power. `CuttableDisk`
+ * finds it, which loses what was not flushed: `src/flash/power-cut.test.ts`.
  */
 
 import { PowerCuts } from "../test/driver-power-cuts.ts";

@@ -5,21 +5,21 @@
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes, randomUUID } from "node:crypto";
-import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
-import { createConnection } from "node:net";
 import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeSshKey as makeHostKey } from "../src/image/index.ts";
-import { connectController, discover, type RemoteDisk } from "../src/initiator/index.ts";
+import { connectController, discover } from "../src/initiator/index.ts";
 import {
   type CallParams,
   type GrantedAccess,
   orphanGraceSeconds,
   type RpcClient,
+  type RpcError,
 } from "../src/rpc/index.ts";
 import { makeScratchDisk, makeScratchFolder, startVm, type Vm } from "../src/vm/index.ts";
+import { connectGranted, type GrantUse, replay, writeAndRead } from "./driver-access.ts";
 import { build, openShell, patience, readState, stickOf } from "./driver-box.ts";
 import { Control } from "./driver-control.ts";
 import { Relay } from "./driver-relay.ts";
@@ -82,7 +82,7 @@ before(async () => {
 
 after(() => owned.disposeAsync());
 
-/** A test whose failure, if it is the first, brings what the box has to say. */
+/** A test whose failure, if it is the first, brings what the box has to say; its grants end with it. */
 function scenario(title: string, body: (t: TestContext) => Promise<void>): void {
   test(title, async (t) => {
     try {
@@ -95,6 +95,10 @@ function scenario(title: string, body: (t: TestContext) => Promise<void>): void 
       hasFailed = true;
       throw error;
     }
+    // A disk that one host may write to is no other's.
+    for (const one of (await rpc.call("disks", {})).grants) {
+      await rpc.call("revoke", { grant: one.grant });
+    }
   });
 }
 
@@ -105,42 +109,7 @@ async function grant(change: Partial<CallParams<"grant">> = {}): Promise<Granted
   return rpc.call("grant", { ...wish, disks: [...wish.disks], ...change });
 }
 
-/** How a grant is used; `with` is what of it. */
-async function connect(
-  access: GrantedAccess,
-  how: {
-    tls?: boolean;
-    hostNqn?: string;
-    secret?: string;
-    controllerSecret?: string;
-    port?: number;
-  } = {},
-) {
-  const [disk] = access.disks;
-  assert.ok(disk);
-  const { secret = access.secrets.host, controllerSecret = access.secrets.controller } = how;
-  return connectController({
-    host: "127.0.0.1",
-    port: how.port ?? ports.get(disk.port)!,
-    subsystemNqn: disk.nqn,
-    hostNqn: how.hostNqn ?? access.hostnqn,
-    ioQueues: 1,
-    authentication: { secret, controllerSecret },
-    ...patience,
-    ...(how.tls ? { tls: { key: access.tlsPsk ?? "" } } : {}),
-    reconnect: { controllerLossMs: 1 },
-  });
-}
-
-async function writeAndRead(disk: RemoteDisk, offsetBytes: number): Promise<Buffer> {
-  const data = randomBytes(256 * 1024);
-  await disk.write(offsetBytes, data);
-  await disk.flush();
-  const found = Buffer.alloc(data.length);
-  await disk.read(offsetBytes, found);
-  assert.ok(found.equals(data));
-  return data;
-}
+const connect = (access: GrantedAccess, how: GrantUse = {}) => connectGranted(access, ports, how);
 
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
@@ -204,7 +173,7 @@ scenario("a grant lets its host in by TLS, and nobody on the way reads along", a
 });
 
 scenario("wrong keys, another host's name and a stranger's are refused", async () => {
-  const [access, other] = [await grant(), await grant()];
+  const [access, other] = [await grant(), await grant({ disks: ["ACCESS-VIRTIO"] })];
   const wrong = other.secrets.host;
   await assert.rejects(connect(access, { secret: wrong }), { code: "authentication-failed" });
   await assert.rejects(connect(access, { controllerSecret: wrong }), {
@@ -222,26 +191,6 @@ scenario("wrong keys, another host's name and a stranger's are refused", async (
   while (!/host response mismatch/.test(await told())) await sleep(500);
   assert.match(await told(), new RegExp(`host ${other.hostnqn} for subsystem \\S+ not allowed`));
 });
-
-/** Says again what a host once said, waiting for an answer each time; returns all answers. */
-async function replay(port: number, said: readonly Uint8Array[]): Promise<Buffer> {
-  const answers: Buffer[] = [];
-  const socket = createConnection({ host: "127.0.0.1", port });
-  socket.on("error", () => {});
-  socket.on("data", (bytes) => answers.push(bytes));
-  await once(socket, "connect");
-  for (const bytes of said) {
-    if (socket.destroyed) break;
-    socket.write(bytes);
-    const answered = new Promise((resolve) => socket.once("data", resolve).once("close", resolve));
-    await Promise.race([answered, sleep(replayPauseMs)]);
-  }
-  socket.destroy();
-  return Buffer.concat(answers);
-}
-
-/** What answers has long done so. */
-const replayPauseMs = 3000;
 
 scenario(
   "what a host said, and the keys of a grant that is over, are worth nothing again",
@@ -281,7 +230,7 @@ scenario(
 );
 
 scenario("a grant taken back under load ends its host at once, and no other", async () => {
-  const [one, other] = [await grant(), await grant()];
+  const [one, other] = [await grant({ shared: true }), await grant({ shared: true })];
   await using gone = await connect(one);
   await using stays = await connect(other);
   await using lost = await gone.openNamespace(1);
@@ -344,6 +293,35 @@ scenario("a grant until the session ends goes when the client is killed", async 
   await assert.rejects(connect(access));
   await (await connect(other)).close();
   await heir.client.call("revoke", { grant: other.grant });
+});
+
+scenario("a disk to write to is one host's alone, until that host's client is killed", async () => {
+  const session = Control.open(shell);
+  const wish = { hostnqn: freshHost(), disks: ["ACCESS-NVME"], mode: "rw", seconds: 600 } as const;
+  const held = { ...wish, disks: [...wish.disks], untilSessionEnds: true, purpose: "a flash" };
+  const access = await session.client.call("grant", held);
+  await using controller = await connect(access);
+  await using disk = await controller.openNamespace(1);
+  await writeAndRead(disk, 0);
+  for (const change of [{}, { shared: true }, { mode: "ro" }] as const) {
+    const why = { code: "refused", message: /nvme0n1.*a flash has it as "rw"/ };
+    await assert.rejects(grant(change), why);
+  }
+  await session.kill();
+  const tryAgain = (error: RpcError) => {
+    if (error.code !== "refused") throw error;
+    return null;
+  };
+  let heir: GrantedAccess | null = null;
+  while (heir === null) heir = await grant().catch(tryAgain);
+  const told = async (name: string) =>
+    (await eventsOf(name)).some((fields) => fields.grant === access.grant);
+  assert.deepEqual([await told("revoked"), await told("expired")], [true, false]);
+  await assert.rejects(writeAndRead(disk, 0));
+  await assert.rejects(connect(access));
+  await using next = await connect(heir);
+  await using same = await next.openNamespace(1);
+  await writeAndRead(same, 0);
 });
 
 scenario("grants and connections outlive the daemon", async () => {
@@ -466,9 +444,6 @@ scenario("who asks again makes the box read no disk, unless one was written to",
 });
 
 scenario("the box listens where it says, and nowhere else", async () => {
-  for (const { grant: id } of (await rpc.call("disks", {})).grants) {
-    await rpc.call("revoke", { grant: id });
-  }
   const doors = new Set<string>();
   for (const line of (await shell.succeed("ss -Hlntu")).trim().split("\n")) {
     const [protocol, , , , local = ""] = line.split(/\s+/);

@@ -66,6 +66,7 @@ test("commands end with the codes that the documents give", async () => {
     [2, ["ls", "--what"], /--what/],
     [2, ["connect"], /BOX\[:DISK\]/],
     [2, ["connect", "lunch-feta", "--read-only", "--overlay"], /exclude each other/],
+    [2, ["connect", "lunch-feta", "--overlay", "--shared"], /is for what is written to/],
     [2, ["reboot"], /Name a box/],
     [2, ["reboot", ""], /Name a box/],
   ];
@@ -113,7 +114,29 @@ test("flash says that its box was booted again meanwhile, and the same command a
   assert.equal(box.grants.size, 0);
 });
 
-const eves: GrantView = {
+test("flash makes no disk bootable to which another host was let in meanwhile", async () => {
+  await using box = await startFakeBox(["S6Z1NJ0W1"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const image = join(user.folder, "os.raw");
+  await writeFile(image, content);
+  const [disk] = box.disks;
+  assert(disk);
+  const { openHashed } = disk;
+  Object.assign(disk, {
+    openHashed: async () => {
+      box.grants.set("g9", intruder);
+      return await openHashed();
+    },
+  });
+  const { exitCode, stderr } = await user.run("flash", image, "lunch-feta");
+  assert.equal(exitCode, 4, stderr);
+  assert.match(stderr, /lunch-feta:S6Z1NJ0W1: flash by eve on laptop may write to it, too/);
+  assert.match(stderr, /does not boot now; the same command again goes on where it can/);
+  assert((await readDisk(disk.memory, 512)).subarray(510).equals(Buffer.alloc(2)));
+});
+
+/** Another host's grant of the first disk. */
+const intruder: GrantView = {
   grant: "g9",
   hostnqn: "nqn.2014-08.org.nvmexpress:other",
   mode: "rw",
@@ -129,7 +152,7 @@ test("flash and reboot leave a disk alone that another host may write to", async
   await using user = await makeFakeUser({ "lunch-feta": box.port });
   const image = join(user.folder, "os.raw");
   await writeFile(image, content);
-  box.grants.set("g9", eves);
+  box.grants.set("g9", intruder);
   for (const args of [
     ["flash", image, "lunch-feta"],
     ["reboot", "lunch-feta"],
@@ -150,7 +173,7 @@ test("connect attaches no disk that another host was granted at the same time, u
 }, async () => {
   let box: FakeBox | undefined;
   const onCall = (method: string) => {
-    if (method === "grant") box?.grants.set("g9", eves);
+    if (method === "grant") box?.grants.set("g9", intruder);
   };
   await using made = await startFakeBox(["S6Z1NJ0W1"], { onCall });
   box = made;

@@ -11,7 +11,6 @@ import { boot, build, stickOf } from "./driver-box.ts";
 import { type OwnCommands, ownCommands } from "./driver-own-commands.ts";
 
 const mebibyte = 1024 * 1024;
-const diskBytes = 256 * mebibyte;
 const serial = "RUN-OS";
 /** As its owner calls it, and its disk. */
 const name = "lunch-feta";
@@ -29,26 +28,35 @@ export class RunBox implements AsyncDisposable {
   readonly target = `${name}:${serial}`;
   readonly name = name;
   readonly serial = serial;
+  /** What QEMU calls its disk. */
+  readonly diskId = "os";
+  readonly #diskBytes: number;
   readonly #variables: string;
   readonly #stack: AsyncDisposableStack;
   #vm: Vm | undefined;
 
   /** Builds the box's image and boots it. */
-  static async start(): Promise<RunBox> {
+  static async start(diskBytes = 256 * mebibyte): Promise<RunBox> {
     await using stack = new AsyncDisposableStack();
     const folder = stack.use(await makeScratchFolder()).path;
     const owner = await ownCommands(join(folder, "owner"));
     const built = await owner.run("build", "--access", "paired", "--out", join(folder, "out"));
     if (built.code !== 0) throw new Error(built.stderr);
-    const box = new RunBox(folder, owner, stack.move());
+    const box = new RunBox(folder, owner, diskBytes, stack.move());
     await using file = await open(box.disk, "wx");
     await file.truncate(diskBytes);
     await box.powerOn();
     return box;
   }
 
-  private constructor(folder: string, owner: OwnCommands, stack: AsyncDisposableStack) {
+  private constructor(
+    folder: string,
+    owner: OwnCommands,
+    diskBytes: number,
+    stack: AsyncDisposableStack,
+  ) {
     this.folder = folder;
+    this.#diskBytes = diskBytes;
     this.owner = owner;
     this.disk = join(folder, "disk");
     this.#variables = join(folder, "variables");
@@ -68,7 +76,7 @@ export class RunBox implements AsyncDisposable {
     const log = process.env.DISKOMATOR_SERIAL_LOG;
     this.#vm = await startVm({
       name: "box",
-      disks: [stick, { id: "os", kind: "nvme", path: this.disk, serial }],
+      disks: [stick, { id: this.diskId, kind: "nvme", path: this.disk, serial }],
       nics: [{ network: { kind: "user" } }],
       variablesPath: this.#variables,
       ...(log ? { serialLogPath: log } : {}),
@@ -102,7 +110,7 @@ export class RunBox implements AsyncDisposable {
   /** What stands in the middle of the disk. */
   async readCounter(): Promise<string> {
     await using file = await open(this.disk);
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(512), 0, 512, diskBytes / 2);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(512), 0, 512, this.#diskBytes / 2);
     return buffer.toString("latin1", 0, bytesRead).replaceAll("\0", "").trim();
   }
 

@@ -173,6 +173,16 @@ function connect(
   return { client, handlers, session, grants, events, done, choices, device };
 }
 
+/** Over a session of its own. */
+function anotherClient(handlers: ReturnType<typeof connect>["handlers"]): RpcClient {
+  const client = new RpcClient((line) => void session.receive(Buffer.from(line)));
+  const session = new RpcSession({
+    handlers,
+    write: async (line) => client.receive(Buffer.from(line)),
+  });
+  return client;
+}
+
 const wish: CallParams<"grant"> = { hostnqn, disks: ["nvme0n1"], mode: "rw", seconds: 60 };
 
 const fails = (code: string, message: RegExp) => (error: unknown) => {
@@ -240,6 +250,13 @@ const refused: readonly [
   ["writing to a read-only box", { readOnly: true }, {}, "read-only", /opens no disk for writing/],
   ["anybody in local mode", { access: "local" }, {}, "refused", /presses L/],
   ["what the kernel does not serve", { broken: true }, {}, "failed", /cannot open it/],
+  [
+    "to share what is not written to",
+    {},
+    { mode: "ro", shared: true },
+    "invalid",
+    /asked for as "ro"/,
+  ],
   ["too large an overlay", {}, { mode: "overlay", overlayBytes: 1001 }, "limit", /1000 left/],
 ];
 for (const [name, options, change, code, message] of refused) {
@@ -249,6 +266,59 @@ for (const [name, options, change, code, message] of refused) {
     assert.deepEqual(grants.list, []);
   });
 }
+
+test("grant lets nobody in beside a host that writes, and says who that is", async () => {
+  const { client, grants } = connect();
+  const other = `${hostnqn.slice(0, -1)}1`;
+  await client.call("grant", { ...wish, purpose: "flash by ada on desk" });
+  const who =
+    /nvme0n1 as "r[wo]": flash by ada on desk has it as "rw" \(grant g1, until 2026-.* unless/;
+  for (const mode of ["rw", "ro"] as const) {
+    await assert.rejects(
+      client.call("grant", { ...wish, hostnqn: other, mode }),
+      fails("refused", who),
+    );
+  }
+  const shared = { ...wish, hostnqn: other, shared: true };
+  await assert.rejects(client.call("grant", shared), fails("refused", /unless both share it/));
+  await client.call("grant", { ...wish, shared: true });
+  await client.call("grant", { ...shared, seconds: null, purpose: "" });
+  const listed = (await client.call("disks", {})).grants;
+  assert.deepEqual(
+    listed.map((one) => one.shared),
+    [true, true],
+  );
+  await client.call("revoke", { grant: "g1" });
+  const nameless = new RegExp(`${other} has it as "rw" \\(grant g2, until it is taken back\\)`);
+  await assert.rejects(client.call("grant", wish), fails("refused", nameless));
+  assert.equal(grants.list.length, 1);
+});
+
+test("a client that was killed comes again at once, as another host", async () => {
+  const box = connect();
+  const next = anotherClient(box.handlers);
+  const again = { ...wish, hostnqn: `${hostnqn.slice(0, -1)}1`, untilSessionEnds: true };
+  await box.client.call("grant", { ...wish, untilSessionEnds: true });
+  await assert.rejects(next.call("grant", again), fails("refused", /grant g1/));
+  box.session.close();
+  await turn();
+  box.done.splice(0);
+  assert.equal((await next.call("grant", again)).grant, "g2");
+  assert.deepEqual(
+    box.grants.list.map(({ id }) => id),
+    ["g2"],
+  );
+  assert.deepEqual(box.done, ["settle", "settle"], "the first is out before the second is in");
+  assert.deepEqual(
+    box.events.after(0).map(({ event, fields }) => [event, fields.grant]),
+    [
+      ["granted", "g1"],
+      ["orphaned", "g1"],
+      ["revoked", "g1"],
+      ["granted", "g2"],
+    ],
+  );
+});
 
 test("grant takes what is read only, in every way that leaves it so", async () => {
   const { client } = connect({ readOnly: true });

@@ -8,6 +8,7 @@ import {
   type Call,
   type DiskView,
   type GrantedAccess,
+  type GrantMode,
   type Handlers,
   hashesMax,
   orphanGraceSeconds,
@@ -20,7 +21,14 @@ import { type BootMethodsSetup, bootMethods } from "./boot-methods.ts";
 import type { EventList } from "./events.ts";
 import { grantNqn } from "./grant-exports.ts";
 import { GrantHolders } from "./grant-holders.ts";
-import { type Grant, type GrantFault, type Grants, isGrant, type KeyMaker } from "./grants.ts";
+import {
+  type Grant,
+  type GrantFault,
+  type GrantRequest,
+  type Grants,
+  isGrant,
+  type KeyMaker,
+} from "./grants.ts";
 import { type HashedDisk, hashRanges } from "./hashing.ts";
 import type { Log } from "./log.ts";
 import { discoveryPort, readOnlyPort, servicePort } from "./nvmet.ts";
@@ -256,11 +264,17 @@ async function grant(
     const message = `Cannot grant writing to ${disk.name}: ${who}. Ask for "ro" or "overlay".`;
     throw new RpcError("read-only", message, { disk: disk.name });
   }
+  if (params.shared && params.mode !== "rw") {
+    const message = `Only what is written to can be shared: the grant is asked for as "${params.mode}".`;
+    throw new RpcError("invalid", message, { mode: params.mode });
+  }
   const overlayBytes = params.mode === "overlay" ? overlayRoom(setup, params) : null;
   const nqns = [...new Set(rows.map((row) => row.state.nqn))];
+  const request = { ...params, nqns, overlayBytes };
+  await clearOrphans(setup, request);
   const now = { monotonicMs: tools.monotonicMs(), date: tools.now() };
-  const given = grants.add({ ...params, nqns, overlayBytes }, now, setup.keys);
-  if (!isGrant(given)) throw refusal(given, rows);
+  const given = grants.add(request, now, setup.keys);
+  if (!isGrant(given)) throw refusal(given, rows, params.mode);
   const { id, hostnqn } = given;
   const disks = rows.map(({ disk }) => disk.name).join(",");
   const { mode, purpose } = params;
@@ -281,11 +295,31 @@ async function grant(
   return accessOf(setup, state, given, rows);
 }
 
-/** A grant whose session has ended: its host has a moment to ask for it again over another one. */
+/**
+ * Who was killed and comes again is another host, and what it left must not keep it out. When this is
+ * done, the hosts of those grants are, too.
+ */
+async function clearOrphans(
+  { box, grants, log }: BoxMethodsSetup,
+  request: GrantRequest,
+): Promise<void> {
+  const orphans = grants.orphansInTheWay(request);
+  if (orphans.length === 0) return;
+  for (const { id, hostnqn } of orphans) {
+    grants.revoke(id);
+    log("revoked", { grant: id, host: hostnqn });
+  }
+  await box.settle();
+}
+
+/**
+ * A grant whose session has ended: its host has a moment to ask for it again over another one, unless
+ * somebody else asks first.
+ */
 function orphan({ box, tools, grants, log }: BoxMethodsSetup, id: string): void {
   const monotonicMs = tools.monotonicMs() + orphanGraceSeconds * 1000;
   const date = new Date(tools.now().getTime() + orphanGraceSeconds * 1000);
-  if (!grants.shorten(id, { monotonicMs, date })) return;
+  if (!grants.orphan(id, { monotonicMs, date })) return;
   log("orphaned", { grant: id, seconds: orphanGraceSeconds });
   void box.settle();
 }
@@ -315,18 +349,28 @@ function overlayRoom(
   throw new RpcError("limit", message, { free, wanted: each * disks.length });
 }
 
-function refusal(fault: GrantFault, rows: readonly ExportedRow[]): RpcError {
+function refusal(fault: GrantFault, rows: readonly ExportedRow[], mode: GrantMode): RpcError {
   if (fault.fault === "limit") {
     return new RpcError("limit", "The box has as many grants as it takes. Revoke one first.");
   }
   const { grant, nqn } = fault;
   const disk = rows.find(({ state }) => state.nqn === nqn)?.disk.name;
   const facts = { disk, grant: grant.id, mode: grant.mode };
+  if (fault.fault === "other-mode") {
+    const message = `This host has ${disk} already, as "${grant.mode}" (grant ${grant.id}). Revoke that first.`;
+    return new RpcError("refused", message, facts);
+  }
+  const until =
+    grant.expiresAt === null
+      ? "until it is taken back"
+      : `until ${grant.expiresAt} unless it goes on`;
+  const why =
+    grant.mode === mode
+      ? "two hosts that write to one disk spoil it, unless both share it as cluster file systems do"
+      : "who reads a disk while another host writes to it sees neither state of it";
   const message =
-    fault.fault === "other-mode"
-      ? `This host has ${disk} already, as "${grant.mode}" (grant ${grant.id}). Revoke that first.`
-      : `Another host has ${disk} as "${grant.mode}" (grant ${grant.id}, ${grant.purpose || "no purpose given"}): ` +
-        "who reads a disk while another host writes to it sees neither state of it.";
+    `Cannot grant ${disk} as "${mode}": ${grant.purpose || grant.hostnqn} has it as "${grant.mode}" ` +
+    `(grant ${grant.id}, ${until}), and ${why}. End that first; a box that is booted again forgets it.`;
   return new RpcError("refused", message, facts);
 }
 
@@ -387,10 +431,11 @@ async function listDisks({ box, tools, grants }: BoxMethodsSetup, wants: Params<
   return {
     disks,
     peers: [...tools.peers()],
-    grants: grants.list.map(({ id, hostnqn, mode, purpose, since, expiresAt, nqns }) => ({
+    grants: grants.list.map(({ id, hostnqn, mode, shared, purpose, since, expiresAt, nqns }) => ({
       grant: id,
       hostnqn,
       mode,
+      shared,
       purpose,
       since,
       expiresAt,

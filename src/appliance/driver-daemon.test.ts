@@ -263,7 +263,8 @@ test("Daemon lets a granted host in, and ends it alone when its time is up", asy
     assert.ok(row?.state.kind === "exported");
     const { nqn } = row.state;
     const date = machine.now();
-    const wish = { mode: "rw", purpose: "", overlayBytes: null, nqns: [nqn] } as const;
+    const how = { mode: "rw", shared: true } as const;
+    const wish = { ...how, purpose: "", overlayBytes: null, nqns: [nqn] };
     for (const [hostnqn, seconds] of [["nqn.a", 60] as const, ["nqn.b", null] as const]) {
       const now = { monotonicMs: machine.monotonicMs(), date };
       grants.add({ ...wish, hostnqn, seconds }, now, keys);

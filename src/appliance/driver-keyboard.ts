@@ -1,9 +1,10 @@
 /** Listens to the keyboard of the box: whoever stands there has its disks in reach anyway. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Handlers } from "../rpc/index.ts";
+import type { GrantedAccess, Handlers } from "../rpc/index.ts";
 import { runTool } from "./driver-process.ts";
 import type { Terminals } from "./driver-terminal.ts";
+import { askForFree } from "./free-disks.ts";
 import {
   codedLine,
   connectLines,
@@ -79,26 +80,36 @@ export class Keyboard {
       ({ disk }) => state.readOnly === (disk.readOnly || state.readOnly),
     );
     const disks = rows.map(({ disk }) => disk.name);
+    const host = keyboardHost(nqnBase, this.#count, bootId);
     try {
-      const access = await this.#setup.grant(
-        {
-          hostnqn: keyboardHost(nqnBase, this.#count, bootId),
-          disks,
-          mode: state.readOnly ? "ro" : "rw",
-          seconds: keyboardGrantSeconds,
-          untilSessionEnds: false,
-          purpose: "whoever stood in front of the screen",
-        },
-        { signal: this.#never, session: this.#never, send: async () => {} },
-      );
-      const lines = connectLines(access, state);
+      const ask = (free: string[]) => this.#ask(host, free, state.readOnly);
+      const { given, refusals } = await askForFree(disks, ask);
+      const lines = [...refusals, ...connectLines(given, state)];
       const coded = codedLine(lines);
       const { qrCode } = await import("./qr-code.ts");
       terminals.whisper({ lines, code: coded === null ? null : qrCode(coded) });
-      clearTimeout(this.#hides);
-      this.#hides = setTimeout(() => terminals.whisper(noSecret), shownMs);
     } catch (error) {
       log("problem", { topic: "keyboard", text: String(error) });
+      const why = error instanceof Error ? error.message : String(error);
+      terminals.whisper({ lines: [why], code: null });
     }
+    clearTimeout(this.#hides);
+    this.#hides = setTimeout(() => terminals.whisper(noSecret), shownMs);
+  }
+
+  /** Each press is another host: they share what they write to, by the wish of one who stands there. */
+  async #ask(hostnqn: string, disks: string[], readOnly: boolean): Promise<GrantedAccess> {
+    return await this.#setup.grant(
+      {
+        hostnqn,
+        disks,
+        mode: readOnly ? "ro" : "rw",
+        shared: !readOnly,
+        seconds: keyboardGrantSeconds,
+        untilSessionEnds: false,
+        purpose: "whoever stood in front of the screen",
+      },
+      { signal: this.#never, session: this.#never, send: async () => {} },
+    );
   }
 }

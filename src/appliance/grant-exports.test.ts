@@ -39,7 +39,7 @@ function grantsFor(
   const keys = keyMaker((length) => new Uint8Array(length).fill(++count));
   const grants = new Grants();
   for (const [hostnqn, disk, mode] of wishes) {
-    const more = { seconds: null, purpose: "", overlayBytes: null };
+    const more = { seconds: null, purpose: "", overlayBytes: null, shared: true };
     grants.add({ hostnqn, nqns: [`${prefix}${disk}`], mode, ...more }, now, keys);
   }
   return grants;

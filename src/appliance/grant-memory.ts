@@ -26,6 +26,8 @@ const memoryShape = v.object({
       expiresMs: v.nullable(v.number()),
       expiresAt: v.nullable(text),
       overlayBytes: v.nullable(v.number()),
+      shared: v.boolean(),
+      orphaned: v.boolean(),
       keys: v.array(v.object({ nqn: text, identity: text, key: text })),
     }),
   ),

@@ -24,6 +24,7 @@ function ask(change: Partial<GrantRequest> = {}): GrantRequest {
     seconds: 60,
     purpose: "",
     overlayBytes: null,
+    shared: false,
     ...change,
   };
 }
@@ -70,22 +71,41 @@ test("Grants.revoke forgets a host's keys with its last grant", () => {
   assert.notDeepEqual(grants.secretsOf(hostA), before, "a replayed key is worth nothing");
 });
 
-test("Grants.shorten lets a grant end sooner, never later", () => {
+test("Grants.orphan lets a grant end sooner, never later", () => {
   const grants = new Grants();
   const { id } = give(grants);
+  assert.equal(grants.list[0]?.orphaned, false);
   const at = (monotonicMs: number) => ({ monotonicMs, date: new Date("2026-11-23T12:00:10Z") });
-  assert.equal(grants.shorten(id, at(1e9)), true);
+  assert.equal(grants.orphan(id, at(1e9)), true);
   assert.equal(grants.nextExpiryMs, 61_000);
-  assert.equal(grants.shorten(id, at(11_000)), true);
+  assert.equal(grants.orphan(id, at(11_000)), true);
   assert.equal(grants.nextExpiryMs, 11_000);
   assert.equal(grants.list[0]?.expiresAt, "2026-11-23T12:00:10.000Z");
-  assert.equal(grants.shorten("g9", at(1)), false);
+  assert.equal(grants.orphan("g9", at(1)), false);
+  assert.equal(give(grants).orphaned, false, "another session has taken it over");
+});
+
+test("Grants.orphansInTheWay names grants without a session, if nothing else is in the way", () => {
+  const grants = new Grants();
+  const [left, kept] = [give(grants), give(grants, { nqns: ["n2"] })];
+  const soon = { monotonicMs: 16_000, date: new Date("2026-11-23T12:00:15Z") };
+  const idsFor = (change: Partial<GrantRequest>) =>
+    grants.orphansInTheWay(ask({ hostnqn: hostB, ...change })).map(({ id }) => id);
+  assert.deepEqual(idsFor({}), [], "its session lives");
+  grants.orphan(left.id, soon);
+  assert.deepEqual(idsFor({}), [left.id]);
+  assert.deepEqual(idsFor({ mode: "ro" }), [left.id]);
+  assert.deepEqual(idsFor({ hostnqn: hostA }), [], "its own host takes it over");
+  assert.deepEqual(idsFor({ nqns: ["n1", "n2"] }), []);
+  const given = grants.add(ask({ hostnqn: hostB, nqns: ["n1", "n2"] }), now, keys);
+  assert.ok(!isGrant(given) && given.fault === "in-use");
+  assert.equal(given.grant.id, kept.id, "who is there is named, not who has gone");
 });
 
 test("Grants.expire takes back what is over, and nextExpiryMs says when to look", () => {
   const grants = new Grants();
   give(grants, { seconds: 10 });
-  give(grants, { hostnqn: hostB, seconds: 20 });
+  give(grants, { nqns: ["n2"], hostnqn: hostB, seconds: 20 });
   give(grants, { nqns: ["n3"], seconds: null });
   assert.equal(grants.nextExpiryMs, 11_000);
   assert.deepEqual(grants.expire(10_999), []);
@@ -112,7 +132,16 @@ const clashes: readonly [
   ["a reader beside a writer", { mode: "rw" }, { hostnqn: hostB, mode: "ro" }, "in-use"],
   ["a writer beside an overlay", { mode: "overlay" }, { hostnqn: hostB, mode: "rw" }, "in-use"],
   ["two readers", { mode: "ro" }, { hostnqn: hostB, mode: "ro" }, null],
-  ["two writers", { mode: "rw" }, { hostnqn: hostB, mode: "rw" }, null],
+  ["two writers", { mode: "rw" }, { hostnqn: hostB, mode: "rw" }, "in-use"],
+  ["two writers that share", { shared: true }, { hostnqn: hostB, shared: true }, null],
+  ["a writer that shares beside one that does not", {}, { hostnqn: hostB, shared: true }, "in-use"],
+  ["a writer beside one that shares", { shared: true }, { hostnqn: hostB }, "in-use"],
+  [
+    "a reader beside a writer that shares",
+    { shared: true },
+    { hostnqn: hostB, mode: "ro", shared: true },
+    "in-use",
+  ],
   ["a reader and an overlay", { mode: "ro" }, { hostnqn: hostB, mode: "overlay" }, null],
   ["another disk", { mode: "ro" }, { nqns: ["n2"], mode: "rw" }, null],
 ];
@@ -126,6 +155,18 @@ for (const [name, first, next, fault] of clashes) {
   });
 }
 
+test("Grants.add lets a host share what it has, or no longer, if nobody else does", () => {
+  const grants = new Grants();
+  give(grants);
+  assert.equal(give(grants, { shared: true }).id, "g1");
+  give(grants, { hostnqn: hostB, shared: true });
+  const given = grants.add(ask(), now, keys);
+  assert.ok(!isGrant(given) && given.fault === "in-use");
+  assert.deepEqual([given.nqn, given.grant.hostnqn], ["n1", hostB]);
+  grants.revoke("g2");
+  assert.equal(give(grants).shared, false);
+});
+
 test("Grants.add has an end", () => {
   const grants = new Grants();
   for (let n = 0; n < 128; n++) give(grants, { nqns: [`n${n}`] });
@@ -134,7 +175,8 @@ test("Grants.add has an end", () => {
 
 test("Grants come back from their memory, which a file may hold", () => {
   const grants = new Grants();
-  give(grants);
+  give(grants, { shared: true });
+  grants.orphan("g1", now);
   const memory = parseGrantMemory(JSON.stringify(grants.memory));
   const again = new Grants(memory);
   assert.deepEqual(again.memory, grants.memory);

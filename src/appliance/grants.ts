@@ -45,6 +45,10 @@ export interface Grant {
   readonly expiresMs: number | null;
   readonly expiresAt: string | null;
   readonly overlayBytes: number | null;
+  /** With `rw`: others that have it so, too, may write at the same time. */
+  readonly shared: boolean;
+  /** The session that it hangs on has ended: whoever else asks for its disks gets them. */
+  readonly orphaned: boolean;
   /** For each disk; they are secret. */
   readonly keys: readonly GrantKey[];
 }
@@ -57,6 +61,7 @@ export interface GrantRequest {
   readonly seconds: number | null;
   readonly purpose: string;
   readonly overlayBytes: number | null;
+  readonly shared: boolean;
 }
 
 /** Both clocks at one moment. */
@@ -71,8 +76,8 @@ export type GrantFault =
   /** The host has the disk already, in another mode. */
   | { readonly fault: "other-mode"; readonly nqn: string; readonly grant: Grant }
   /**
-   * Another host has the disk to write and this one wants it as it is, or the other way round: the
-   * two targets of a box do not see each other's writes.
+   * One of two hosts may write to the disk: nobody else is let in to it, but who writes to it shared
+   * while all of them do. The two targets of a box do not see each other's writes.
    */
   | { readonly fault: "in-use"; readonly nqn: string; readonly grant: Grant };
 
@@ -115,21 +120,21 @@ export class Grants {
 
   /** Makes a grant, or prolongs the one that has the same host, disks and mode. */
   add(request: GrantRequest, now: Moment, maker: KeyMaker): Grant | GrantFault {
-    for (const grant of this.list) {
-      const nqn = grant.nqns.find((one) => request.nqns.includes(one));
-      if (nqn === undefined) continue;
-      const isOwn = grant.hostnqn === request.hostnqn;
-      if (isOwn && grant.mode !== request.mode) return { fault: "other-mode", nqn, grant };
-      const clash = (grant.mode === "rw") !== (request.mode === "rw");
-      if (!isOwn && clash) return { fault: "in-use", nqn, grant };
-    }
     const own = this.list.filter(({ hostnqn }) => hostnqn === request.hostnqn);
+    for (const grant of own) {
+      const nqn = commonDisk(grant, request);
+      if (nqn === undefined) continue;
+      if (grant.mode !== request.mode) return { fault: "other-mode", nqn, grant };
+    }
+    const rivals = this.#rivalsOf(request);
+    const rival = rivals.find(({ grant }) => !grant.orphaned) ?? rivals[0];
+    if (rival !== undefined) return { fault: "in-use", ...rival };
     const same = own.find(({ mode, nqns }) => mode === request.mode && sameSet(nqns, request.nqns));
     if (same === undefined && this.#grants.size >= maker.grantsMax) return { fault: "limit" };
     const secrets = this.#secrets.get(request.hostnqn) ?? maker.makeSecrets();
     this.#secrets.set(request.hostnqn, secrets);
     if (same === undefined) this.#lastId += 1;
-    const { hostnqn, nqns, mode, purpose, seconds, overlayBytes } = request;
+    const { hostnqn, nqns, mode, purpose, seconds, overlayBytes, shared } = request;
     const lastsMs = seconds === null ? null : seconds * 1000;
     const grant: Grant = {
       id: same?.id ?? `g${this.#lastId}`,
@@ -138,6 +143,8 @@ export class Grants {
       mode,
       purpose,
       overlayBytes,
+      shared,
+      orphaned: false,
       keys: same?.keys ?? nqns.map((nqn) => maker.makeKey(secrets, hostnqn, nqn)),
       since: same?.since ?? now.date.toISOString(),
       expiresMs: lastsMs === null ? null : now.monotonicMs + lastsMs,
@@ -145,6 +152,23 @@ export class Grants {
     };
     this.#grants.set(grant.id, grant);
     return grant;
+  }
+
+  /**
+   * Grants that have to be taken back before a request can be granted, where all that is in its way are
+   * grants whose sessions have ended.
+   */
+  orphansInTheWay(request: GrantRequest): readonly Grant[] {
+    const rivals = this.#rivalsOf(request).map(({ grant }) => grant);
+    return rivals.every(({ orphaned }) => orphaned) ? rivals : [];
+  }
+
+  #rivalsOf(request: GrantRequest): readonly { readonly nqn: string; readonly grant: Grant }[] {
+    return this.list.flatMap((grant) => {
+      const nqn = commonDisk(grant, request);
+      const isOther = grant.hostnqn !== request.hostnqn;
+      return nqn !== undefined && isOther && !canMeet(grant, request) ? [{ nqn, grant }] : [];
+    });
   }
 
   /** Takes a grant back; null when there is none of that id. */
@@ -158,13 +182,16 @@ export class Grants {
     return grant;
   }
 
-  /** Lets a grant end at a moment, unless it ends before; false when there is none of that id. */
-  shorten(id: string, { monotonicMs, date }: Moment): boolean {
+  /**
+   * Its session has ended: it gives way to others, and ends at a moment, unless it ends before; false
+   * when there is none of that id.
+   */
+  orphan(id: string, { monotonicMs, date }: Moment): boolean {
     const grant = this.#grants.get(id);
     if (grant === undefined) return false;
-    if (grant.expiresMs !== null && grant.expiresMs <= monotonicMs) return true;
-    const expiresAt = date.toISOString();
-    this.#grants.set(id, { ...grant, expiresMs: monotonicMs, expiresAt });
+    const endsBefore = grant.expiresMs !== null && grant.expiresMs <= monotonicMs;
+    const end = endsBefore ? {} : { expiresMs: monotonicMs, expiresAt: date.toISOString() };
+    this.#grants.set(id, { ...grant, ...end, orphaned: true });
     return true;
   }
 
@@ -187,6 +214,18 @@ export class Grants {
 /** Whether what `add` gave is a grant. */
 export function isGrant(given: Grant | GrantFault): given is Grant {
   return "id" in given;
+}
+
+type Wanted = Pick<GrantRequest, "nqns" | "mode" | "shared">;
+
+function commonDisk(one: Wanted, other: Wanted): string | undefined {
+  return one.nqns.find((nqn) => other.nqns.includes(nqn));
+}
+
+/** Whether two hosts may have one disk at the same time. */
+function canMeet(one: Wanted, other: Wanted): boolean {
+  if (one.mode !== "rw" && other.mode !== "rw") return true;
+  return one.mode === other.mode && one.shared && other.shared;
 }
 
 function sameSet(a: readonly string[], b: readonly string[]): boolean {

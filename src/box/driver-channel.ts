@@ -1,6 +1,6 @@
 /** The channel of a grant that is held for long: over a session, and a new one when that has ended. */
 
-import type { CallParams, GrantedAccess, Item, Result } from "../rpc/index.ts";
+import type { CallParams, GrantedAccess, GrantView, Item, Result } from "../rpc/index.ts";
 import { type BoxSession, openSession, type ReachOptions } from "./driver-session.ts";
 import type { GrantCallOptions, GrantChannel } from "./grant.ts";
 
@@ -38,6 +38,11 @@ export class LastingChannel implements GrantChannel, AsyncDisposable {
   async revoke(params: CallParams<"revoke">, options: GrantCallOptions): Promise<Result<"revoke">> {
     const session = await this.#open(options);
     return await session.call("revoke", params, options);
+  }
+
+  async grants(options: GrantCallOptions): Promise<readonly GrantView[]> {
+    const session = await this.#open(options);
+    return (await session.call("disks", {}, options)).grants;
   }
 
   /** Lets the box hash a disk; items come to `onItem` in their order. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { type CallParams, type GrantedAccess, RpcError } from "../rpc/index.ts";
+import { type CallParams, type GrantedAccess, type GrantView, RpcError } from "../rpc/index.ts";
 import {
   type GrantChannel,
   type GrantEvent,
@@ -29,6 +29,18 @@ const access: GrantedAccess = {
   disks: [],
 };
 
+function viewOf(grant: string, change: Partial<GrantView> = {}): GrantView {
+  const since = "2026-11-23T12:00:00.000Z";
+  const rest = { mode: "rw", purpose: "", since, expiresAt: null, overlay: null } as const;
+  return {
+    grant,
+    hostnqn: `nqn.2026-11.org.example:${grant}`,
+    disks: ["nvme0n1"],
+    ...rest,
+    ...change,
+  };
+}
+
 /** A box that grants, a clock that is turned by hand, and what both were asked. */
 function workshop(changes: Partial<GrantChannel> = {}) {
   const calls: (CallParams<"grant"> | CallParams<"revoke">)[] = [];
@@ -44,6 +56,7 @@ function workshop(changes: Partial<GrantChannel> = {}) {
       calls.push(given);
       return await (changes.grant?.(given, {}) ?? access);
     },
+    grants: async () => (await changes.grants?.({})) ?? [viewOf("g1")],
     revoke: async (given) => {
       calls.push(given);
       return (await changes.revoke?.(given, {})) ?? {};
@@ -120,6 +133,69 @@ test("HeldGrant says when the box has other keys than those that are in use", as
   await pass();
   assert.deepEqual(events, ["replaced", "replaced"]);
   assert.deepEqual(reboots, [false, true]);
+});
+
+test("HeldGrant.findRival prolongs the grant, and finds nobody where it is the only one that writes", async () => {
+  const others = [viewOf("g2", { mode: "ro" }), viewOf("g3", { disks: ["vda"] })];
+  const { take, calls } = workshop({ grants: async () => [...others, viewOf("g1")] });
+  await using held = await take();
+  assert.equal(await held.findRival(), undefined);
+  assert.deepEqual(calls.length, 2);
+  assert.deepEqual(calls[1], calls[0]);
+});
+
+test("HeldGrant.findRival says who may write, or that the grant was not held all the time", async () => {
+  const found = async (changes: Partial<GrantChannel>, later: Partial<GrantedAccess> = {}) => {
+    let given = access;
+    const grant = async () => given;
+    const { take, events } = workshop({ grant, ...changes });
+    await using held = await take();
+    given = { ...access, ...later };
+    assert.deepEqual(events, []);
+    return (await held.findRival()) ?? "";
+  };
+  const beside = (view: GrantView) => found({ grants: async () => [viewOf("g1"), view] });
+  assert.match(await beside(viewOf("g2", { purpose: "flash by eve" })), /flash by eve may write/);
+  assert.match(await beside(viewOf("g2")), /^nqn.2026-11.org.example:g2 may write to it, too$/);
+  const gone = "its box had taken back meanwhile what it had granted";
+  assert.equal(await found({}, { grant: "g7" }), gone);
+  const secrets = { ...access.secrets, host: "DHHC-1:01:b3RoZXI=:" };
+  assert.equal(await found({}, { secrets }), gone);
+});
+
+test("HeldGrant.findRival gives the box's reason, and asks again over a channel that has ended", async () => {
+  let fault: Error | undefined;
+  const { take, pass, pauses } = workshop({
+    grant: async () => {
+      if (fault) throw fault;
+      return access;
+    },
+  });
+  await using held = await take();
+  fault = new RpcError("refused", "Eve has it.");
+  assert.equal(await held.findRival(), "Eve has it");
+  fault = new RpcError("closed", "The channel to the box has ended.");
+  const asking = held.findRival();
+  await turn();
+  for (let n = 0; n < 3; n++) await pass();
+  assert.deepEqual(pauses, [renewalMs, retryMs, retryMs, retryMs, retryMs]);
+  fault = undefined;
+  await pass();
+  assert.equal(await asking, undefined);
+  fault = new RpcError("closed", "The channel to the box has ended.");
+  const failing = assert.rejects(held.findRival(), { code: "closed" });
+  await turn();
+  for (let n = 0; n < 4; n++) await pass();
+  await failing;
+});
+
+test("HeldGrant says so when it got another grant with the same keys", async () => {
+  let grant = "g1";
+  const { take, pass, events } = workshop({ grant: async () => ({ ...access, grant }) });
+  await using _held = await take();
+  grant = "g4";
+  await pass();
+  assert.deepEqual(events, ["replaced"]);
 });
 
 test("HeldGrant asks again at once when the channel has ended, which the grant hangs on", async () => {

@@ -5,12 +5,20 @@
  */
 
 import type { Clock } from "../initiator/index.ts";
-import { type CallParams, type GrantedAccess, type Result, RpcError } from "../rpc/index.ts";
+import {
+  type CallParams,
+  type GrantedAccess,
+  type GrantView,
+  type Result,
+  RpcError,
+} from "../rpc/index.ts";
 
 /** Calls a box; a new channel is opened where the last one has ended. */
 export interface GrantChannel {
   grant(params: CallParams<"grant">, options: GrantCallOptions): Promise<GrantedAccess>;
   revoke(params: CallParams<"revoke">, options: GrantCallOptions): Promise<Result<"revoke">>;
+  /** All grants of the box. */
+  grants(options: GrantCallOptions): Promise<readonly GrantView[]>;
   /** When the box was booted that answered last; ISO 8601. */
   readonly bootedAt: string;
   /** Calls `listener` whenever a channel has ended, which the grant outlives by seconds only. */
@@ -48,6 +56,8 @@ export const heldGrantSeconds = 120;
 export const renewalMs = 30_000;
 /** After one that failed: several fit into what a box leaves a grant whose session has ended. */
 export const retryMs = 2000;
+/** Asking whether the grant has gone on, a channel that has just ended among them. */
+const confirmTriesMax = 5;
 /** The clock of a box may be set while it runs; two boots are further apart. */
 const sameBootMs = 5000;
 /** At the end a box that does not answer is left to let the grant expire. */
@@ -93,7 +103,7 @@ export class HeldGrant implements AsyncDisposable {
         signal.throwIfAborted();
         const renewed = await this.#channel.grant(timed(params), { signal });
         pauseMs = renewalMs;
-        const isSame = renewed.secrets.host === this.access.secrets.host;
+        const isSame = this.#isSame(renewed);
         const isRebooted = !isSameBoot(this.#bootedAt, this.#channel.bootedAt);
         onEvent?.(isSame ? { event: "renewed" } : { event: "replaced", isRebooted });
       } catch (error) {
@@ -102,6 +112,42 @@ export class HeldGrant implements AsyncDisposable {
         onEvent?.({ event: "not-renewed", error });
       }
     }
+  }
+
+  /** A grant that was over in between has another id, and mostly other secrets. */
+  #isSame({ grant, secrets }: GrantedAccess): boolean {
+    return grant === this.access.grant && secrets.host === this.access.secrets.host;
+  }
+
+  /**
+   * Asks the box whether the grant has gone on all the time, and whether another host may write to the
+   * same disks.
+   * @returns what speaks against this host having been alone, in words
+   * @throws what the channel throws, when it has failed several times.
+   */
+  async findRival(options: GrantCallOptions = {}): Promise<string | undefined> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#lookForRival(options);
+      } catch (error) {
+        if (error instanceof RpcError && error.code === "refused")
+          return withoutStop(error.message);
+        if (options.signal?.aborted || tries === confirmTriesMax) throw error;
+        await this.#request.clock.sleep(retryMs, options);
+      }
+    }
+  }
+
+  async #lookForRival(options: GrantCallOptions): Promise<string | undefined> {
+    const renewed = await this.#channel.grant(timed(this.#request.params), options);
+    if (!this.#isSame(renewed)) return "its box had taken back meanwhile what it had granted";
+    const grants = await this.#channel.grants(options);
+    const disks = grants.find(({ grant }) => grant === renewed.grant)?.disks ?? [];
+    const rival = grants.find(
+      ({ grant, mode, disks: others }) =>
+        grant !== renewed.grant && mode === "rw" && others.some((disk) => disks.includes(disk)),
+    );
+    return rival && `${rival.purpose || rival.hostnqn} may write to it, too`;
   }
 
   /** Waits, unless a channel has ended meanwhile. */
@@ -133,6 +179,10 @@ export class HeldGrant implements AsyncDisposable {
     await Promise.race([revoked, late]);
     enough.abort();
   }
+}
+
+function withoutStop(sentence: string): string {
+  return sentence.replace(/\.$/, "");
 }
 
 function timed(params: GrantRequest["params"]): CallParams<"grant"> {

@@ -104,6 +104,7 @@ export async function openBoxTarget(
     ...target,
     ...(writer ? { inUseBy: wordsOf(writer) } : {}),
     hashing: hashingOf(channel, disk),
+    findRival: (asked) => held.findRival(asked),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }

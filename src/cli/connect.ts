@@ -35,8 +35,9 @@ path of the block device. Encrypted by TLS, for which tlshd (package ktls-utils)
   --no-tls     not encrypted; both ends prove who they are (DH-HMAC-CHAP)
   --json       JSON lines; the last one is the result
 
-The grant lasts until "diskomator disconnect", or until the box ends. When the box was booted again
-it has new keys: the device waits, and the same command again gives them to it.
+Nobody else is let in to a disk that is attached to be written to, unless it is shared. The grant
+lasts until "diskomator disconnect", or until the box ends. When the box was booted again it has new
+keys: the device waits, and the same command again gives them to it.
 
 Example: diskomator connect lunch-feta:S6Z1NJ0W1 --read-only`;
 
@@ -102,7 +103,11 @@ async function attach(request: ConnectRequest, signal: AbortSignal): Promise<Exi
   const prefix = await rootPrefix(`attach ${disk.name} of ${place.name}`);
   const hostnqn = await machineHostnqn();
   const purpose = purposeOf("connect");
-  const asked = { hostnqn, disks: [disk.name], mode, seconds: null, purpose };
+  const asked = {
+    ...{ hostnqn, disks: [disk.name], mode, seconds: null, purpose },
+    // Boxes of earlier versions do not know the word.
+    ...(isShared ? { shared: true } : {}),
+  };
   const granted = await session.call("grant", asked, { signal });
   const one = granted.disks[0];
   if (one === undefined) throw new TypeError("A grant of one disk has one disk.");

@@ -12,6 +12,7 @@ const flashCodes: Readonly<Partial<Record<FlashErrorCode, ExitCode>>> = {
   mismatch: exitCodes.verifyMismatch,
   refused: exitCodes.refused,
   "identity-changed": exitCodes.refused,
+  "not-alone": exitCodes.refused,
   network: exitCodes.unreachable,
   "disk-gone": exitCodes.unreachable,
 };

@@ -258,6 +258,44 @@ test("flashImage stops when its box hashes another disk than the one that is wri
   assert.equal(Buffer.compare(body(before), body(after)), 0);
 });
 
+test("flashImage makes no disk bootable that another host may have written to meanwhile", async () => {
+  const image = bootableImage(16 * MiB);
+  for (const isChanged of [true, false]) {
+    const old = image.slice();
+    if (isChanged) old[8 * MiB]! ^= 1;
+    const disk = diskOf(old, 20 * MiB);
+    await using file = await ImageFile.of(image);
+    if (!isChanged) await file.flash([hashed(disk)]);
+    let asked = 0;
+    const findRival = async () => {
+      asked += 1;
+      // What was equal is not read again: this would go unseen.
+      await disk.write(12 * MiB, new Uint8Array(unit).fill(7));
+      return "flash by eve may write to it, too";
+    };
+    const target = targetOf(disk, { hashing: hashingOf(disk), findRival });
+    const { error, hasBegun, isVerified } = onlyResult(await file.flash([target]));
+    assert.equal(asked, 1);
+    assert.ok(error instanceof FlashError && error.code === "not-alone", String(error));
+    assert.match(error.message, /box:disk: flash by eve may write .* run the same command again/);
+    assert.deepEqual([hasBegun, isVerified], [isChanged, false]);
+    const sector = (await contentsOf(disk)).subarray(0, 512);
+    assert.equal(sector[511] === 0xaa, !isChanged, "unbootable, or untouched");
+  }
+});
+
+test("flashImage does not vouch for a disk whose box cannot be asked", async () => {
+  const image = bootableImage(16 * MiB);
+  const disk = diskOf(new Uint8Array(), 20 * MiB);
+  await using file = await ImageFile.of(image);
+  const findRival = () => Promise.reject(new Error("The channel has ended."));
+  const target = targetOf(disk, { hashing: hashingOf(disk), findRival });
+  const { error } = onlyResult(await file.flash([target]));
+  assert.ok(error instanceof FlashError && error.code === "disk-gone", String(error));
+  assert.match(error.message, /ask whether another host may have written to it .* has ended/);
+  assert.notEqual((await contentsOf(disk))[511], 0xaa);
+});
+
 test("flashImage takes several disks from one image, hashed ones and others", async () => {
   const image = bootableImage(16 * MiB);
   await using file = await ImageFile.of(image);

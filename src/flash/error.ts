@@ -28,6 +28,8 @@ export type FlashErrorCode =
   | "refused"
   /** The disk is not the one that was planned for. */
   | "identity-changed"
+  /** Another host may have written to the disk meanwhile. */
+  | "not-alone"
   /** The image does not fit; found out while writing. */
   | "too-small"
   /** The disk is gone or cannot be reached any more. */

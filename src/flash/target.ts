@@ -43,6 +43,11 @@ export interface Target {
   readonly inUseBy?: string;
   /** Where its box can hash it. */
   readonly hashing?: DiskHashing;
+  /**
+   * Where somebody keeps other hosts from writing to it: asks whether that has been so since it was
+   * opened, and says in words what speaks against that.
+   */
+  findRival?(options?: CallOptions): Promise<string | undefined>;
   /** Asks anew who it is, over the connection as it is now. */
   identify(options?: CallOptions): Promise<DiskIdentity>;
 }
@@ -82,6 +87,27 @@ export async function confirmIdentity(target: Target, options?: CallOptions): Pr
     `Cannot go on with ${target.name}: another disk is there now, ${change}. ` +
       "Nothing more is written. List the disks again, and name it by its serial number.",
     { target: target.name, wanted: target.identity, found },
+  );
+}
+
+/**
+ * Makes sure that nobody else can have written to a target, where that can be known.
+ * @throws FlashError `not-alone`, or as `targetError`.
+ */
+export async function confirmAlone(target: Target, options?: CallOptions): Promise<void> {
+  let rival: string | undefined;
+  try {
+    rival = await target.findRival?.(options);
+  } catch (error) {
+    options?.signal?.throwIfAborted();
+    throw targetError(error, target, "ask whether another host may have written to it");
+  }
+  if (rival === undefined) return;
+  throw new FlashError(
+    "not-alone",
+    `Cannot vouch for ${target.name}: ${rival}. What was compared or written may be something else ` +
+      "by now. See to it that no other host writes to it, and run the same command again.",
+    { target: target.name, rival },
   );
 }
 

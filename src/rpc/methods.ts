@@ -61,14 +61,17 @@ export const methods = {
    * Lets a host use disks. Each granted disk has a subsystem of its own for this host, whose NQN
    * follows from disk and host, so that it is the same at the next boot; secrets are made at every
    * boot. A second grant to a host that has one keeps its secrets; one over the same disks in the
-   * same mode prolongs it and gives the same id; in another mode it is `refused`. So is `rw` while
-   * another host has the disk `ro` or as `overlay`, and the other way round.
+   * same mode prolongs it and gives the same id; in another mode it is `refused`. So is every grant of
+   * a disk that another host has as `rw`, and `rw` of one that another host has in any mode, unless all
+   * of them are `shared`. A grant whose session has ended gives way at once.
    */
   grant: {
     params: v.strictObject({
       hostnqn,
       disks: v.pipe(v.array(diskName), v.minLength(1), v.maxLength(grantDisksMax)),
       mode: grantMode,
+      /** With `rw`: others may write at the same time, who say so likewise; a cluster file system does. */
+      shared: v.optional(v.boolean(), false),
       /** Null: until it is revoked or the box ends. */
       seconds: v.nullable(secondsOf(grantSecondsMax)),
       /**

@@ -129,6 +129,8 @@ export const grantView = v.object({
   /** Kernel names of its disks. */
   disks: v.array(v.string()),
   mode: grantMode,
+  /** Others may write to its disks, too; boxes of earlier versions do not say. */
+  shared: v.optional(v.boolean()),
   purpose: v.string(),
   since: time,
   /** Null for one that lasts until it is revoked or the box ends. */

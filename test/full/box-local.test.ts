@@ -121,7 +121,11 @@ test("L lets hosts in that have the key, and no others", async () => {
   assert.ok(events.some(({ event }) => event === "let-in"));
   const hostnqn = "nqn.2014-08.org.nvmexpress:uuid:7d1e68ce-8f6d-4c1d-9b6a-4e3a5f2c9ba1";
   const wish = { hostnqn, disks: ["LOCAL-NVME"], mode: "rw", seconds: 60 } as const;
-  const access = await client.call("grant", { ...wish, disks: [...wish.disks] });
+  const ask = () => client.call("grant", { ...wish, disks: [...wish.disks] });
+  // What was let in at the screen has the disk still, and nobody may write beside it.
+  await assert.rejects(ask, /whoever stood in front of the screen has it as "rw" \(grant g1, /);
+  await client.call("revoke", { grant: "g1" });
+  const access = await ask();
   assert.match(access.secrets.host, /^DHHC-1/);
   assert.deepEqual(await exports.nqns(), []);
 });

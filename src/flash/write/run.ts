@@ -8,7 +8,13 @@ import type { FlashRequest, FlashTarget, TargetResult } from "../flash.ts";
 import { type Piece, type PiecePool, pieceBytes } from "../piece.ts";
 import { type BottleneckFinder, Meter, type Phase } from "../progress.ts";
 import { formatSize } from "../size.ts";
-import { confirmIdentity, type DiskRange, lostRanges, targetError } from "../target.ts";
+import {
+  confirmAlone,
+  confirmIdentity,
+  type DiskRange,
+  lostRanges,
+  targetError,
+} from "../target.ts";
 import { bytesOf, Comparison } from "./comparison.ts";
 import { type Digests, formatRanges, mergeRanges } from "./digests.ts";
 import { type DiskEnds, holdsEnds, planEnds, putRuns, tailStart } from "./ends.ts";
@@ -192,6 +198,8 @@ export class TargetRun {
   async #writeEnds(imageBytes: number): Promise<void> {
     const { request, digests } = this.#context;
     const { target } = this.#flashed;
+    // What was equal is not read again: it has to be what it was.
+    await confirmAlone(target, this.#call);
     const { name } = request.image.facts;
     const sha256 = request.isVerified ? digests.contentSha256(imageBytes) : new Uint8Array(32);
     const ends = await planEnds(

@@ -10,7 +10,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MemoryDisk } from "../src/block/index.ts";
 import type { GrantView } from "../src/rpc/index.ts";
-import { makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
+import { type FakeBox, makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
 
 const mebibyte = 1024 * 1024;
 const content = randomBytes(2 * mebibyte);
@@ -165,6 +165,26 @@ test("flash and reboot leave a disk alone that another host may write to", async
   const forced = await user.run("reboot", "lunch-feta", "--force");
   assert.equal(forced.exitCode, 0, forced.stderr);
   assert.equal(box.calls.at(-1), "reboot");
+});
+
+const canAttach = process.platform === "linux" && process.getuid?.() === 0;
+test("connect attaches no disk that another host was granted at the same time, unless it is shared", {
+  skip: !canAttach && "for root on Linux",
+}, async () => {
+  let box: FakeBox | undefined;
+  const onCall = (method: string) => {
+    if (method === "grant") box?.grants.set("g9", intruder);
+  };
+  await using made = await startFakeBox(["S6Z1NJ0W1"], { onCall });
+  box = made;
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const { exitCode, stderr } = await user.run("connect", "lunch-feta", "--no-tls");
+  assert.equal(exitCode, 4, stderr);
+  assert.match(stderr, /Cannot attach nvme0n1 of lunch-feta: flash by eve on laptop may write/);
+  // Its own grant is given back.
+  assert.deepEqual([...box.grants.keys()], ["g9"]);
+  const overlay = await user.run("connect", "lunch-feta", "--overlay", "--shared");
+  assert.equal(overlay.exitCode, 2, overlay.stderr);
 });
 
 test("ls shows known boxes with their disks, and those that do not answer", async () => {

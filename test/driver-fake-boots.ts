@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Handlers, RunReport } from "../src/rpc/index.ts";
+import { type DiskView, type Handlers, RpcError, type RunReport } from "../src/rpc/index.ts";
 
 const at = "2026-11-23T12:00:00.000Z";
 const answerMs = 100;
@@ -17,6 +17,18 @@ export interface FakeBoots {
   /** It stays away, until there is a file at this path if one is named. */
   readonly isLost?: boolean | string;
   readonly report?: Partial<RunReport>;
+  /** What it tells of a run before any that is asked for. */
+  readonly lastRun?: Partial<RunReport>;
+  /** It is off until there is a file at this path. */
+  readonly isOff?: string;
+  /** It refuses to be booted again. */
+  readonly isStuck?: boolean;
+  /** It takes the order to boot, and neither answers nor goes. */
+  readonly isMute?: boolean;
+  /** Called as soon as it is told to boot, and after any other call. */
+  readonly onCall?: (method: string) => void;
+  /** What lies on its disks, by serial number. */
+  readonly contents?: Readonly<Record<string, DiskView["contents"]>>;
   /** Why it starts no kernel itself; `null` unless told, and "older" for a box that knows nothing of it. */
   readonly kexecObstacle?: string | null;
   /** Disks with the same image. */
@@ -27,7 +39,7 @@ export interface FakeBoots {
 
 /** The time in which nobody answers at the box's port. */
 export class FakeAbsence {
-  isAway = false;
+  #isAway = false;
   readonly #sockets: ReadonlySet<Socket>;
   readonly #boots: FakeBoots;
 
@@ -37,46 +49,59 @@ export class FakeAbsence {
     this.#boots = boots;
   }
 
+  get isAway(): boolean {
+    const { isOff } = this.#boots;
+    return this.#isAway || (isOff !== undefined && !existsSync(isOff));
+  }
+
   /** Goes after its answer. */
   async leave(): Promise<void> {
     await sleep(answerMs);
-    this.isAway = true;
+    this.#isAway = true;
     for (const socket of this.#sockets) socket.destroy();
     await sleep(awayMs);
     const { isLost = false } = this.#boots;
     if (typeof isLost === "string") while (!existsSync(isLost)) await sleep(answerMs);
-    this.isAway = isLost === true;
+    this.#isAway = isLost === true;
   }
 }
+
+const emptyReport: RunReport = {
+  run: "earlier-run",
+  disk: "nvme0n1",
+  startedAt: at,
+  returnedAt: "2026-11-23T12:01:15.000Z",
+  boots: 2,
+  orderIgnored: false,
+  bootOrder: { outcome: "same", wanted: ["0001"], found: ["0001"] },
+  crashes: [],
+  problems: [],
+};
 
 /** The methods by which it does so. */
 export function bootHandlers(
   boots: FakeBoots,
   leave: () => void,
-): Pick<Handlers, "bootOnce" | "bootState"> {
+): Pick<Handlers, "bootOnce" | "bootState" | "reboot"> {
   const comeback = { certain: boots.comeback ?? true, text: "this is what the test says" };
-  let lastRun: RunReport | null = null;
+  let lastRun: RunReport | null = boots.lastRun ? { ...emptyReport, ...boots.lastRun } : null;
   const rest = { secureBoot: false, firmwareMs: 3000, loaderMs: null, underTest: null };
   return {
+    reboot: async () => {
+      if (boots.isStuck) throw new RpcError("failed", "Cannot reboot: this box does not go.");
+      return {};
+    },
     bootState: async () => {
       const { kexecObstacle = null } = boots;
       const told = kexecObstacle === "older" ? {} : { kexecObstacle };
       return { comeback, ...rest, ...told, lastRun };
     },
     bootOnce: async ({ disk, run, kexec, appendEntry }) => {
-      lastRun = {
-        run,
-        disk,
-        startedAt: at,
-        returnedAt: at,
-        boots: kexec ? 1 : 2,
-        orderIgnored: false,
-        bootOrder: { outcome: "same", wanted: ["0001"], found: ["0001"] },
-        crashes: [],
-        problems: appendEntry ? ["The entry was the last of the order."] : [],
-        kexec,
-        ...boots.report,
-      };
+      boots.onCall?.("bootOnce");
+      if (boots.isMute) return await new Promise<never>(() => {});
+      const problems = appendEntry ? ["The entry was the last of the order."] : [];
+      const about = { run, disk, boots: kexec ? 1 : 2, problems, kexec };
+      lastRun = { ...emptyReport, ...about, ...boots.report };
       leave();
       const path = "\\EFI\\BOOT\\BOOTX64.EFI";
       const prepared = { entry: kexec ? null : "0007", path, partUuid: randomUUID(), comeback };

@@ -55,6 +55,8 @@ export interface BoxedDisk {
   readonly name: string;
   readonly serial: string;
   readonly device: BlockDevice;
+  /** What lies on it, as the box tells; blank unless given. */
+  readonly contents?: DiskView["contents"];
   /** The same, as the box hashes it; disposal belongs to one call. */
   openHashed(): Promise<HashedDisk>;
 }
@@ -63,7 +65,8 @@ export interface BoxedDisk {
 export interface FakeBox<D extends BoxedDisk = FakeDisk> extends AsyncDisposable {
   /** Of the control channel. */
   readonly port: number;
-  readonly disks: readonly D[];
+  /** Tests may plug in another. */
+  readonly disks: D[];
   /** Grants that are alive; tests may put others among them. */
   readonly grants: Map<string, GrantView>;
   /** What was called so far, `cancel` apart. */
@@ -77,11 +80,16 @@ export interface FakeBox<D extends BoxedDisk = FakeDisk> extends AsyncDisposable
 /** Makes a box with disks of these serial numbers, named `nvme0n1` and so on. */
 export function startFakeBox(serials: readonly string[], boots: FakeBoots = {}): Promise<FakeBox> {
   const disks = serials.map((serial, n) => {
-    const memory = new MemoryDisk({ sizeBytes: diskBytes });
-    const name = `nvme${n}n1`;
-    return { name, serial, memory, device: memory, openHashed: async () => hashedDisk(memory) };
+    const contents = boots.contents?.[serial];
+    return { ...fakeDisk(`nvme${n}n1`, serial), ...(contents ? { contents } : {}) };
   });
   return startBoxOf(disks, boots);
+}
+
+/** A disk of zeros. */
+export function fakeDisk(name: string, serial: string): FakeDisk {
+  const memory = new MemoryDisk({ sizeBytes: diskBytes });
+  return { name, serial, memory, device: memory, openHashed: async () => hashedDisk(memory) };
 }
 
 /** Any device as what is hashed, with what the product makes digests with. */
@@ -106,7 +114,7 @@ const unitsAtOnce = 16;
 
 /** Makes a box of disks, with the product's target, sessions and hashing; grants are its own. */
 export async function startBoxOf<D extends BoxedDisk>(
-  disks: readonly D[],
+  disks: D[],
   boots: FakeBoots = {},
 ): Promise<FakeBox<D>> {
   await using stack = new AsyncDisposableStack();
@@ -132,7 +140,10 @@ export async function startBoxOf<D extends BoxedDisk>(
     const session = new RpcSession({
       handlers,
       write: async (line) => void socket.write(line),
-      onCall: (method) => calls.push(method),
+      onCall: (method) => {
+        calls.push(method);
+        boots.onCall?.(method);
+      },
     });
     socket.on("data", (chunk) => void session.receive(chunk));
     socket.on("close", () => {
@@ -169,7 +180,7 @@ function handlersOf(
   grants: Map<string, GrantView>,
   changes: EventEmitter,
   boot: { readonly bootedAt: string },
-): Omit<Handlers, "bootOnce" | "bootState"> {
+): Omit<Handlers, "bootOnce" | "bootState" | "reboot"> {
   const done = async () => ({});
   const given = new Map<string, GrantedAccess>();
   const find = (name: string) => {
@@ -227,7 +238,6 @@ function handlersOf(
         signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       }),
     log: async () => ({ events: [] }),
-    reboot: done,
     powerOff: done,
     blink: done,
   };
@@ -286,7 +296,7 @@ function nqnOf({ serial }: Pick<BoxedDisk, "serial">): string {
   return `${prefix}:${serial}`;
 }
 
-function viewOf({ name, serial, device }: BoxedDisk): DiskView {
+function viewOf({ name, serial, device, contents }: BoxedDisk): DiskView {
   const { sizeBytes, blockSizeBytes } = device;
   return {
     name,
@@ -306,7 +316,7 @@ function viewOf({ name, serial, device }: BoxedDisk): DiskView {
       since: at,
       tookMs: 1,
     },
-    contents: { line: "blank", isBlank: true, partitions: [] },
+    contents: contents ?? { line: "blank", isBlank: true, partitions: [] },
     traffic: null,
     health: null,
   };

@@ -1,17 +1,16 @@
 /** `run` and `boot` as their users call them, against a box in this process. */
 
 import assert from "node:assert/strict";
-import type { ChildProcess } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { appendFile, open, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { FakeBoots } from "./driver-fake-boots.ts";
 import { makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
+import { linesOf } from "./driver-json-lines.ts";
 
 interface Scenario {
   readonly name: string;
@@ -373,42 +372,3 @@ test("what speaks against one of two boxes speaks against both", async () => {
   const twice = await user.run("boot", "lunch-feta:nvme0n1", "lunch-feta:nvme1n1");
   assert.equal(twice.exitCode, 2, twice.stderr);
 });
-
-type Line = Readonly<Record<string, unknown>>;
-
-/** JSON lines of a command as they come. */
-function linesOf(child: ChildProcess) {
-  const seen: Line[] = [];
-  const waiting = new Set<() => void>();
-  let errors = "";
-  child.stderr?.on("data", (text) => {
-    errors += text;
-  });
-  if (child.stdout === null) throw new Error("The command has no output.");
-  createInterface({ input: child.stdout }).on("line", (line) => {
-    seen.push(JSON.parse(line));
-    for (const look of [...waiting]) look();
-  });
-  const exitCode = once(child, "close").then(([code]) => code as number | null);
-  return {
-    exitCode,
-    /** The next one that is so, in the order in which they came. */
-    find: async (isIt: (line: Line) => boolean): Promise<Line> => {
-      const found = new Promise<Line>((resolve) => {
-        const look = () => {
-          const at = seen.findIndex(isIt);
-          if (at === -1) return;
-          waiting.delete(look);
-          const [line] = seen.splice(0, at + 1).slice(-1);
-          if (line) resolve(line);
-        };
-        waiting.add(look);
-        look();
-      });
-      const gone = exitCode.then((code) => {
-        throw new Error(`It ended with ${code}: ${errors}`);
-      });
-      return await Promise.race([found, gone]);
-    },
-  };
-}

@@ -176,7 +176,8 @@ const kexecRefusals: readonly KexecRefusal[] = [
     name: "of an image with a menu and two kernels",
     files: { [loader]: menu, "EFI/Linux/a.efi": uki, "EFI/Linux/b.efi": uki },
     reason: "no-uki",
-    message: /no kernel in it; \\EFI\\Linux has 2 files to choose from/,
+    message:
+      /no kernel in it; there are 2 to choose from \(\\EFI\\Linux\\\S+, \\EFI\\Linux\\\S+\), .*leave one/,
   },
   {
     name: "for another machine",

@@ -131,7 +131,8 @@ async function findUki(
   const fault = `${file}: ${first.fault}`;
   if (other === undefined) return { fault };
   if (kernels.length > 1) {
-    return { fault: `${fault}; \\EFI\\Linux has ${kernels.length} files to choose from` };
+    const choice = `there are ${kernels.length} to choose from (${kernels.join(", ")}), and the box chooses none`;
+    return { fault: `${fault}; ${choice}: leave one of them in \\EFI\\Linux` };
   }
   const second = await readUki(opened.value, other);
   if ("plan" in second) return { file: other, uki: second, passedOver: fault };

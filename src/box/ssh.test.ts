@@ -120,6 +120,20 @@ const said: readonly [stderr: string, code: BoxErrorCode, message: RegExp][] = [
   ],
   ["subsystem request failed on channel 0", "no-channel", /has no control channel/],
   [
+    "Unable to negotiate with 10.0.0.17 port 22: no matching host key type found. " +
+      "Their offer: ssh-rsa,ssh-dss\r",
+    "not-ours",
+    /is not the box lunch-feta, but another system.*\(ssh-rsa,ssh-dss\)/,
+  ],
+  [
+    "Unable to negotiate with 10.0.0.17 port 22: no matching key exchange method found. " +
+      "Their offer: diffie-hellman-group1-sha1",
+    "not-ours",
+    /another system/,
+  ],
+  ["Protocol major versions differ: 2 vs. 1", "not-ours", /another system/],
+  ["Bad server host key: Invalid key length", "not-ours", /another system/],
+  [
     "ssh: connect to host 10.0.0.17 port 22: Connection timed out",
     "timeout",
     /did not answer within 30 s/,

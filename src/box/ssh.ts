@@ -157,6 +157,14 @@ const complaints: readonly Complaint[] = [
       "older one. Boot it from an image of this version.",
   },
   {
+    pattern:
+      /no matching .* found|no mutual signature|Protocol major versions differ|Invalid key length/i,
+    code: "not-ours",
+    say: ({ name, address }, found) =>
+      `What answers at ${address} is not the box ${name}, but another system: it and this ssh have ` +
+      `no way of talking in common (${found}). Check the address, or boot the box again.`,
+  },
+  {
     pattern: /timed out/i,
     code: "timeout",
     say: ({ name, address, port, connectTimeoutSeconds }) =>

@@ -11,7 +11,7 @@ import {
   type Sighting,
   strangerError,
 } from "../box/index.ts";
-import type { BoxDescription, DiskView, GrantView, PeerView } from "../rpc/index.ts";
+import type { BoxDescription, DiskView, GrantView, PeerView, RunReport } from "../rpc/index.ts";
 
 /** A box as it was found. */
 export type BoxLook = {
@@ -25,6 +25,8 @@ export type BoxLook = {
       readonly disks: readonly DiskView[];
       readonly grants: readonly GrantView[];
       readonly peers: readonly PeerView[];
+      /** Of the disk that it booted once, before it was booted itself. */
+      readonly lastRun: RunReport | null;
     }
   /** Somebody else's: it does not let us in, or is not who it should be. */
   | { readonly kind: "not ours"; readonly code: BoxErrorCode; readonly message: string }
@@ -51,7 +53,7 @@ export interface LookOptions {
 
 /** Sessions that are kept between looks; disposal ends them. */
 export class Sessions implements AsyncDisposable {
-  readonly #sessions = new Map<string, BoxSession>();
+  readonly #sessions = new Map<string, OpenSession>();
   readonly #onState: (() => void) | undefined;
 
   /** @param onState called when a box says that it is not what it was. */
@@ -63,12 +65,14 @@ export class Sessions implements AsyncDisposable {
   async of(
     place: Place,
     { home, timeoutMs, signal }: LookOptions,
-  ): Promise<{ readonly session: BoxSession; readonly isNew: boolean }> {
+  ): Promise<OpenSession & { readonly isNew: boolean }> {
     const key = `${place.addresses.join(" ")} ${place.sshPort}`;
     const open = this.#sessions.get(key);
-    if (open !== undefined) return { session: open, isNew: false };
+    if (open !== undefined) return { ...open, isNew: false };
     const session = await openSession(place, { home, timeoutMs, signal, isForLooking: true });
-    this.#sessions.set(key, session);
+    const late = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    const lastRun = lastRunOf(session, late);
+    this.#sessions.set(key, { session, lastRun });
     session.ended.catch(() => this.#sessions.delete(key));
     if (this.#onState) {
       const onItem = ({ event }: { readonly event: string }): void => {
@@ -77,13 +81,28 @@ export class Sessions implements AsyncDisposable {
       // The next look finds out why it ended.
       session.stream("watch", {}, onItem, { signal }).catch(() => {});
     }
-    return { session, isNew: true };
+    return { session, lastRun, isNew: true };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     const open = [...this.#sessions.values()];
     this.#sessions.clear();
-    await Promise.all(open.map((session) => session[Symbol.asyncDispose]()));
+    await Promise.all(open.map(({ session }) => session[Symbol.asyncDispose]()));
+  }
+}
+
+interface OpenSession {
+  readonly session: BoxSession;
+  /** It stays the same until the box is booted again. */
+  readonly lastRun: Promise<RunReport | null>;
+}
+
+/** Boxes of earlier versions do not know of any. */
+async function lastRunOf(session: BoxSession, signal: AbortSignal): Promise<RunReport | null> {
+  try {
+    return (await session.call("bootState", {}, { signal })).lastRun;
+  } catch {
+    return null;
   }
 }
 
@@ -108,15 +127,16 @@ async function lookAt(place: Place, sessions: Sessions, options: LookOptions): P
   try {
     const stranger = strangerError(place, options.home);
     if (stranger !== null) throw stranger;
-    const { session, isNew } = await sessions.of(place, options);
+    const { session, lastRun: ofRun, isNew } = await sessions.of(place, options);
     const ends = AbortSignal.any([signal, late]);
-    const [description, asked] = await Promise.all([
+    const [description, asked, lastRun] = await Promise.all([
       isNew ? session.description : session.call("describe", {}, { signal: ends }),
       session.call("disks", { contents: true }, { signal: ends }),
+      ofRun,
     ]);
     const { address } = session;
     const name = place.from === "address" ? description.name : place.name;
-    return { ...about, name, address, kind: "open", description, ...asked };
+    return { ...about, name, address, kind: "open", description, ...asked, lastRun };
   } catch (error) {
     signal.throwIfAborted();
     if (late.aborted) {

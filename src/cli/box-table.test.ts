@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { BoxDescription, DiskView, GrantView } from "../rpc/index.ts";
+import type { BoxDescription, DiskView, GrantView, RunReport } from "../rpc/index.ts";
 import type { BoxLook } from "./box-look.ts";
 import { formatLooked } from "./box-table.ts";
 
@@ -54,7 +54,7 @@ const kept: DiskView["state"] = {
 
 function box(address: string, fullName: string, changes: Partial<BoxLook> = {}): BoxLook {
   const about = { name: "lunch-feta", address, from: "announced" } as const;
-  const open = { kind: "open", disks: [], grants: [], peers: [] } as const;
+  const open = { kind: "open", disks: [], grants: [], peers: [], lastRun: null } as const;
   return { ...about, ...open, description: description(fullName), ...changes } as BoxLook;
 }
 
@@ -121,4 +121,28 @@ test("formatLooked lists what is not ours, what failed and what is no box, and s
 
 test("formatLooked has nothing to say of nothing", () => {
   assert.deepEqual(formatLooked({ boxes: [], foreign: [] }), []);
+});
+
+test("formatLooked tells of a run that ended otherwise than was hoped for, and of no other", () => {
+  const report: RunReport = {
+    run: "r",
+    disk: "S-nvme0n1",
+    startedAt: at,
+    returnedAt: at,
+    boots: 2,
+    orderIgnored: false,
+    bootOrder: { outcome: "same", wanted: ["0001"], found: ["0001"] },
+    crashes: [],
+    problems: [],
+  };
+  const lines = (lastRun: RunReport) =>
+    formatLooked({ boxes: [box("10.0.0.17", "lunch-feta-olive", { lastRun })], foreign: [] });
+  assert.equal(lines(report).length, 2);
+  const bootOrder = { ...report.bootOrder, outcome: "restored" as const };
+  const crashes = [{ name: "Panic#1", text: "Kernel panic" }];
+  assert.equal(
+    lines({ ...report, crashes, bootOrder }).at(-1),
+    `lunch-feta: its last run (of S-nvme0n1, back at ${at}) crashed: Panic#1; changed the boot ` +
+      'order, which was restored. "diskomator ls --json" has all of it.',
+  );
 });

@@ -3,6 +3,7 @@
 import { formatSize } from "../bytes/index.ts";
 import type { DiskView } from "../rpc/index.ts";
 import type { BoxLook, Looked } from "./box-look.ts";
+import { summarizeRun } from "./run-report.ts";
 
 const heads = [
   ...["BOX", "ADDRESS", "ACCESS", "DISK", "MODEL", "SERIAL", "SIZE", "BLOCK", "CONTENTS"],
@@ -16,8 +17,12 @@ export function formatLooked({ boxes, foreign }: Looked): string[] {
     const where = addresses[0]?.includes(":") ? `[${addresses[0]}]` : addresses[0];
     return `Another NVMe discovery controller: ${name} at ${where}:${port}`;
   });
+  const runs = boxes.flatMap((box) => {
+    const text = box.kind === "open" && box.lastRun !== null ? summarizeRun(box.lastRun) : null;
+    return text === null ? [] : [`${box.name}: ${text}. "diskomator ls --json" has all of it.`];
+  });
   const why = boxes.flatMap((box) => (box.kind === "open" ? [] : [`${box.name}: ${box.message}`]));
-  return [...(rows.length === 0 ? [] : align([heads, ...rows])), ...others, ...why];
+  return [...(rows.length === 0 ? [] : align([heads, ...rows])), ...others, ...runs, ...why];
 }
 
 function rowsOf(box: BoxLook, isTwin: boolean): string[][] {

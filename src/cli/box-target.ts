@@ -73,7 +73,7 @@ export async function openBoxTarget(
   await using stack = new AsyncDisposableStack();
   const { place, reach, session } = await openSessionWith(box, signal);
   const channel = stack.use(new LastingChannel(session, reach));
-  const { disk, grants } = await pickDisk(session, wanted, signal);
+  const { disk } = await pickDisk(session, wanted, signal);
   const name = `${place.name}:${disk.serial || disk.name}`;
   const follower = new GrantFollower(name);
   const request: GrantRequest = {
@@ -97,7 +97,8 @@ export async function openBoxTarget(
   const open = () => openNamespaceTarget(name, where, granted.nsid, signal);
   const target = stack.use(await withPatience(open, signal));
   follower.follow(target);
-  const writer = grants.find((grant) => grant.mode === "rw" && grant.disks.includes(disk.name));
+  // Asked after our own grant: whoever comes later sees that one.
+  const writer = await findWriter(session, granted.name, signal);
   const all = stack.move();
   return {
     ...target,
@@ -182,6 +183,24 @@ export async function pickDisk(
 /** For the box's list of events. */
 export function purposeOf(command: string): string {
   return `${command} by ${userInfo().username} on ${hostname()}`.replace(/[^ -~]/g, "?");
+}
+
+/** The grant by which another host may write to a disk. */
+export async function findWriter(
+  session: BoxSession,
+  disk: string,
+  signal: AbortSignal,
+  own: string = hostnqn,
+): Promise<GrantView | undefined> {
+  const { grants } = await session.call("disks", {}, { signal });
+  return grants.find(
+    (grant) => grant.mode === "rw" && grant.disks.includes(disk) && grant.hostnqn !== own,
+  );
+}
+
+/** Whether it was this process that asked for it. */
+export function isOwnGrant({ hostnqn: host }: GrantView): boolean {
+  return host === hostnqn;
 }
 
 /** Who has a disk. */

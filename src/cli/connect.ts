@@ -14,10 +14,10 @@ import {
   runSteps,
 } from "../box/index.ts";
 import type { GrantMode } from "../rpc/index.ts";
-import { isInTheClear, pickDisk, purposeOf } from "./box-target.ts";
+import { findWriter, isInTheClear, pickDisk, purposeOf, wordsOf } from "./box-target.ts";
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine, progressLine, tell } from "./console.ts";
-import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
+import { type ExitCode, exitCodes, RefusedError, UsageError } from "./exit.ts";
 import { withOutcome } from "./outcome.ts";
 import { rootPrefix } from "./root.ts";
 import { lookUp } from "./user-home.ts";
@@ -115,6 +115,12 @@ async function attach(request: ConnectRequest, signal: AbortSignal): Promise<Exi
   const device = devicePath(one);
   try {
     if (found?.state !== "live") {
+      const other = await findWriter(session, one.name, signal, hostnqn);
+      if (other !== undefined && !isShared) {
+        throw new RefusedError(
+          `Cannot attach ${disk.name} of ${place.name}: ${wordsOf(other)}. End that first.`,
+        );
+      }
       const { address } = session;
       const isSecret = isEncrypted && !isInTheClear(session, place.name);
       const how = { address, isEncrypted: isSecret, found };

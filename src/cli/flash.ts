@@ -61,7 +61,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 verify mismatch, 4 refused, 5 no such d
 Example: diskomator flash my-os.raw.zst lunch-feta --confirm S6Z1NJ0W1`;
 
 /** The options as they were read. */
-interface FlashArguments extends PlanOptions {
+export interface FlashArguments extends PlanOptions {
   readonly location: string;
   readonly names: readonly string[];
   readonly keyPath: string | undefined;
@@ -69,24 +69,32 @@ interface FlashArguments extends PlanOptions {
   readonly isDryRun: boolean;
   readonly isEncrypted: boolean;
   readonly isJson: boolean;
+  /** Those of `names` that were confirmed, and written, before. */
+  readonly confirmedNames?: ReadonlySet<string>;
+  /** Called before anything is planned; throws what else speaks against the image. */
+  readonly onImage?: (image: Image) => Promise<void>;
 }
 
 /** The command. */
 export const flash: Command = {
   help,
   async run({ args, signal }) {
-    const read = readFlashArguments(args);
-    let hasBegun = false;
-    return await withOutcome(
-      { isJson: read.isJson, signal },
-      () =>
-        runFlash(read, signal, () => {
-          hasBegun = true;
-        }),
-      (end) => stateOf("The disk", hasBegun, end),
-    );
+    return await flashAs(readFlashArguments(args), signal);
   },
 };
+
+/** Flashes as the options say, and tells how that ended. */
+export async function flashAs(read: FlashArguments, signal: AbortSignal): Promise<ExitCode> {
+  let hasBegun = false;
+  return await withOutcome(
+    { isJson: read.isJson, signal },
+    () =>
+      runFlash(read, signal, () => {
+        hasBegun = true;
+      }),
+    (end) => stateOf("The disk", hasBegun, end),
+  );
+}
 
 /** What a flash that did not end leaves; a refusal speaks for itself. */
 export function stateOf(
@@ -98,7 +106,8 @@ export function stateOf(
   return end === "interrupted" ? "Nothing was written." : undefined;
 }
 
-function readFlashArguments(args: readonly string[]): FlashArguments {
+/** @throws UsageError */
+export function readFlashArguments(args: readonly string[]): FlashArguments {
   const { values, positionals } = readOptions(
     args,
     {
@@ -146,6 +155,7 @@ async function runFlash(
   await using hasher = openHasher();
   const open = await imageOptions(read, hasher, signal);
   await using image = await openImage(read.location, open);
+  await read.onImage?.(image);
   await using stack = new AsyncDisposableStack();
   const targets = await openTargets(read, signal, stack);
   return await flashTo(image, targets, {
@@ -186,14 +196,15 @@ async function readKey(path: string) {
 }
 
 async function openTargets(
-  { names, isEncrypted }: Pick<FlashArguments, "names" | "isEncrypted">,
+  { names, isEncrypted, confirmedNames }: FlashArguments,
   signal: AbortSignal,
   stack: AsyncDisposableStack,
 ): Promise<OpenTarget[]> {
   const targets: OpenTarget[] = [];
   for (const name of names) {
     const options = { readOnly: false, isEncrypted, signal };
-    targets.push(stack.use(await openTarget(name, options)));
+    const target = stack.use(await openTarget(name, options));
+    targets.push({ ...target, isConfirmed: confirmedNames?.has(name) ?? false });
   }
   return targets;
 }
@@ -284,6 +295,7 @@ async function planTarget(target: OpenTarget, signal: AbortSignal): Promise<Plan
     found: await target.identify({ signal }),
     readOnly: target.disk.readOnly,
     inUseBy: target.inUseBy,
+    isConfirmed: target.isConfirmed ?? false,
     facts,
   };
 }

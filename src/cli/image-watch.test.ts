@@ -1,7 +1,7 @@
 /** An image that is being written, in a world in which time passes only by waiting. */
 
 import assert from "node:assert/strict";
-import { mkdtemp, open, rename, rm, writeFile } from "node:fs/promises";
+import { link, mkdtemp, open, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -65,8 +65,30 @@ test("stampOf knows writing, touching and renaming over a file; writer knows who
       assert.equal(await image.writer(), null);
     }
     if (process.platform !== "linux") return;
-    await using _writer = await open(path, "r+");
+    // Builders may know it by another name.
+    await link(path, join(folder, "other"));
+    await using _writer = await open(join(folder, "other"), "r+");
     assert.equal((await image.writer())?.pid, process.pid);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("imageAt knows what lies beside an image, as flash looks for it", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "image-"));
+  try {
+    const path = join(folder, "os.raw.xz");
+    const image = imageAt(path, new AbortController().signal);
+    const names = ["os.raw.xz", "os.raw.xz.sha256", "SHA256SUMS", "SHA256SUMS.asc", "os.bmap"];
+    const stamps = new Set<string | null>([await image.stamp()]);
+    for (const name of [...names, "os.raw.xz.minisig"]) {
+      await writeFile(join(folder, name), "");
+      stamps.add(await image.stamp());
+    }
+    assert.equal(stamps.size, 7);
+    const before = await image.stamp();
+    await writeFile(join(folder, "other.raw.sha256"), "");
+    assert.equal(await image.stamp(), before);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -1,7 +1,9 @@
 /** An image file that is watched: when it is another one, and whole. */
 
-import { readdir, readFile, readlink, realpath, stat } from "node:fs/promises";
+import { readdir, readFile, readlink, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { sidecarNames } from "../flash/index.ts";
 
 /** By this a file is known: writing, renaming over it and touching it change it. */
 export type ImageStamp = string;
@@ -51,10 +53,17 @@ export async function waitForImage(
   }
 }
 
-/** The file at `path`, by polling: that works on every file system. */
+/**
+ * The file at `path` and what lies beside it and is checked with it, by polling: that works on every
+ * file system.
+ */
 export function imageAt(path: string, signal: AbortSignal): ImageWorld {
+  const beside = sidecarNames(basename(path)).map((name) => join(dirname(path), name));
   return {
-    stamp: () => stampOf(path),
+    stamp: async () => {
+      const [image, ...others] = await Promise.all([path, ...beside].map(stampOf));
+      return image === null ? null : [image, ...others].join("\n");
+    },
     writer: () => findWriter(path),
     sleep: (ms) => sleep(ms, undefined, { signal }),
   };
@@ -72,19 +81,32 @@ const accessModes = 3;
 
 /** Linux lists open files of the user's own processes, and of all for root. */
 async function findWriter(path: string): Promise<Writer | null> {
-  const real = await realpath(path).catch(() => null);
+  const image = await inodeOf(path);
+  if (image === null) return null;
   const pids = (await readdir("/proc").catch(() => [])).filter((name) => /^\d+$/.test(name));
   for (const pid of pids) {
     const open = await readdir(`/proc/${pid}/fd`).catch(() => []);
     for (const fd of open) {
-      const target = await readlink(`/proc/${pid}/fd/${fd}`).catch(() => null);
-      if (target === null || target !== real) continue;
-      const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, "latin1").catch(() => "");
-      const flags = Number.parseInt(/^flags:\s+([0-7]+)/m.exec(info)?.[1] ?? "0", 8);
-      if (flags % (accessModes + 1) === 0) continue;
+      const link = `/proc/${pid}/fd/${fd}`;
+      // Sockets and pipes have no path.
+      const target = await readlink(link).catch(() => "");
+      if (!target.startsWith("/") || !(await isForWriting(pid, fd))) continue;
+      // It may be open by another of its names.
+      if ((await inodeOf(link)) !== image) continue;
       const name = await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "");
       return { pid: Number(pid), name: name.trim() };
     }
   }
   return null;
+}
+
+async function isForWriting(pid: string, fd: string): Promise<boolean> {
+  const info = await readFile(`/proc/${pid}/fdinfo/${fd}`, "latin1").catch(() => "");
+  const flags = Number.parseInt(/^flags:\s+([0-7]+)/m.exec(info)?.[1] ?? "0", 8);
+  return flags % (accessModes + 1) !== 0;
+}
+
+async function inodeOf(path: string): Promise<string | null> {
+  const found = await stat(path, { bigint: true }).catch(() => null);
+  return found === null ? null : `${found.dev} ${found.ino}`;
 }

@@ -12,6 +12,8 @@ import {
 
 /** An open disk; disposal closes it and its connections. */
 export interface OpenTarget extends Target, AsyncDisposable {
+  /** Its user has confirmed before that it may be overwritten. */
+  readonly isConfirmed?: boolean;
   /** Where on the network it is. */
   readonly place?: { readonly host: string; readonly port: number; readonly nqn: string };
   /** Calls `listener` when the connection is lost and when it is back; returns what ends that. */

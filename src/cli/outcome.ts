@@ -69,6 +69,15 @@ export function exitCodeOfError(error: unknown): ExitCode {
   return codesOfParts[error.name]?.[String(error.code)] ?? exitCodes.failure;
 }
 
+/** Of several boxes: a code of its own when only some failed, as `flash` has it. */
+export function exitCodeOfAll(codes: readonly ExitCode[]): ExitCode {
+  const failed = codes.filter((code) => code !== exitCodes.ok);
+  const [first] = failed;
+  if (first === undefined) return exitCodes.ok;
+  if (failed.length < codes.length) return exitCodes.partial;
+  return failed.every((code) => code === first) ? first : exitCodes.failure;
+}
+
 /**
  * Runs a command's body and turns what it throws into a message, a result line and an exit code.
  * @param stateAfter what to say about the state that an interruption or a failure leaves.
@@ -102,7 +111,7 @@ export function reportFailure(
   const exitCode = isInterrupted ? exitCodes.interrupted : exitCodeOfError(error);
   const state = stateAfter?.(isInterrupted ? "interrupted" : "failed");
   const reason = isInterrupted ? "Interrupted." : messageOf(error);
-  const message = state ? `${reason} ${state}` : reason;
+  const message = state ? `${reason.replace(/(\w)$/, "$1.")} ${state}` : reason;
   if (isJson) {
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     printJson({ event: "result", outcome: "failed", exitCode, code, message });

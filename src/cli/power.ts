@@ -1,11 +1,12 @@
-/** `diskomator reboot` and `poweroff`: end a box, or let it begin anew. */
+/** `diskomator reboot` and `poweroff`: end boxes, or let them begin anew. */
 
-import { openSession } from "../box/index.ts";
+import { type BoxSession, openSession } from "../box/index.ts";
 import { wordsOf } from "./box-target.ts";
 import { type Command, readOptions } from "./command.ts";
-import { printJson, printLine, progressLine } from "./console.ts";
-import { type ExitCode, exitCodes, RefusedError, UsageError } from "./exit.ts";
+import { progressLine } from "./console.ts";
+import { RefusedError } from "./exit.ts";
 import { withOutcome } from "./outcome.ts";
+import { doToEach, readBoxes } from "./several-boxes.ts";
 import { lookUp } from "./user-home.ts";
 
 interface Power {
@@ -15,17 +16,20 @@ interface Power {
   readonly done: string;
 }
 
-function makeCommand({ command, method, what, done }: Power): Command {
+function makeCommand(power: Power): Command {
+  const { command, method, what, done } = power;
   return {
-    help: `Usage: diskomator ${command} BOX [OPTIONS]
+    help: `Usage: diskomator ${command} BOX... [OPTIONS]
 
 ${what}
-A box whose disks somebody may write to is left alone, unless --force is given.
+A box whose disks somebody may write to is left alone, unless --force is given. What speaks against
+one of several boxes speaks against all, before anything is done.
 
   --force   even so: what is being written is cut short
   --json    JSON lines; the last one is the result
 
-Exit codes: 0 done, 4 somebody may write to a disk of it, 5 no such box, 6 unreachable.
+Exit codes: 0 done, 4 somebody may write to a disk of it, 5 no such box, 6 unreachable, 7 some of
+several boxes failed.
 
 Example: diskomator ${command} lunch-feta`,
     async run({ args, signal }) {
@@ -33,44 +37,67 @@ Example: diskomator ${command} lunch-feta`,
         force: { type: "boolean", default: false },
         json: { type: "boolean", default: false },
       } as const;
-      const { values, positionals } = readOptions(args, options, 1);
-      const [box] = positionals;
-      if (!box) throw new UsageError("Name a box.");
-      const isJson = values.json;
-      return await withOutcome({ isJson, signal }, async (): Promise<ExitCode> => {
-        progressLine.show(`Looking for ${box} ...`);
-        const { home, place } = await lookUp(box, signal);
-        await using session = await openSession(place, { home, signal });
+      const { values, positionals } = readOptions(args, options, Number.POSITIVE_INFINITY);
+      const boxes = readBoxes(positionals);
+      const { force: isForced, json: isJson } = values;
+      return await withOutcome({ isJson, signal }, async () => {
+        progressLine.show(`Looking for ${boxes.join(", ")} ...`);
+        await using stack = new AsyncDisposableStack();
+        const opened = boxes.map((box) => look(box, power, { isForced, stack, signal }));
+        // All of them are open, or have failed, before the first failure ends the others.
+        await Promise.allSettled(opened);
+        const sessions = await Promise.all(opened);
         progressLine.clear();
-        const { grants } = await session.call("disks", {}, { signal });
-        const [writer] = grants.filter(({ mode }) => mode === "rw");
-        if (writer !== undefined && !values.force) {
-          throw new RefusedError(
-            `Cannot ${command} ${place.name}: ${wordsOf(writer)}. End that first, or use --force.`,
-          );
-        }
-        await session.call(method, {}, { signal });
-        if (isJson) {
-          printJson({ event: "result", outcome: "ok", exitCode: exitCodes.ok, box: place.name });
-        } else printLine(`${place.name} ${done}.`);
-        return exitCodes.ok;
+        const deeds = sessions.map((session, n) => ({
+          box: boxes[n] ?? session.place.name,
+          run: async () => {
+            const { name } = session.place;
+            await session.call(method, {}, { signal });
+            return { text: `${name} ${done}.`, fields: { box: name } };
+          },
+        }));
+        return await doToEach(deeds, { isJson, signal });
       });
     },
   };
 }
 
-/** Boots a box again. */
+/** @throws RefusedError while somebody may write to a disk of the box */
+async function look(
+  box: string,
+  { command }: Power,
+  {
+    isForced,
+    stack,
+    signal,
+  }: {
+    readonly isForced: boolean;
+    readonly stack: AsyncDisposableStack;
+    readonly signal: AbortSignal;
+  },
+): Promise<BoxSession> {
+  const { home, place } = await lookUp(box, signal);
+  const session = stack.use(await openSession(place, { home, signal }));
+  const { grants } = await session.call("disks", {}, { signal });
+  const [writer] = grants.filter(({ mode }) => mode === "rw");
+  if (writer === undefined || isForced) return session;
+  throw new RefusedError(
+    `Cannot ${command} ${place.name}: ${wordsOf(writer)}. End that first, or use --force.`,
+  );
+}
+
+/** Boots boxes again. */
 export const reboot = makeCommand({
   command: "reboot",
   method: "reboot",
-  what: "Boots a box again, from whatever its firmware chooses.",
+  what: "Boots a box again, or several, from whatever its firmware chooses.",
   done: "boots again",
 });
 
-/** Switches a box off. */
+/** Switches boxes off. */
 export const poweroff = makeCommand({
   command: "poweroff",
   method: "powerOff",
-  what: "Switches a box off.",
+  what: "Switches a box off, or several.",
   done: "goes off",
 });

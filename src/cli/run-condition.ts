@@ -177,7 +177,9 @@ function wordsOf(condition: Condition): string {
 export function wayBack(box: string, comeback: BootState["comeback"]): string {
   return comeback.certain
     ? `Any reset brings ${box} back (${comeback.text}): its reset button, switching it off and on, ` +
-        'or a reboot of what runs now. It then sets the boot order right; "diskomator ls" shows it.'
+        'or a reboot of what runs now. It then sets the boot order right; "diskomator ls" shows it. ' +
+        "If what runs now has put itself first in the boot order, choose the box's medium in the " +
+        "firmware's menu."
     : `Nothing brings ${box} back by itself: ${comeback.text}. Choose its medium in the firmware's ` +
         "menu.";
 }

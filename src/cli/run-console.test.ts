@@ -1,6 +1,7 @@
 /** Consoles: where they are, and lines that are found there and nowhere else. */
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -44,6 +45,18 @@ for (const [name, pieces, found] of cuts) {
     assert.equal(await Promise.race([search, sleep(10, null)]), found);
   });
 }
+
+test("ConsoleLines keeps the last lines, without control characters and empty ones", () => {
+  const lines = new ConsoleLines();
+  for (let n = 0; n < 1000; n++) lines.push(bytes(`line ${n}\r\n\r\n`));
+  lines.push(bytes("\x1b[31mlogin\x1b[0m: "));
+  const last = lines.last();
+  assert.deepEqual(last.slice(-2), ["line 999", "login: "]);
+  assert.equal(last.length, 101);
+  // A search begins anew, what is shown does not.
+  void lines.find(/x/);
+  assert.equal(lines.last().at(-1), "login: ");
+});
 
 test("RunConsole finds what is appended to a file, and not what was there", async () => {
   const folder = await mkdtemp(join(tmpdir(), "console-"));
@@ -96,4 +109,31 @@ test("RunConsole hears netconsole", async () => {
   sender.send("[    1.0] login: \n", port, "127.0.0.1");
   assert.equal(await line, "[    1.0] login: ");
   sender.close();
+});
+
+test("RunConsole reads a pipe, whose writers come and go, and ends though nobody writes", async () => {
+  if (process.platform === "win32") return;
+  const folder = await mkdtemp(join(tmpdir(), "console-"));
+  try {
+    const path = join(folder, "line");
+    execFileSync("mkfifo", [path]);
+    await using found = await RunConsole.open({ kind: "file", path });
+    for (const word of ["one", "two"]) {
+      const line = found.find(new RegExp(`login: ${word}`));
+      await writeFile(path, `login: ${word}\n`);
+      assert.equal(await line, `login: ${word}`);
+    }
+    assert.deepEqual(found.lastLines(), ["login: one", "login: two"]);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("RunConsole says why it can listen no more, to who waits and to who asks", async () => {
+  if (process.platform !== "linux") return;
+  // Nothing can be read at its beginning.
+  await using found = await RunConsole.open({ kind: "file", path: "/proc/self/mem" });
+  await assert.rejects(found.find(/x/), /\/proc\/self\/mem cannot be listened to any more: EIO/);
+  await assert.rejects(found.failed, /EIO/);
+  await assert.rejects(RunConsole.open({ kind: "file", path: tmpdir() }), RefusedError);
 });

@@ -1,10 +1,12 @@
 /**
- * The console of the machine that is booted, as `--until text:PATTERN` waits for it: a file that
- * grows, a serial line behind a TCP port, or the kernel's netconsole.
+ * The console of the machine that is booted, as `--until text:PATTERN` waits for it and as is shown
+ * when a run ends otherwise than was hoped for: a file that grows, a serial line of this machine or
+ * behind a TCP port, or the kernel's netconsole.
  */
 
 import { createSocket } from "node:dgram";
 import { type EventEmitter, once } from "node:events";
+import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,7 +16,7 @@ import { messageOf } from "./outcome.ts";
 
 /** Where a console's text comes from. */
 export type ConsoleSource =
-  /** What is appended to a file. */
+  /** What is appended to a file; what comes out of a serial line, a terminal or a pipe. */
   | { readonly kind: "file"; readonly path: string }
   /** A server of serial lines; connected again when it hangs up. */
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
@@ -22,6 +24,8 @@ export type ConsoleSource =
   | { readonly kind: "udp"; readonly host: string | undefined; readonly port: number };
 
 const fileEveryMs = 200;
+/** A serial line's buffer in the kernel is small. */
+const lineEveryMs = 20;
 const fileBytesMax = 256 * 1024;
 const reconnectMs = 1000;
 const connectTimeoutMs = 5000;
@@ -52,7 +56,12 @@ export function parseConsole(text: string): ConsoleSource {
 export class RunConsole implements AsyncDisposable {
   readonly #stop = new AbortController();
   readonly #lines = new ConsoleLines();
+  readonly #failed = Promise.withResolvers<never>();
   #following: Promise<void> = Promise.resolve();
+
+  private constructor() {
+    this.#failed.promise.catch(() => {});
+  }
 
   /**
    * Begins to listen: what was there before does not count.
@@ -60,10 +69,14 @@ export class RunConsole implements AsyncDisposable {
    */
   static async open(source: ConsoleSource): Promise<RunConsole> {
     const made = new RunConsole();
+    const where = source.kind === "file" ? source.path : `${source.kind} port ${source.port}`;
     try {
-      made.#following = (await made.#follow(source)).ended;
+      const { ended } = await made.#follow(source);
+      made.#following = ended.catch((cause: unknown) => {
+        const message = `The console at ${where} cannot be listened to any more: ${messageOf(cause)}.`;
+        made.#failed.reject(new Error(message, { cause }));
+      });
     } catch (error) {
-      const where = source.kind === "file" ? source.path : `${source.kind} port ${source.port}`;
       throw new RefusedError(
         `Cannot listen to the console at ${where}: ${messageOf(error)}. Nothing was booted.`,
       );
@@ -71,9 +84,19 @@ export class RunConsole implements AsyncDisposable {
     return made;
   }
 
-  /** Resolves with the first line from now on that has a match. */
+  /** Rejects with the reason when nothing more can be heard; never resolves. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
+  }
+
+  /** Resolves with the first line from now on that has a match; rejects as `failed` does. */
   find(pattern: RegExp): Promise<string> {
-    return this.#lines.find(pattern);
+    return Promise.race([this.#lines.find(pattern), this.failed]);
+  }
+
+  /** What it showed last since it was opened. */
+  lastLines(): readonly string[] {
+    return this.#lines.last();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -87,11 +110,21 @@ export class RunConsole implements AsyncDisposable {
     const { signal } = this.#stop;
     if (source.kind === "udp") return await followDatagrams(source, take, signal);
     if (source.kind === "tcp") return await followStream(source, take, signal);
-    const file = await open(source.path);
-    const { size } = await file.stat();
-    return { ended: followFile(file, size, take, signal) };
+    const file = await open(source.path, withoutWaiting);
+    try {
+      const found = await file.stat();
+      if (found.isDirectory() || found.isBlockDevice()) throw new Error("it is no console");
+      if (found.isFile()) return { ended: followFile(file, found.size, take, signal) };
+      return { ended: followLine(file, take, signal) };
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
   }
 }
+
+/** A pipe is opened though nobody writes to it, and a serial line does not become our terminal. */
+const withoutWaiting = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
 
 /** Bytes are taken until the signal aborts. */
 interface Following {
@@ -115,6 +148,27 @@ async function followFile(
     at += bytesRead;
     if (bytesRead > 0) take(buffer.subarray(0, bytesRead));
     else await sleep(fileEveryMs, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** What has no places in it that could be read from: a terminal, a serial line, a pipe. */
+async function followLine(file: FileHandle, take: Take, signal: AbortSignal): Promise<void> {
+  await using _ = file;
+  const buffer = new Uint8Array(fileBytesMax);
+  while (!signal.aborted) {
+    const bytesRead = await readNow(file, buffer);
+    if (bytesRead > 0) take(buffer.subarray(0, bytesRead));
+    else await sleep(lineEveryMs, undefined, { signal }).catch(() => {});
+  }
+}
+
+/** Bytes that are there now. A pipe to which nobody writes has an end, and none when somebody does. */
+async function readNow(file: FileHandle, buffer: Uint8Array): Promise<number> {
+  try {
+    return (await file.read(buffer, 0, buffer.length, null)).bytesRead;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EAGAIN") return 0;
+    throw error;
   }
 }
 
@@ -164,5 +218,6 @@ async function followDatagrams(
   socket.on("message", take);
   socket.bind({ port, ...(host === undefined ? {} : { address: host }) });
   await once(socket, "listening");
-  return { ended: closed(socket) };
+  const failed = new Promise<never>((_, reject) => socket.on("error", reject));
+  return { ended: Promise.race([closed(socket), failed]) };
 }

@@ -2,62 +2,112 @@
 
 import { spawn } from "node:child_process";
 import { formatSeconds } from "../flash/index.ts";
+import type { RunReport } from "../rpc/index.ts";
 import { type ExitCode, exitCodes } from "./exit.ts";
 import { describeReport, type Seen, type Verdict } from "./run-condition.ts";
-import type { RunRequest, Times } from "./run-perform.ts";
+import type { RunRequest, Times } from "./run-request.ts";
+import { rememberTold } from "./told-runs.ts";
+
+/** How a command of the user's ended. */
+export interface CommandEnd {
+  /** Null where a signal ended it. */
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
 
 /** What became of a run. */
 export interface RunEnd {
+  readonly run: string;
+  /** Kernel name and serial number. */
+  readonly disk: string;
+  readonly serial: string;
+  /** Where the machine was seen last. */
+  readonly address: string;
   readonly verdict: Verdict;
   readonly seen: Seen;
   /** How the box comes back. */
   readonly back: string;
   readonly times: Times;
-  /** Exit code of the user's command; null where none was run. */
-  readonly command: number | null;
+  /** Null where none was run. */
+  readonly command: CommandEnd | null;
+  /** The last lines of its console, if somebody listened. */
+  readonly shown: readonly string[];
 }
 
 /**
  * Runs a command of the user's by the shell; what it prints is no data of ours.
- * @returns its exit code
  * @throws the signal's reason
  */
 export async function runShell(
   command: string,
   env: Readonly<Record<string, string>>,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<CommandEnd> {
   const options = { env: { ...process.env, ...env }, signal };
   const child = spawn("sh", ["-c", command], { ...options, stdio: ["ignore", 2, 2] });
-  const code = await new Promise<number>((resolve) => {
-    child.once("error", () => resolve(exitCodes.failure));
-    child.once("close", (end) => resolve(end ?? exitCodes.failure));
+  const end = await new Promise<CommandEnd>((resolve) => {
+    child.once("error", () => resolve({ exitCode: exitCodes.failure, signal: null }));
+    child.once("close", (exitCode, by) => resolve({ exitCode, signal: by }));
   });
   signal.throwIfAborted();
-  return code;
+  return end;
+}
+
+/** `ended with 9`. */
+export function describeCommandEnd({ exitCode, signal }: CommandEnd): string {
+  return signal === null ? `ended with ${exitCode}` : `was ended by ${signal}`;
 }
 
 /** Tells it, and gives the exit code. */
-export function tellEnd({ isJson, exec, voice }: RunRequest, end: RunEnd): ExitCode {
-  const { verdict, seen, back, times, command } = end;
-  const hasFailed = command !== null && command !== 0;
+export async function tellEnd(request: RunRequest, end: RunEnd): Promise<ExitCode> {
+  const { isJson, exec, voice } = request;
+  const { verdict, seen, back, times, command, shown } = end;
+  const hasFailed = command !== null && command.exitCode !== 0;
   const exitCode = hasFailed ? exitCodes.failure : verdict.exitCode;
   const report = seen.returned?.state.lastRun ?? null;
-  const text = hasFailed ? `${verdict.text} "${exec}" ended with ${command}.` : verdict.text;
-  const isBack = seen.returned !== null;
+  const text = hasFailed
+    ? `${verdict.text} "${exec}" ${describeCommandEnd(command)}.`
+    : verdict.text;
+  const outcome = hasFailed ? "command-failed" : verdict.outcome;
+  if (report !== null) await rememberTold(report);
   if (isJson) {
-    const outcome = hasFailed ? "command-failed" : verdict.outcome;
-    const { firmwareMs, loaderMs } = seen.returned?.state ?? { firmwareMs: null, loaderMs: null };
-    const more = isBack ? { report, firmwareMs, loaderMs } : { back };
     const { isBooted } = verdict;
-    const what = { outcome, exitCode, isBooted, message: text, seconds: times };
-    voice.json({ event: "result", ...what, ...more });
+    const what = { outcome, exitCode, isBooted, message: text };
+    voice.json({ event: "result", ...what, ...fieldsOf(request, end) });
     return exitCode;
   }
-  for (const line of report === null ? [] : describeReport(report)) voice.tell(line);
+  if (verdict.outcome !== "met" && shown.length > 0) {
+    voice.tell("The last lines of its console:");
+    for (const line of shown) voice.tell(`  ${line}`);
+  }
+  if (report !== null) {
+    for (const line of [...describeReport(report), describeRound(report)]) voice.tell(line);
+  }
   voice.line(`${text}  ${describeTimes(times, seen)}`);
-  if (!isBack) voice.tell(back);
+  if (seen.returned === null) voice.tell(back);
   return exitCode;
+}
+
+/** What programs need not read out of sentences. */
+function fieldsOf({ box }: RunRequest, end: RunEnd): Readonly<Record<string, unknown>> {
+  const { run, disk, serial, address, verdict, seen, back, times, command, shown } = end;
+  const about = { box, disk, serial, run, address, command, seconds: times };
+  const line = seen.met?.line === undefined ? {} : { line: seen.met.line };
+  const last = verdict.outcome === "met" || shown.length === 0 ? {} : { console: shown };
+  if (seen.returned === null) return { ...about, ...line, ...last, back };
+  const { lastRun, firmwareMs, loaderMs } = seen.returned.state;
+  return { ...about, ...line, ...last, report: lastRun, firmwareMs, loaderMs };
+}
+
+/** How often the machine booted, and for how long the box was gone. */
+function describeRound({ boots, startedAt, returnedAt }: RunReport): string {
+  const goneMs = Date.parse(returnedAt) - Date.parse(startedAt);
+  const counted =
+    boots === null ? "Boots: not counted by this firmware" : `Boots: ${boots}, the box's included`;
+  // The clock of a machine may be set meanwhile.
+  return goneMs > 0
+    ? `${counted}; it was gone for ${formatSeconds(goneMs / 1000)}.`
+    : `${counted}.`;
 }
 
 function describeTimes(times: Times, { leftMs, returned }: Seen): string {

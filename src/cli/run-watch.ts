@@ -5,12 +5,14 @@ import { printJson, progressLine, tell } from "./console.ts";
 import { type ExitCode, exitCodes } from "./exit.ts";
 import { imageAt, waitForImage } from "./image-watch.ts";
 import { withOutcome } from "./outcome.ts";
-import { runShell } from "./run-end.ts";
-import type { RunRequest } from "./run-perform.ts";
+import { describeCommandEnd, runShell } from "./run-end.ts";
+import type { RunRequest } from "./run-request.ts";
 import { isBoxThere } from "./run-world.ts";
 import { lookUp } from "./user-home.ts";
 
 const boxPauseMs = 2000;
+/** A command that ends well and brings no box back is run so often, each time for the timeout. */
+const powerCommandsMax = 3;
 
 /**
  * Runs now and after each change, until the signal aborts. What ends a round does not end the watch:
@@ -50,7 +52,10 @@ export async function watchRuns(
 }
 
 /** A round may have left the machine with the image running, or off. */
-async function waitForBox({ box, powerCommand }: RunRequest, signal: AbortSignal): Promise<void> {
+async function waitForBox(
+  { box, powerCommand, timeoutMs }: RunRequest,
+  signal: AbortSignal,
+): Promise<void> {
   const isThere = async () => {
     try {
       const { home, place } = await lookUp(box, signal);
@@ -60,12 +65,24 @@ async function waitForBox({ box, powerCommand }: RunRequest, signal: AbortSignal
       return false;
     }
   };
+  const isBackWithin = async (ms: number) => {
+    const endMs = performance.now() + ms;
+    while (!(await isThere())) {
+      if (performance.now() > endMs) return false;
+      await sleep(boxPauseMs, undefined, { signal });
+    }
+    return true;
+  };
   if (await isThere()) return;
-  if (powerCommand === undefined) {
-    tell(`${box} is not back yet, and waited for: reboot or reset what runs on it now.`);
-  } else {
+  for (let n = 1; powerCommand !== undefined && n <= powerCommandsMax; n++) {
     tell(`${box} is not back yet: ${powerCommand}`);
-    await runShell(powerCommand, { DISKOMATOR_BOX: box }, signal);
+    const end = await runShell(powerCommand, { DISKOMATOR_BOX: box }, signal);
+    if (end.exitCode !== 0) {
+      tell(`The power command ${describeCommandEnd(end)}.`);
+      break;
+    }
+    if (await isBackWithin(timeoutMs)) return;
   }
-  while (!(await isThere())) await sleep(boxPauseMs, undefined, { signal });
+  tell(`${box} is not back yet, and waited for: reboot or reset what runs on it now.`);
+  await isBackWithin(Number.POSITIVE_INFINITY);
 }

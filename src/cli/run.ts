@@ -1,11 +1,14 @@
 /** `diskomator run` and `boot`: a disk of a box is booted once, and the box comes back. */
 
+import { isIPv6 } from "node:net";
+import type { Image } from "../flash/index.ts";
 import { type Command, readOptions } from "./command.ts";
-import { UsageError } from "./exit.ts";
+import { exitCodes, UsageError } from "./exit.ts";
 import { parseUntil } from "./run-condition.ts";
 import { parseConsole } from "./run-console.ts";
 import { tellDifferences } from "./run-kexec.ts";
-import { type ImageWrite, performRuns, type RunRequest } from "./run-perform.ts";
+import { performRuns } from "./run-perform.ts";
+import type { Found, ImageWrite, RunRequest } from "./run-request.ts";
 import { onlyVoice, voiceOf } from "./run-voice.ts";
 import { parseTarget } from "./target-address.ts";
 
@@ -13,8 +16,9 @@ const optionHelp = `  --until return      until the box is back (default)
   --until ssh         until the system on the disk answers by SSH
   --until port:N      until it accepts TCP connections on this port
   --until text:REGEX  until its console shows a line that matches
-  --console FILE      where that console is: a file that grows, tcp:HOST:PORT (a server of serial
-                      lines), or udp:[ADDRESS:]PORT (netconsole sends to this machine)
+  --console FILE      where that console is: a file that grows or a serial line, tcp:HOST:PORT (a
+                      server of serial lines), or udp:[ADDRESS:]PORT (netconsole sends to this
+                      machine). With any --until: when it is not so, its last lines are shown
   --address ADDRESS   where that system is, if not at the address of the box
   --timeout SECONDS   how long to wait for any of these (default 600)
   --power-command CMD what the shell runs when that time is over, to reset the machine; the box is
@@ -26,7 +30,8 @@ const optionHelp = `  --until return      until the box is back (default)
                       drops entries which stand in no order
   --wake              switch the machine on by Wake-on-LAN if it does not answer
   --no-return         even if the box will not come back by itself
-  --force             even while another host may write to a disk of the box
+  --force             even while another host may write to a disk of the box, or another of its
+                      disks has the same image
   --json              JSON lines; the last one is the result
 
 Exit codes: 0 it is so, and COMMAND succeeded; 1 the box came back without it, or after a crash, or
@@ -101,13 +106,7 @@ export const run: Command = {
       throw new UsageError(`--watch takes a file, not ${image}.`);
     }
     if (values.kexec) tellDifferences(values.json);
-    const write: ImageWrite = {
-      path: isFile(image) ? image : null,
-      write: async () => {
-        const { flash } = await import("./flash.ts");
-        return await flash.run({ args: [image, ...targets, ...words], signal });
-      },
-    };
+    const write = await writeOf(image, [image, ...targets, ...words], signal);
     const perform = () => performRuns(requests, signal, write);
     if (!values.watch) return await perform();
     const { watchRuns } = await import("./run-watch.ts");
@@ -126,6 +125,37 @@ export const boot: Command = {
     return await performRuns(requests, signal);
   },
 };
+
+/**
+ * Writes the image as `flash` does with these arguments, to the disks that were looked at. What was
+ * written once may be written again: for `--watch`, whose image may change its disk.
+ */
+async function writeOf(
+  image: string,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<ImageWrite> {
+  const { flashAs, readFlashArguments } = await import("./flash.ts");
+  const { refuseTwins } = await import("./run-twins.ts");
+  const read = readFlashArguments(args);
+  const confirmedNames = new Set<string>();
+  return {
+    path: isFile(image) ? image : null,
+    write: async (found) => {
+      const names = found.map(flashNameOf);
+      const onImage = (opened: Image) => refuseTwins(opened, found);
+      const more = { names, confirmedNames, isEditedOurs: true, onImage };
+      const code = await flashAs({ ...read, ...more }, signal);
+      if (code !== exitCodes.ok) return code;
+      for (const one of found) if (!one.disk.isWeak) confirmedNames.add(flashNameOf(one));
+      return code;
+    },
+  };
+}
+
+function flashNameOf({ request: { box }, disk: { nqn } }: Found): string {
+  return `${isIPv6(box) ? `[${box}]` : box}:${nqn}`;
+}
 
 /** Neither an address nor standard input. */
 function isFile(image: string): boolean {
@@ -172,8 +202,10 @@ function readRequest(target: string, values: RunValues): RunRequest {
   }
   const condition = parseUntil(values.until);
   const source = values.console === undefined ? null : parseConsole(values.console);
-  if ((condition.kind === "text") !== (source !== null)) {
-    throw new UsageError("--until text:REGEX and --console go together.");
+  if (condition.kind === "text" && source === null) {
+    throw new UsageError(
+      "--until text:REGEX needs --console, which says where the text comes from.",
+    );
   }
   return {
     box: parsed.box,

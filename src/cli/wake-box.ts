@@ -13,24 +13,26 @@ import { NotFoundError } from "./exit.ts";
 import { stateDirectory } from "./user-folders.ts";
 
 /**
- * Sends magic packets to a box that was seen.
- * @returns its cards, and the addresses that the packets went to
+ * A box that was seen, with its cards.
  * @throws NotFoundError
  */
-export async function wakeBox(
-  name: string,
-  to: WakeTo | null,
-): Promise<{ readonly box: SeenBox; readonly addresses: readonly string[] }> {
+export async function seenBox(name: string): Promise<SeenBox> {
   const seen = await readSeenBoxes(stateDirectory());
   const box = seen.find((one) => one.name === name);
-  if (box === undefined) {
-    const names = seen.map((one) => one.name);
-    throw new NotFoundError(
-      `Cannot wake ${name}: its network cards are not known. "diskomator ls" remembers those of ` +
-        `boxes that are on. ${names.length === 0 ? "None is known yet." : `Known: ${names.join(", ")}.`}`,
-    );
-  }
-  return { box, addresses: await sendMagicPackets(box.macs, to) };
+  if (box !== undefined) return box;
+  const names = seen.map((one) => one.name);
+  throw new NotFoundError(
+    `Cannot wake ${name}: its network cards are not known. "diskomator ls" remembers those of ` +
+      `boxes that are on. ${names.length === 0 ? "None is known yet." : `Known: ${names.join(", ")}.`}`,
+  );
+}
+
+/**
+ * Sends magic packets to it.
+ * @returns the addresses that they went to
+ */
+export async function wakeSeen({ macs }: SeenBox, to: WakeTo | null): Promise<readonly string[]> {
+  return await sendMagicPackets(macs, to);
 }
 
 /** Keeps the cards of boxes, by the names that their user has for them. */

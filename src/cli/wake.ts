@@ -1,22 +1,25 @@
-/** `diskomator wake`: switches a box on over the network. */
+/** `diskomator wake`: switches boxes on over the network. */
 
 import { isIPv4 } from "node:net";
 import type { WakeTo } from "../box/index.ts";
 import { type Command, readOptions } from "./command.ts";
-import { printJson, printLine } from "./console.ts";
-import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
+import { UsageError } from "./exit.ts";
 import { withOutcome } from "./outcome.ts";
-import { wakeBox } from "./wake-box.ts";
+import { doToEach, readBoxes } from "./several-boxes.ts";
+import { seenBox, wakeSeen } from "./wake-box.ts";
 
-const help = `Usage: diskomator wake BOX [OPTIONS]
+const help = `Usage: diskomator wake BOX... [OPTIONS]
 
-Switches a machine on by Wake-on-LAN. Its cards are those that "diskomator ls" saw last; its
-firmware and its card must allow it, and it must have been switched off by a box or by a system that
-arms it.
+Switches a machine on by Wake-on-LAN, or several. Its cards are those that "diskomator ls" saw
+last; its firmware and its card must allow it, and it must have been switched off by a box or by a
+system that arms it.
 
   --to ADDRESS[:PORT]  where the packets go: the broadcast address of another network, say
                        (default: all networks of this machine, port 9)
   --json               JSON lines; the last one is the result
+
+Exit codes: 0 sent, 5 the cards of a box are not known (then none is woken), 7 some of several boxes
+failed.
 
 Example: diskomator wake lunch-feta`;
 
@@ -25,17 +28,21 @@ export const wake: Command = {
   help,
   async run({ args, signal }) {
     const options = { to: { type: "string" }, json: { type: "boolean", default: false } } as const;
-    const { values, positionals } = readOptions(args, options, 1);
-    const [name] = positionals;
-    if (name === undefined) throw new UsageError("Name a box.");
+    const { values, positionals } = readOptions(args, options, Number.POSITIVE_INFINITY);
+    const names = readBoxes(positionals);
     const to = values.to === undefined ? null : readTo(values.to);
     const isJson = values.json;
-    return await withOutcome({ isJson, signal }, async (): Promise<ExitCode> => {
-      const { box, addresses } = await wakeBox(name, to);
-      const exitCode = exitCodes.ok;
-      if (isJson) printJson({ event: "result", outcome: "ok", exitCode, ...box, addresses });
-      else printLine(`${name}: sent to ${box.macs.join(", ")} at ${addresses.join(", ")}.`);
-      return exitCode;
+    return await withOutcome({ isJson, signal }, async () => {
+      const boxes = await Promise.all(names.map(seenBox));
+      const deeds = boxes.map((box) => ({
+        box: box.name,
+        run: async () => {
+          const addresses = await wakeSeen(box, to);
+          const text = `${box.name}: sent to ${box.macs.join(", ")} at ${addresses.join(", ")}.`;
+          return { text, fields: { ...box, addresses } };
+        },
+      }));
+      return await doToEach(deeds, { isJson, signal });
     });
   },
 };

@@ -88,6 +88,19 @@ test("readMark calls a mark stale once others wrote the image or edited the tabl
   assert.deepEqual(found, { state: "stale", reason: "disk-guid", mark: image });
 });
 
+test("readMark finds a mark whose room somebody has given to a partition", async () => {
+  const { disk, moved } = await flashed(512);
+  await writeExtents(disk, [planMark(moved, image)!]);
+  // As growpart does: all up to the backup copy becomes usable, and the last partition takes it.
+  const whole = planGptRelocation(await inspectGpt(disk), disk);
+  await applyGptEdit(disk, whole);
+  await applyGptEdit(disk, planGptGrowth(whole));
+  const report = await inspectGpt(disk);
+  assert.equal(markPlace(report.gpt!), undefined);
+  const found = await readMark(disk, report);
+  assert.deepEqual(found, { state: "stale", reason: "header", mark: image });
+});
+
 test("markPlace finds no room on an image's own disk, on partitions and in usable space", async () => {
   const { moved } = await flashed(512);
   const place = markPlace(moved.gpt)!;

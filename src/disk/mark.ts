@@ -99,11 +99,18 @@ const crcAt = markLayout.offsets.crc32c!;
  * partition nor the first `imageBytes` of the disk use.
  */
 export function markPlace(gpt: Gpt, imageBytes = 0): number | undefined {
-  const lba = backupEntriesLbaOf(gpt) - 1;
-  const offsetBytes = lba * gpt.sectorSizeBytes;
-  if (lba <= gpt.lastUsableLba || lba < gpt.firstUsableLba) return undefined;
+  const offsetBytes = markOffsetOf(gpt);
+  if (offsetBytes === undefined) return undefined;
+  const lba = offsetBytes / gpt.sectorSizeBytes;
+  if (lba <= gpt.lastUsableLba) return undefined;
   const isTaken = gpt.partitions.some(({ lastLba }) => lastLba >= lba);
   return isTaken || offsetBytes < imageBytes ? undefined : offsetBytes;
+}
+
+/** Right before the backup copy's entries, whatever lies there. */
+function markOffsetOf(gpt: Gpt): number | undefined {
+  const lba = backupEntriesLbaOf(gpt) - 1;
+  return lba < gpt.firstUsableLba ? undefined : lba * gpt.sectorSizeBytes;
 }
 
 /**
@@ -139,7 +146,8 @@ export async function readMark(
   { gpt, primary }: Pick<GptReport, "gpt" | "primary">,
   options?: CallOptions,
 ): Promise<MarkOutcome> {
-  const place = gpt && markPlace(gpt);
+  // Whoever edits a table may take the room where the mark was for partitions, and leave its bytes.
+  const place = gpt && markOffsetOf(gpt);
   if (place === undefined) return { state: "absent" };
   const found = await readBytes(device, place, markLayout.size, options);
   if (!found) return { state: "absent" };

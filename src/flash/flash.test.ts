@@ -6,10 +6,12 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { BlockError, faultyDisk, MemoryDisk } from "../block/index.ts";
 import {
+  applyGptEdit,
   encodeGpt,
   inspectGpt,
   partitionTypes,
   planGpt,
+  planGptRelocation,
   readMark,
   writeExtents,
 } from "../disk/index.ts";
@@ -116,6 +118,9 @@ test("flashImage moves the backup GPT to the end, grows only when told, and leav
     const mark = await readMark(disk, report);
     assert.equal(mark.state === "valid" && mark.mark.name, "image.raw");
     assert.equal((await lookAtDisk(targetOf(disk))).ownership.kind, "ours");
+    const edited = new MemoryDisk({ sizeBytes: 20 * MiB, contents: await contentsOf(disk) });
+    await applyGptEdit(edited, planGptRelocation(report, edited));
+    assert.equal((await lookAtDisk(targetOf(edited))).ownership.kind, "edited");
     await using folder = await scratchFolder();
     await using opened = await openBytes(folder.path, "image.raw", image);
     const compared = await compareImage({

@@ -1,3 +1,4 @@
+export { bootPartitionGuids } from "./boot-partitions.ts";
 export {
   type CompareReport,
   type CompareRequest,
@@ -17,7 +18,7 @@ export {
 export type { DigestedPiece, Image, ImageFacts, RandomImage, ReopenImage } from "./image.ts";
 export { openHasher } from "./integrity/driver-hasher.ts";
 export type { Hasher } from "./integrity/hasher.ts";
-export { parseKey, type TrustedKey } from "./integrity/sidecars.ts";
+export { parseKey, sidecarNames, type TrustedKey } from "./integrity/sidecars.ts";
 export { type DiskFacts, lookAtDisk, type Ownership } from "./look.ts";
 export {
   confirmationHint,

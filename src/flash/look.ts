@@ -10,6 +10,8 @@ export type Ownership =
   | { readonly kind: "blank" }
   /** An image that this program wrote. */
   | { readonly kind: "ours"; readonly mark: ImageMark }
+  /** An image that this program wrote, whose partition table somebody has edited since. */
+  | { readonly kind: "edited"; readonly mark: ImageMark }
   /** This program began to write an image, and did not end. */
   | { readonly kind: "unfinished"; readonly what: Unfinished }
   | { readonly kind: "foreign" };
@@ -40,8 +42,10 @@ export async function lookAtDisk(target: Target, options?: CallOptions): Promise
       return { ...facts, contents, ownership: { kind: "unfinished", what } };
     }
     const mark = await readMark(disk, described.gpt, options);
-    // An edited table is what an installed system makes of an image; it is its user's now.
     if (mark.state === "valid") return { ...facts, ownership: { kind: "ours", mark: mark.mark } };
+    // That is what an installed system makes of an image, or an image of itself when it first boots.
+    const isEdited = mark.state === "stale" && mark.reason === "header";
+    if (isEdited) return { ...facts, ownership: { kind: "edited", mark: mark.mark } };
     return { ...facts, ownership: { kind: "foreign" } };
   } catch (error) {
     options?.signal?.throwIfAborted();

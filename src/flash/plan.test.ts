@@ -34,6 +34,7 @@ const identity: DiskIdentity = {
 };
 const mark = { name: "old.raw", sha256: new Uint8Array(32), sizeBytes: 1 };
 const ours: Ownership = { kind: "ours", mark };
+const edited: Ownership = { kind: "edited", mark };
 const foreign: Ownership = { kind: "foreign" };
 const unfinished: Ownership = {
   kind: "unfinished",
@@ -193,6 +194,30 @@ const cases: readonly Case[] = [
     wanted: [],
     target: targetWith({}, {}, ours),
     options: { isYes: true },
+  },
+  {
+    title: "our own image whose table was edited, with --yes",
+    wanted: ["needs-confirmation"],
+    says: /its partition table was edited since diskomator wrote it/,
+    target: targetWith({}, {}, edited),
+    options: { isYes: true },
+  },
+  {
+    title: "our own image whose table was edited, with --yes, where images do that",
+    wanted: [],
+    target: targetWith({}, {}, edited),
+    options: { isYes: true, isEditedOurs: true },
+  },
+  {
+    title: "our own image whose table was edited, without --yes",
+    wanted: ["needs-confirmation"],
+    target: targetWith({}, {}, edited),
+    options: { isEditedOurs: true },
+  },
+  {
+    title: "foreign contents of a disk that was confirmed before",
+    wanted: [],
+    target: targetWith({}, { isConfirmed: true }, foreign),
   },
   {
     title: "our own unfinished image with --yes",

@@ -34,6 +34,8 @@ export interface PlanTarget {
   readonly found: DiskIdentity;
   readonly readOnly: boolean;
   readonly inUseBy: string | undefined;
+  /** Somebody has confirmed this very disk before, and it was written then. */
+  readonly isConfirmed?: boolean;
   readonly facts: DiskFacts;
 }
 
@@ -43,6 +45,11 @@ export interface PlanOptions {
   readonly confirmed: readonly string[];
   /** `--yes`: disks that this program wrote need no confirmation. */
   readonly isYes: boolean;
+  /**
+   * Disks whose table was edited since this program wrote them are among those: images that grow
+   * when they first boot do that. Elsewhere it is what an installed system does, which is its user's.
+   */
+  readonly isEditedOurs?: boolean;
   /** `--require-checksum`. */
   readonly needsChecksum: boolean;
   readonly isGrown: boolean;
@@ -113,7 +120,7 @@ function planOne(
   if (image.diskGuid !== undefined && image.diskGuid === target.facts.diskGuid && kind !== "ours") {
     notes.push("the disk carries the image's disk GUID already");
   }
-  return { kind: "steps", steps, isComparing: kind === "ours" || kind === "unfinished", notes };
+  return { kind: "steps", steps, isComparing: kind !== "blank" && kind !== "foreign", notes };
 }
 
 function refuseIdentity(target: PlanTarget): Refusal[] {
@@ -193,10 +200,11 @@ function refuseImage(image: ImageFacts, target: PlanTarget, options: PlanOptions
 
 function refuseConfirmation(target: PlanTarget, options: PlanOptions): Refusal[] {
   const { kind } = target.facts.ownership;
-  if (kind === "blank") return [];
+  if (kind === "blank" || target.isConfirmed) return [];
   const { serial } = target.found;
   if (options.confirmed.some((given) => confirms(serial, given))) return [];
-  if (options.isYes && kind !== "foreign") return [];
+  const isOurs = kind !== "foreign" && (kind !== "edited" || options.isEditedOurs === true);
+  if (options.isYes && isOurs) return [];
   const held = `it holds ${target.facts.contents}`;
   if (options.confirmed.length > 0) {
     const way =
@@ -204,7 +212,11 @@ function refuseConfirmation(target: PlanTarget, options: PlanOptions): Refusal[]
       `If it is the right one: --confirm=${serial}`;
     return [refusal("wrong-confirmation", target, way)];
   }
-  const why = options.isYes ? "; --yes is only for disks that diskomator wrote" : "";
+  const limit =
+    kind === "edited"
+      ? "; its partition table was edited since diskomator wrote it, which --yes does not cover"
+      : "; --yes is only for disks that diskomator wrote";
+  const why = options.isYes ? limit : "";
   const way = `${held}, and all of it would be lost${why}. To go on: --confirm=${serial}`;
   return [refusal("needs-confirmation", target, way)];
 }

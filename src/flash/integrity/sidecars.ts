@@ -63,6 +63,15 @@ export async function parseKey(file: Uint8Array, path: string): Promise<TrustedK
   );
 }
 
+/** Names of all that is looked for beside the image `name`. */
+export function sidecarNames(name: string): readonly string[] {
+  const sums = sumsOf(name);
+  const signed = [name, ...sums.forOne, ...sums.forAll];
+  const suffixes = [...openpgpSuffixes, ".minisig"];
+  const signatures = signed.flatMap((one) => suffixes.map((suffix) => `${one}${suffix}`));
+  return [...bmapsOf(name), ...sums.forOne, ...sums.forAll, ...signatures];
+}
+
 /** Looks for everything that can lie beside the image `name`. */
 export async function findSidecars(
   name: string,
@@ -97,9 +106,18 @@ function stemsOf(name: string): readonly [bare: string, stem: string] {
   return [bare, bare.replace(/\.[^.]+$/, "")];
 }
 
+function bmapsOf(name: string): ReadonlySet<string> {
+  return new Set([name, ...stemsOf(name)].map((one) => `${one}.bmap`));
+}
+
+function sumsOf(name: string) {
+  const [, stem] = stemsOf(name);
+  const forOne = [`${name}.sha256`, `${name}.sha256sum`];
+  return { forOne, forAll: [sumsName, `${stem}.${sumsName}`] };
+}
+
 async function findBmap(name: string, fetchBeside: FetchBeside) {
-  const names = new Set([name, ...stemsOf(name)].map((one) => `${one}.bmap`));
-  for (const sidecar of names) {
+  for (const sidecar of bmapsOf(name)) {
     const file = await fetchBeside(sidecar, bmapBytesMax);
     if (!file) continue;
     const { parseBmap } = await import("./bmap.ts");
@@ -109,9 +127,8 @@ async function findBmap(name: string, fetchBeside: FetchBeside) {
 }
 
 async function findSums(name: string, fetchBeside: FetchBeside) {
-  const [, stem] = stemsOf(name);
-  const forAll = [sumsName, `${stem}.${sumsName}`];
-  for (const sidecar of [`${name}.sha256`, `${name}.sha256sum`, ...forAll]) {
+  const { forOne, forAll } = sumsOf(name);
+  for (const sidecar of [...forOne, ...forAll]) {
     const file = await fetchBeside(sidecar, smallBytesMax);
     if (!file) continue;
     const isForOne = !forAll.includes(sidecar);

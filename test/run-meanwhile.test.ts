@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { MemoryDisk } from "../src/block/index.ts";
 import {
-  applyGptEdit,
   encodeGpt,
   inspectGpt,
   partitionTypes,
@@ -15,6 +14,7 @@ import {
   planGptGrowth,
   planGptRelocation,
 } from "../src/disk/index.ts";
+import { applyGptEdit } from "../src/disk/testing/apply-edit.ts";
 import type { GrantView } from "../src/rpc/index.ts";
 import { type FakeBox, fakeDisk, makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
 import { linesOf } from "./driver-json-lines.ts";

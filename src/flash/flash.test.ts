@@ -6,7 +6,6 @@ import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { BlockError, faultyDisk, MemoryDisk } from "../block/index.ts";
 import {
-  applyGptEdit,
   encodeGpt,
   inspectGpt,
   partitionTypes,
@@ -15,6 +14,7 @@ import {
   readMark,
   writeExtents,
 } from "../disk/index.ts";
+import { applyGptEdit } from "../disk/testing/apply-edit.ts";
 import { compareImage } from "./compare.ts";
 import { imageOfDisk } from "./disk-image.ts";
 import { openImage } from "./driver-image.ts";

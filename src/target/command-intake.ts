@@ -65,6 +65,7 @@ export class CommandIntake {
   #wholeAt = 0;
   #openPair: FusedPair | undefined;
   #incomingBytes = 0;
+  #fedBytes = 0;
 
   constructor(connection: TargetConnection) {
     this.#connection = connection;
@@ -99,6 +100,16 @@ export class CommandIntake {
   /** Bytes held for data that has not all come: nothing but receiving sets them free. */
   get incomingBytes(): number {
     return this.#incomingBytes;
+  }
+
+  /** Data that has come by H2CData, in whole ones. */
+  get fedBytes(): number {
+    return this.#fedBytes;
+  }
+
+  /** The PDU at hand brings data of a command. */
+  get isBeingFed(): boolean {
+    return this.#current instanceof HostTransfer;
   }
 
   /** Takes a command of 64 bytes at `at`; `dataLength` bytes of data follow in its capsule. */
@@ -386,6 +397,7 @@ export class CommandIntake {
 
   /** One H2CData of a transfer is complete. */
   #continue(transfer: Transfer): void {
+    this.#fedBytes += this.#currentEnd - this.#currentStart;
     transfer.receivedBytes = this.#currentEnd;
     if (transfer.receivedBytes < transfer.lengthBytes) return;
     this.#tags.remove(transfer.ttag!);

@@ -27,6 +27,7 @@ import { CommandIntake } from "./command-intake.ts";
 import type { Controller, QueueLink } from "./controller.ts";
 import { DataPath, type DataPathHost, type Pending } from "./data-path.ts";
 import { Outbox } from "./outbox.ts";
+import type { ByteBudget } from "./pool.ts";
 import { Receiver } from "./receiver.ts";
 import type { Services } from "./services.ts";
 import { Statistics } from "./statistics.ts";
@@ -62,7 +63,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
   readonly services: Services;
   readonly outbox: Outbox;
   readonly pool;
-  readonly budget;
+  budget: ByteBudget;
   readonly bytesMax: number;
   readonly data: DataPath;
   usesSuccess = false;
@@ -83,6 +84,9 @@ export class TargetConnection implements QueueLink, DataPathHost {
   /** When the socket was seen to take what it is given. */
   #movedMs: number;
   #bufferedBefore = 0;
+  /** When data of the host that memory is held for was seen to come. */
+  #fedMs: number;
+  #feedBefore = 0;
 
   constructor(services: Services, transport: Transport) {
     this.services = services;
@@ -106,6 +110,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
       end: (digestMatches) => this.#intake.end(digestMatches),
     });
     this.#movedMs = transport.nowMs();
+    this.#fedMs = this.#movedMs;
     this.#deadlineMs = this.#movedMs + services.limits.halfOpenMs;
   }
 
@@ -179,21 +184,40 @@ export class TargetConnection implements QueueLink, DataPathHost {
       this.end("no finished Connect in time");
       return;
     }
-    const buffered = this.transport.bufferedBytes;
-    if (buffered === 0 || buffered !== this.#bufferedBefore) this.#movedMs = nowMs;
-    this.#bufferedBefore = buffered;
-    if (nowMs - this.#movedMs > this.services.limits.stallMs) {
-      this.end("the host does not take what it asked for");
+    const idle = this.#idleness(nowMs);
+    if (idle) {
+      // Its other queues would take the memory in its place.
+      this.#attachment?.controller.end(idle);
+      this.end(idle);
       return;
     }
     const { controller, qid } = this.#attachment ?? {};
     if (qid === 0 && controller?.isExpired(nowMs)) controller.end("the keep alive timer expired");
   }
 
+  /** Why a host that does not go on is not waited for any longer. */
+  #idleness(nowMs: number): string | undefined {
+    const { holdMs, stallMs } = this.services.limits;
+    const buffered = this.transport.bufferedBytes;
+    if (buffered === 0 || buffered !== this.#bufferedBefore) this.#movedMs = nowMs;
+    this.#bufferedBefore = buffered;
+    const patienceMs = this.data.heldBytes > 0 ? Math.min(holdMs, stallMs) : stallMs;
+    if (nowMs - this.#movedMs > patienceMs) return "the host does not take what it asked for";
+    const feed = this.#intake.fedBytes - (this.#intake.isBeingFed ? this.#receiver.bytesLeft : 0);
+    const mustWait = this.#intake.incomingBytes > 0 && this.#isReceiving;
+    if (!mustWait || feed !== this.#feedBefore) this.#fedMs = nowMs;
+    this.#feedBefore = feed;
+    return nowMs - this.#fedMs > holdMs
+      ? "the host does not send the data of its writes"
+      : undefined;
+  }
+
   /** A finished Connect: the connection is a queue from now on. */
   attach(attachment: Attachment): void {
     const { controller, entries, isFlowControlled, authentication } = attachment;
     this.#attachment = attachment;
+    this.budget = controller.budget;
+    this.budget.adopt(this.data.heldBytes);
     this.#phase = "live";
     this.#entries = entries;
     this.#head = isFlowControlled ? 1 % entries : noHead;

@@ -23,6 +23,7 @@ import {
 import { type Answer, failure, success } from "./answer.ts";
 import { ErrorLog } from "./error-log.ts";
 import { asyncEventsMax, keepAliveUnitMs } from "./limits.ts";
+import type { ByteBudget } from "./pool.ts";
 import type { ReservationNotice } from "./reservations.ts";
 import type { ChannelSecurity } from "./secure-channel.ts";
 import type { Statistics } from "./statistics.ts";
@@ -59,6 +60,7 @@ export interface ControllerOptions {
   readonly katoMs: number;
   readonly nowMs: number;
   readonly statistics: Statistics;
+  readonly budget: ByteBudget;
 }
 
 type Phase = "disabled" | "ready" | "failed";
@@ -82,6 +84,8 @@ export class Controller {
   readonly errors = new ErrorLog();
   /** Counts of the host, whatever its controllers. */
   readonly statistics: Statistics;
+  /** Memory of the host, whatever its controllers. */
+  readonly budget: ByteBudget;
   /** Feature values that do no more than be remembered, by identifier. */
   readonly remembered = new Map<number, number>();
   /** Namespaces whose reservation notifications are muted, and which (the bits of feature 82h). */
@@ -119,6 +123,7 @@ export class Controller {
     this.host = host;
     this.admin = admin;
     this.statistics = options.statistics;
+    this.budget = options.budget;
     this.isDiscovery = options.isDiscovery;
     this.security = options.security;
     this.isKeyOnly = options.isKeyOnly;

@@ -159,10 +159,7 @@ export class DataPath {
     const size = sizeFor(bytes);
     const isFull = this.#heldBytes > 0 && this.#heldBytes + size > this.#host.bytesMax;
     if (isFull) return false;
-    if (!this.#host.budget.tryTake(size)) {
-      this.#host.budget.await(wake);
-      return false;
-    }
+    if (!this.#host.budget.tryTake(size, wake)) return false;
     this.#heldBytes += size;
     return true;
   }

@@ -18,7 +18,10 @@ export interface TargetLimits {
   readonly controllersMax: number;
   /** Those of them that one host may have. */
   readonly hostControllersMax: number;
-  /** Memory for data that waits for a host or a medium, all connections together. */
+  /**
+   * Memory for data that waits for a host or a medium, all connections together. One host has at
+   * most half of it.
+   */
   readonly bytesInFlightMax: number;
   /** The same for one connection. */
   readonly connectionBytesInFlightMax: number;
@@ -26,6 +29,8 @@ export interface TargetLimits {
   readonly halfOpenMs: number;
   /** How long a host may leave what is sent to it untaken. */
   readonly stallMs: number;
+  /** The same for a host that holds memory; and how long data that was asked for may stay away. */
+  readonly holdMs: number;
   /** Keep Alive Timeout for discovery controllers whose host asks for none. */
   readonly discoveryKatoMs: number;
 }
@@ -44,6 +49,7 @@ export const defaultLimits: TargetLimits = {
   connectionBytesInFlightMax: 4 * 1024 * 1024,
   halfOpenMs: 10_000,
   stallMs: 60_000,
+  holdMs: 10_000,
   discoveryKatoMs: 120_000,
 };
 

@@ -58,8 +58,15 @@ export interface TargetStatistics {
   }[];
 }
 
-/** Hosts whose counts are kept. */
-const countedHostsMax = 1024;
+/** Hosts that are kept in mind. */
+const knownHostsMax = 1024;
+
+/** What a host has, whatever its controllers. */
+interface KnownHost {
+  readonly statistics: Statistics;
+  /** Its share of the memory: no host takes all of it. */
+  readonly budget: ByteBudget;
+}
 
 /** Offsets in the command and in the data that Connect is refused for. */
 const inCommand = { qid: 42, sqsize: 44 };
@@ -82,7 +89,7 @@ export class Target implements Services {
   readonly #listenings = new Set<Listening>();
   readonly #connections = new Set<TargetConnection>();
   readonly #halfOpen = new Set<TargetConnection>();
-  readonly #hosts = new Map<string, Statistics>();
+  readonly #hosts = new Map<string, KnownHost>();
   #genctr = 1n;
 
   /** @throws RangeError when a name is taken twice, a secret is malformed, a list empty, or a
@@ -214,7 +221,7 @@ export class Target implements Services {
     return {
       connections: this.#connections.size,
       bytesInFlight: this.budget.usedBytes,
-      hosts: new Map([...this.#hosts].map(([nqn, counts]) => [nqn, counts.snapshot()])),
+      hosts: new Map([...this.#hosts].map(([nqn, host]) => [nqn, host.statistics.snapshot()])),
       namespaces: [...this.#subsystems.values()].flatMap(({ nqn, namespaces }) =>
         [...namespaces.values()].map(({ nsid, statistics }) => ({
           nqn,
@@ -331,7 +338,7 @@ export class Target implements Services {
       isKeyOnly,
       katoMs: isDiscovery && katoMs === 0 ? this.limits.discoveryKatoMs : katoMs,
       nowMs: this.#world.nowMs(),
-      statistics: this.#statisticsOf(host.hostnqn),
+      ...this.#knownHost(host.hostnqn),
     });
     subsystem.controllers.set(cntlid, controller);
     return controller;
@@ -374,11 +381,12 @@ export class Target implements Services {
     });
   }
 
-  #statisticsOf(hostnqn: string): Statistics {
+  #knownHost(hostnqn: string): KnownHost {
     const known = this.#hosts.get(hostnqn);
     if (known) return known;
-    const made = new Statistics();
-    if (this.#hosts.size < countedHostsMax) this.#hosts.set(hostnqn, made);
+    const share = Math.ceil(this.limits.bytesInFlightMax / 2);
+    const made = { statistics: new Statistics(), budget: new ByteBudget(share, this.budget) };
+    if (this.#hosts.size < knownHostsMax) this.#hosts.set(hostnqn, made);
     return made;
   }
 }

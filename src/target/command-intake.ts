@@ -20,7 +20,7 @@ import { type Answer, type Call, failure, type statusBits } from "./answer.ts";
 import { type CommandContext, execute, held, refusalNow } from "./commands.ts";
 import type { Attachment, TargetConnection } from "./connection.ts";
 import type { WriteJob } from "./data-path.ts";
-import { FusedPair } from "./fused.ts";
+import { type FusedPair, FusedPairs } from "./fused.ts";
 import { HostTransfer, TransferTags } from "./host-transfer.ts";
 import { isReadOnlyFor } from "./identify.ts";
 import { hostDataBytes } from "./io-commands.ts";
@@ -43,6 +43,7 @@ const rangesBytesMax = 4096;
 
 /** Data of a PDU that nobody wants. */
 const nowhere = "nowhere";
+const aborted = failure("abortRequested");
 
 type Transfer = HostTransfer<Job>;
 
@@ -63,7 +64,7 @@ export class CommandIntake {
   /** In-capsule data that came whole lies here, without a copy. */
   #whole: Uint8Array | undefined;
   #wholeAt = 0;
-  #openPair: FusedPair | undefined;
+  readonly #fused = new FusedPairs();
   #incomingBytes = 0;
   #fedBytes = 0;
 
@@ -118,7 +119,7 @@ export class CommandIntake {
     const isIo = attachment !== undefined && attachment.qid > 0;
     if (isIo && decodePlainIo(bytes, at, this.#plain)) {
       // It is not fused, so it is not the second half of an open pair.
-      if (this.#openPair) this.#breakPair();
+      this.#fused.break();
       this.#plainIo(cid, dataLength, attachment);
     } else this.#decoded(cid, bytes, at, dataLength);
     return undefined;
@@ -205,7 +206,7 @@ export class CommandIntake {
     }
     this.#current = undefined;
     this.#waiting.length = 0;
-    this.#openPair?.break();
+    this.#fused.break();
     data.end(this.#wake);
   }
 
@@ -275,7 +276,9 @@ export class CommandIntake {
     const connection = this.#connection;
     const raw = bytes.subarray(at, at + 64);
     const decoded = decodeCommand(raw, connection.qid === 0 ? "admin" : "io");
-    const pair = this.#pairFor(decoded);
+    const attachment = this.#attachment;
+    const isIo = attachment !== undefined && attachment.qid > 0;
+    const pair = this.#fused.of(decoded, isIo ? attachment.controller : undefined);
     const refused = decoded.ok
       ? this.#judge(decoded, raw, dataLength, pair)
       : failure(decoded.status, 0);
@@ -294,27 +297,12 @@ export class CommandIntake {
     }
     const transfer = new HostTransfer<Job>(cid, command.nsid, data.lengthBytes, job);
     this.#expect(transfer, data.placement === "capsule");
-  }
-
-  #breakPair(): void {
-    this.#openPair?.break();
-    this.#openPair = undefined;
-  }
-
-  /** The pair that a command opens or completes; any other command breaks an open one. */
-  #pairFor(decoded: DecodedCommand): FusedPair | undefined {
-    const open = this.#openPair;
-    this.#openPair = undefined;
-    const attachment = this.#attachment;
-    const isIo = attachment !== undefined && attachment.qid > 0;
-    if (decoded.ok && isIo && decoded.fuse === fuse.second && decoded.command.name === "write") {
-      return open;
-    }
-    open?.break();
-    if (!decoded.ok || !isIo || decoded.fuse !== fuse.first) return undefined;
-    if (decoded.command.name !== "compare") return undefined;
-    this.#openPair = new FusedPair(attachment.controller);
-    return this.#openPair;
+    if (!pair || data.placement === "capsule") return;
+    const abort = () => {
+      pair.fail(command.name, aborted);
+      return transfer.abort();
+    };
+    connection.track({ cid, nsid: command.nsid, abort });
   }
 
   /** Why a decoded command is refused before its data is looked at. */
@@ -412,8 +400,9 @@ export class CommandIntake {
     if (owned) this.#incomingBytes -= sizeOf(owned);
     if (isDamaged || isAborted) {
       if (owned) connection.data.giveBuffer(owned);
-      const name = isDamaged ? "transientTransport" : "abortRequested";
-      connection.respond(cid, failure(name), nsid, 0);
+      const answer = isDamaged ? failure("transientTransport") : aborted;
+      if (job.kind === "call") job.pair?.fail(job.decoded.command.name, answer);
+      connection.respond(cid, answer, nsid, 0);
     } else if (job.kind === "write") connection.data.write(job.write, bytes, at, owned);
     else {
       const data = owned ?? bytes.slice(at, at + lengthBytes);
@@ -446,6 +435,7 @@ export class CommandIntake {
       nsid: command.nsid,
       abort: () => {
         abort.abort();
+        pair?.fail(command.name, aborted);
         return false;
       },
     });

@@ -11,25 +11,22 @@ import {
   type Command,
   commands,
   connectData,
-  type DecodedCommand,
   decodeCommand,
   fuse,
   type PduFault,
 } from "../nvme/index.ts";
 import { type Answer, type Call, failure, type statusBits } from "./answer.ts";
+import { AnswerLine, type Decoded } from "./answer-line.ts";
 import { type CommandContext, execute, held, refusalNow } from "./commands.ts";
 import type { Attachment, TargetConnection } from "./connection.ts";
 import type { WriteJob } from "./data-path.ts";
 import { type FusedPair, FusedPairs } from "./fused.ts";
 import { HostTransfer, TransferTags } from "./host-transfer.ts";
 import { isReadOnlyFor } from "./identify.ts";
-import { hostDataBytes } from "./io-commands.ts";
+import { countCommand, hostDataBytes } from "./io-commands.ts";
 import { decodePlainIo, emptyPlainIo, type PlainIo } from "./plain-io.ts";
 import { sizeFor, sizeOf } from "./pool.ts";
 import type { HostData } from "./receiver.ts";
-
-/** A command that was decoded by the tables. */
-type Decoded = DecodedCommand & { readonly ok: true };
 
 /** What is to be done once data is whole. */
 type Job =
@@ -44,6 +41,7 @@ const rangesBytesMax = 4096;
 /** Data of a PDU that nobody wants. */
 const nowhere = "nowhere";
 const aborted = failure("abortRequested");
+const nothing = new Uint8Array(0);
 
 type Transfer = HostTransfer<Job>;
 
@@ -65,11 +63,13 @@ export class CommandIntake {
   #whole: Uint8Array | undefined;
   #wholeAt = 0;
   readonly #fused = new FusedPairs();
+  readonly #answers: AnswerLine;
   #incomingBytes = 0;
   #fedBytes = 0;
 
   constructor(connection: TargetConnection) {
     this.#connection = connection;
+    this.#answers = new AnswerLine(connection);
   }
 
   attach(attachment: Attachment): void {
@@ -193,9 +193,22 @@ export class CommandIntake {
     }
   }
 
+  /** Executes the commands that waited for the host to take data. */
+  answerWaiting(): void {
+    for (let next = this.#answers.next(); next; next = this.#answers.next()) {
+      const { command } = next;
+      const { controller, authentication } = this.#attachment!;
+      // The controller may have been reset meanwhile.
+      const refused = refusalNow(command, controller, authentication);
+      if (refused) this.#answer(next, refused, this.#connection.nowMs());
+      else this.#run(next, nothing, undefined, undefined);
+    }
+  }
+
   /** The connection is gone. */
   close(): void {
     const { data } = this.#connection;
+    this.#answers.close();
     for (const { buffer, lengthBytes } of this.#tags.clear()) {
       if (buffer) data.giveBuffer(buffer);
       else data.release(lengthBytes);
@@ -291,8 +304,10 @@ export class CommandIntake {
     }
     const { command, data } = decoded;
     const job: Job = { kind: "call", decoded, pair };
-    if (commands[command.name].data !== "out" || data.lengthBytes === 0) {
-      this.#run(decoded, new Uint8Array(0), undefined, pair);
+    const direction = commands[command.name].data;
+    if (direction === "in" && !this.#answers.admits(decoded)) return;
+    if (direction !== "out" || data.lengthBytes === 0) {
+      this.#run(decoded, nothing, undefined, pair);
       return;
     }
     const transfer = new HostTransfer<Job>(cid, command.nsid, data.lengthBytes, job);
@@ -462,24 +477,16 @@ export class CommandIntake {
   }
 
   #answer({ cid, command, data }: Decoded, answer: Answer, startMs: number): void {
+    const connection = this.#connection;
     const { opc, set } = commands[command.name];
-    if (set === "io") this.#count(command, answer.status, startMs);
+    if (set === "io") {
+      const namespace = this.#attachment?.controller.subsystem.namespaces.get(command.nsid);
+      const tookMs = connection.nowMs() - startMs;
+      countCommand(command, answer.status, tookMs, namespace, connection.statistics);
+    }
     const wanted = answer.data?.length ?? 0;
     const fits = answer.status !== 0 || wanted === 0 || wanted === data.lengthBytes;
     const final = fits ? answer : failure("sglInvalidData", 32);
-    this.#connection.respond(cid, final, command.nsid, opc);
-  }
-
-  /** Counts an I/O command that is none of the data path's. */
-  #count(command: Command, status: number, startMs: number): void {
-    const connection = this.#connection;
-    const namespace = this.#attachment?.controller.subsystem.namespaces.get(command.nsid);
-    const kind = command.name === "write" ? "write" : "other";
-    const bytes = "nlb" in command ? command.nlb * (namespace?.blockSizeBytes ?? 0) : 0;
-    const tookMs = connection.nowMs() - startMs;
-    for (const statistics of [connection.statistics, namespace?.statistics]) {
-      if (status === 0) statistics?.[kind].add(bytes, tookMs);
-      else if (statistics) statistics[kind].failures++;
-    }
+    connection.respond(cid, final, command.nsid, opc);
   }
 }

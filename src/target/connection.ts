@@ -279,6 +279,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
     if (this.#phase === "ended") return;
     this.data.pump();
     this.#intake.startWaiting();
+    this.#intake.answerWaiting();
     this.outbox.flush();
     const settledBytes = this.data.heldBytes - this.#intake.incomingBytes;
     const mayReceive = !this.isCongested() && settledBytes <= this.bytesMax;

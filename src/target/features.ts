@@ -57,6 +57,8 @@ export function featuresOf({ isDiscovery }: Controller): FeatureScopes {
   return isDiscovery ? ofDiscovery : ofIo;
 }
 const hostBehaviorBytes = 512;
+/** Longest data of a feature: what is more of it is refused by its length. */
+const featureDataBytesMax = 4096;
 
 /** Answers a Get Features. */
 export function getFeatures(
@@ -153,7 +155,7 @@ export function setFeatures(
 }
 
 function padded(value: Uint8Array, lengthBytes: number): Answer {
-  const data = new Uint8Array(lengthBytes);
+  const data = new Uint8Array(Math.min(lengthBytes, featureDataBytesMax));
   data.set(value.subarray(0, lengthBytes));
   return { status: 0, dw0: 0, dw1: 0, data };
 }

@@ -21,6 +21,7 @@ import { isReadOnlyFor } from "./identify.ts";
 import type { TargetLimits } from "./limits.ts";
 import type { Namespace } from "./namespace.ts";
 import type { ReservationOutcome } from "./reservations.ts";
+import type { Statistics } from "./statistics.ts";
 
 /** What is read at a time to verify or compare. */
 const pieceBytes = 256 * 1024;
@@ -63,18 +64,35 @@ export function hostDataBytes(command: Command, namespace: Namespace | undefined
   }
 }
 
-/** Executes a command of a queue that is ready. */
-export async function executeIo(
+/** Counts a command that is none of the data path's, for its host and its namespace. */
+export function countCommand(
+  command: Command,
+  status: number,
+  tookMs: number,
+  namespace: Namespace | undefined,
+  ofHost: Statistics,
+): void {
+  const kind = command.name === "write" ? "write" : "other";
+  const bytes = "nlb" in command ? command.nlb * (namespace?.blockSizeBytes ?? 0) : 0;
+  for (const statistics of [ofHost, namespace?.statistics]) {
+    if (status === 0) statistics?.[kind].add(bytes, tookMs);
+    else if (statistics) statistics[kind].failures++;
+  }
+}
+
+/** Executes a command of a queue that is ready. What brings data is answered at once. */
+export function executeIo(
   controller: Controller,
   limits: TargetLimits,
   call: Call,
-): Promise<Answer> {
+): Answer | Promise<Answer> {
   const { command } = call;
   if (command.name === "flush") return flush(controller, call);
   const namespace = controller.subsystem.namespaces.get(command.nsid);
   if (!namespace) return failure("invalidNamespace", at.nsid);
   const fault = fieldFault(command);
   if (fault) return failure(fault.status, fault.byte, fault.bit);
+  if (command.name === "reservationReport") return report(limits, namespace, command);
   const { hostid } = controller.host;
   const kind = changes(command) ? "write" : "read";
   if (!command.name.startsWith("reservation")) {
@@ -83,23 +101,16 @@ export async function executeIo(
       return failure("namespaceWriteProtected");
     }
   }
-  try {
-    return await run(controller, limits, namespace, call);
-  } catch (error) {
-    return failure(namespace.statusOf(error, kind));
-  }
+  return run(controller, namespace, call).catch((error) =>
+    failure(namespace.statusOf(error, kind)),
+  );
 }
 
 function changes({ name }: Command): boolean {
   return name === "write" || name === "writeZeroes" || name === "datasetManagement";
 }
 
-async function run(
-  controller: Controller,
-  limits: TargetLimits,
-  namespace: Namespace,
-  call: Call,
-): Promise<Answer> {
+async function run(controller: Controller, namespace: Namespace, call: Call): Promise<Answer> {
   const { command, data, signal } = call;
   switch (command.name) {
     case "read":
@@ -122,8 +133,6 @@ async function run(
     case "reservationAcquire":
     case "reservationRelease":
       return reserve(controller, namespace, command, data);
-    case "reservationReport":
-      return report(limits, namespace, command);
     default:
       return failure("invalidOpcode", 0);
   }

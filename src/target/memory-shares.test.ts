@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MemoryDisk } from "../block/index.ts";
-import { command } from "../nvme/index.ts";
-import { hostnqn, pattern, type TestQueue } from "./testing/host.ts";
+import { command, feature, logPage } from "../nvme/index.ts";
+import { enabled, hostnqn, pattern, type TestQueue } from "./testing/host.ts";
 import { makeTarget } from "./testing/make.ts";
 
 const nsid = 1;
@@ -108,4 +108,71 @@ test("a host that takes nothing of what was read for it is ended while it holds 
   pass(made, 2_000);
   assert.ok(queue.isEnded);
   assert.equal(made.target.statistics().bytesInFlight, 0);
+});
+
+/** Commands that ask for much by little, on the queue that takes them. */
+const greedy = [
+  {
+    name: "Get Log Page",
+    qid: 0,
+    value: command("getLogPage", { lid: logPage.smart, numd: 2 ** 18 }),
+  },
+  {
+    name: "Reservation Report",
+    qid: 1,
+    value: command("reservationReport", { nsid, numd: 2 ** 18, structure: { eds: true } }),
+  },
+];
+
+for (const { name, qid, value } of greedy) {
+  test(`a host that takes nothing gets one answer at a time: ${name}`, async () => {
+    const { open } = makeTarget();
+    const { admin, io } = await open();
+    const queue = qid === 0 ? admin : io[0]!;
+    queue.isStalled = true;
+    const chunks: Uint8Array[] = [];
+    const push = queue.push.bind(queue);
+    queue.push = (bytes) => void chunks.push(bytes);
+    const ask = () => queue.send(value, { readBytes: mebibyte });
+    const replies = Array.from({ length: 40 }, ask);
+    push(Buffer.concat(chunks));
+    await queue.connection.settled();
+    assert.ok(queue.bufferedBytes < 2.5 * mebibyte, `${queue.bufferedBytes} bytes`);
+    assert.ok(!queue.isReceiving);
+    for (let turns = 0; turns < 100; turns++) queue.unstall();
+    for (const reply of await Promise.all(replies)) assert.equal(reply.status, "success");
+  });
+}
+
+test("commands that wait for the host to take data are aborted, refused after a reset, and counted", async () => {
+  const { open, events } = makeTarget();
+  const host = await open();
+  const { admin } = host;
+  const { value } = greedy[0]!;
+  const ask = (cid: number) => admin.send(value, { cid, readBytes: mebibyte });
+  admin.isStalled = true;
+  void ask(100);
+  const second = ask(101);
+  const third = ask(102);
+  assert.ok(admin.connection.abort(101));
+  assert.ok(!admin.connection.abort(101), "it is aborted already");
+  void host.setConfiguration({ ...enabled(), en: false });
+  admin.unstall();
+  assert.equal((await second).status, "abortRequested");
+  assert.equal((await third).status, "commandSequence");
+  admin.isStalled = true;
+  await host.enable();
+  for (let cid = 200; cid < 265; cid++) void ask(cid);
+  assert.ok(!admin.isEnded, "one is being answered, and as many wait as may be under way");
+  void ask(299);
+  assert.ok(admin.isEnded);
+  assert.ok(events.some(([, { detail }]) => /more than 64 commands/.test(`${detail}`)));
+});
+
+test("Get Features has data of a structure, not of any length", async () => {
+  const { open } = makeTarget();
+  const { admin } = await open();
+  const get = command("getFeatures", { fid: feature.hostIdentifier, cdw11: 1 });
+  assert.equal((await admin.send(get, { readBytes: 4096 })).data[15], 1);
+  assert.equal((await admin.send(get, { readBytes: 8192 })).status, "sglInvalidData");
 });

@@ -35,6 +35,8 @@ type Job =
 
 /** Set Features brings little. */
 const featureBytesMax = 8192;
+/** Messages of DH-HMAC-CHAP are shorter; who sends one has not proven anything yet. */
+const messageBytesMax = 8192;
 /** A list of 256 ranges of 16 bytes, the longest that Dataset Management has. */
 const rangesBytesMax = 4096;
 
@@ -348,7 +350,9 @@ export class CommandIntake {
     }
     if (direction === "none" && data.lengthBytes > 0) return failure("sglInvalidData", 32);
     const { transferBytesMax } = this.#connection.services.limits;
-    if (data.lengthBytes > transferBytesMax) return failure("invalidField", 32);
+    const isMessage = command.name === "authenticationSend";
+    const bytesMax = isMessage ? Math.min(messageBytesMax, transferBytesMax) : transferBytesMax;
+    if (data.lengthBytes > bytesMax) return failure("invalidField", 32);
     if (isOut && data.lengthBytes !== this.#wantedBytes(command, data.lengthBytes)) {
       return failure("sglInvalidData", 32);
     }

@@ -409,14 +409,18 @@ export class TargetConnection implements QueueLink, DataPathHost {
       return undefined;
     }
     if (this.#pending.size >= this.#commandsMax) {
-      const detail = `more than ${this.#commandsMax} commands at a time`;
+      const detail = `more commands at a time than ${this.#commandsMax}`;
       return { ...pduFault("limit", detail), fes: fes.limitExceeded };
     }
     return this.#intake.command(cid, bytes, at, dataLength);
   }
 
-  /** Linux has event requests beside a full admin queue, so twice the entries are taken. */
+  /**
+   * Connect alone until it is through. Linux has event requests beside a full admin queue, so twice
+   * the entries are taken.
+   */
   get #commandsMax(): number {
+    if (!this.#attachment) return 1;
     return Math.max(this.#entries, 16) * 2;
   }
 

@@ -71,6 +71,7 @@ interface KnownHost {
 /** Offsets in the command and in the data that Connect is refused for. */
 const inCommand = { qid: 42, sqsize: 44 };
 const inData = { cntlid: 16, subnqn: 256, hostnqn: 512 };
+const connectedAgain = "the host connected the queue again";
 
 /** The target. */
 export class Target implements Services {
@@ -279,6 +280,7 @@ export class Target implements Services {
     await Promise.all(subsystem.leftovers.get(id) ?? []);
     const isStillThere = isDiscovery || this.#subsystems.get(subnqn) === subsystem;
     if (!isStillThere) return connectFailure(inData.subnqn, true);
+    if (connection.attachment) return failure("commandSequence");
     // From here on to its controller nothing is waited for: what holds now is what it gets.
     const access = subsystem.accessOf(hostnqn);
     const admission = admit(connection.transport, subsystem, {
@@ -301,7 +303,11 @@ export class Target implements Services {
         : await this.#findController(subsystem, host, admission, command.qid, cntlid);
     if (!(found instanceof Controller)) return found;
     if (connection.isEnded) return failure("abortedQueueDeleted");
-    if (command.qid > 0) found.ioQueues.set(command.qid, connection);
+    if (command.qid > 0) {
+      // Of two that waited for the old connection to be at rest, the last one has the queue.
+      found.ioQueues.get(command.qid)?.end(connectedAgain);
+      found.ioQueues.set(command.qid, connection);
+    }
     connection.attach({
       controller: found,
       qid: command.qid,
@@ -365,7 +371,7 @@ export class Target implements Services {
     const old = controller.ioQueues.get(qid);
     if (old) {
       // The host came back before its old connection was seen to be gone.
-      old.end("the host connected the queue again");
+      old.end(connectedAgain);
       await old.settled();
     }
     const isAlive = subsystem.controllers.get(cntlid) === controller && controller.isReady;

@@ -32,6 +32,18 @@ test("Pace does not mind a long call now and then", () => {
   assert.equal(pace.disappointments, 0);
 });
 
+test("Pace takes one very long call as proof, and a rest that is a hundred times as long", () => {
+  const pace = new Pace();
+  pace.note(4096, 45, 45);
+  assert.ok(pace.isQuick(45), "the processor may have been with somebody else");
+  pace.note(4096, 30_000, 30_045);
+  assert.ok(!pace.isQuick(3_030_044));
+  assert.ok(pace.isQuick(3_030_045));
+  pace.note(4096, 5, 3_030_050);
+  assert.ok(!pace.isQuick(3_030_050), "on trial, one long call is enough");
+  assert.equal(pace.disappointments, 2);
+});
+
 test("Pace gives large calls more time", () => {
   const pace = new Pace();
   for (let n = 0; n < 10; n++) pace.note(2 ** 20, 2, 2);

@@ -216,6 +216,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
   attach(attachment: Attachment): void {
     const { controller, entries, isFlowControlled, authentication } = attachment;
     this.#attachment = attachment;
+    controller.lastActivityMs = this.nowMs();
     this.budget = controller.budget;
     this.budget.adopt(this.data.heldBytes);
     this.#phase = "live";

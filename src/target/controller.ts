@@ -180,10 +180,15 @@ export class Controller {
     if (shn !== 0 && this.#shutdownStatus === shst.normal) void this.#shutDown();
   }
 
-  /** Whether the host has not been heard of for longer than it promised. */
+  /**
+   * Whether the host has not been heard of for longer than it promised. With Traffic Based Keep
+   * Alive (CTRATT.TBKAS) a controller looks back when KATO is over, and begins anew where a command
+   * came meanwhile: a host that keeps to the rules may be silent for almost twice KATO. Linux's
+   * target waits as long. Base 2.0 §3.9.
+   */
   isExpired(nowMs: number): boolean {
     if (this.katoMs === 0 || this.#shutdownStatus !== shst.normal) return false;
-    return nowMs - this.lastActivityMs > this.katoMs;
+    return nowMs - this.lastActivityMs > 2 * this.katoMs;
   }
 
   /** Holds an Asynchronous Event Request until there is an event. */

@@ -15,7 +15,10 @@ export interface NamespaceOptions {
   readonly device: BlockDevice;
   /** In text form; hosts make stable device names of it. Must differ from every other disk's. */
   readonly uuid: string;
-  /** 32 hex digits; not reported unless told. */
+  /**
+   * 32 hex digits. The bytes of the UUID unless told, or given an EUI-64: VMware ESXi names disks by
+   * one of them, and shows none that has neither.
+   */
   readonly nguid?: string;
   /** 16 hex digits; not reported unless told. */
   readonly eui64?: string;
@@ -30,6 +33,8 @@ export interface NamespaceOptions {
 /** A namespace as it is served. */
 export class Namespace {
   readonly nsid: number;
+  /** 32 hex digits, if it has one. */
+  readonly nguid: string | undefined;
   readonly device: BlockDevice;
   readonly options: NamespaceOptions;
   readonly blockSizeBytes: number;
@@ -52,7 +57,8 @@ export class Namespace {
     this.device = options.device;
     this.blockSizeBytes = options.device.blockSizeBytes;
     this.blockShift = Math.log2(this.blockSizeBytes);
-    uuidBytes(options.uuid);
+    const ofUuid = Buffer.from(uuidBytes(options.uuid)).toString("hex");
+    this.nguid = options.nguid ?? (options.eui64 === undefined ? ofUuid : undefined);
   }
 
   /** Size in blocks, as the device has it now. */

@@ -10,7 +10,6 @@ import {
   datasetRange,
   encodeReservationStatus,
   fieldFault,
-  persistChange,
   reservationAcquireData,
   reservationRegisterData,
   reservationReleaseData,
@@ -251,8 +250,9 @@ async function reserve(
   const { iekey } = command.action;
   let outcome: ReservationOutcome;
   if (command.name === "reservationRegister") {
-    const { rrega, cptpl } = command.action;
-    if (cptpl === persistChange.set) return failure("invalidField", 43, 6);
+    // CPTPL is not looked at: Linux asks for reservations that persist in any case, and RESCAP and
+    // PTPLS say that they do not.
+    const { rrega } = command.action;
     const { crkey, nrkey } = reservationRegisterData.decode(data);
     outcome = reservations.register(host, rrega, iekey, crkey, nrkey);
   } else if (command.name === "reservationAcquire") {

@@ -277,7 +277,11 @@ test("a discovery controller without KATO has one of its own", async () => {
 });
 
 test("a connection without a finished Connect is closed in time; too many push the oldest out", async () => {
-  const { target, clock, open } = makeTarget(undefined, {}, { limits: { halfOpenMax: 2 } });
+  const { target, clock, open } = makeTarget(
+    undefined,
+    {},
+    { limits: { halfOpenMax: 2, halfOpenBurstMax: 2 } },
+  );
   const live = await open();
   const first = new TestQueue(target, clock, "192.0.2.1");
   const second = new TestQueue(target, clock, "192.0.2.1");

@@ -102,7 +102,7 @@ async function listen(
     tlsPolicy: policy,
     accept: (transport) => target.accept(transport),
   };
-  const undecided = new Undecided(target.limits.halfOpenMax);
+  const undecided = new Undecided(target.limits);
   const keys = new TlsKeys(tls?.keys ?? []);
   const tlsServer = tls ? makeTlsServer(target, door, keys, undecided) : undefined;
   const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {

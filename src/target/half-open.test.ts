@@ -6,6 +6,33 @@ import { command, discoveryNqn } from "../nvme/index.ts";
 import { hostnqn, TestHost } from "./testing/host.ts";
 import { makeTarget, subnqn } from "./testing/make.ts";
 
+test("hosts that come all at once are let in; silent connections that are not young make room", async () => {
+  const { target, clock } = makeTarget();
+  const hosts = Array.from({ length: 300 }, (_, n) => {
+    return new TestHost(target, clock, { subnqn, hostnqn: `${hostnqn}-${n}` });
+  });
+  const queues = hosts.map((host) => host.queue());
+  assert.ok(!queues.some(({ isEnded }) => isEnded));
+  const replies = hosts.slice(0, 128).map((host, n) => host.connect(queues[n]!, 0));
+  for (const { status } of await Promise.all(replies)) assert.equal(status, "success");
+  clock.nowMs += 1000;
+  const late = new TestHost(target, clock, { subnqn }).queue();
+  assert.ok(!late.isEnded);
+  const ended = queues.map(({ isEnded }) => isEnded).indexOf(true);
+  assert.equal(ended, 128, "the oldest of those that say nothing");
+});
+
+test("a flood of young connections has a limit, and leaves room for others", () => {
+  const { target, clock } = makeTarget(undefined, {}, { limits: { halfOpenBurstMax: 200 } });
+  const host = new TestHost(target, clock, { subnqn });
+  const queues = Array.from({ length: 250 }, () => host.queue());
+  assert.equal(target.connectionCount, 200);
+  assert.equal(
+    queues.findLastIndex(({ isEnded }) => isEnded),
+    49,
+  );
+});
+
 test("a connection has one Connect under way: many of them leave no controller behind", async () => {
   const made = makeTarget();
   const { target, clock, events } = made;

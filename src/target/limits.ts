@@ -12,8 +12,10 @@ export interface TargetLimits {
   readonly ioQueuesMax: number;
   /** Connections of all hosts together; further ones are closed at once. */
   readonly connectionsMax: number;
-  /** Connections that have not finished Connect; a further one ends the oldest. */
+  /** Connections that have not finished Connect; a further one ends the oldest, unless it is young. */
   readonly halfOpenMax: number;
+  /** The same with young ones; a further one ends the oldest in any case. */
+  readonly halfOpenBurstMax: number;
   /** Controllers of one subsystem. */
   readonly controllersMax: number;
   /** Those of them that one host may have. */
@@ -43,6 +45,7 @@ export const defaultLimits: TargetLimits = {
   ioQueuesMax: 128,
   connectionsMax: 2048,
   halfOpenMax: 128,
+  halfOpenBurstMax: 1024,
   controllersMax: 512,
   hostControllersMax: 128,
   bytesInFlightMax: 16 * 1024 * 1024,

@@ -19,6 +19,7 @@ import { TargetConnection } from "./connection.ts";
 import { Controller } from "./controller.ts";
 import { encodeDiscovery, type Listening, type Referral } from "./discovery.ts";
 import { GeneratedKeys } from "./generated-keys.ts";
+import { HalfOpen } from "./half-open.ts";
 import { adminQueueEntriesMax, checkLimits, defaultLimits, type TargetLimits } from "./limits.ts";
 import { BufferPool, ByteBudget } from "./pool.ts";
 import type { Services, SuccessPolicy } from "./services.ts";
@@ -89,7 +90,7 @@ export class Target implements Services {
   readonly #referrals: readonly Referral[];
   readonly #listenings = new Set<Listening>();
   readonly #connections = new Set<TargetConnection>();
-  readonly #halfOpen = new Set<TargetConnection>();
+  readonly #halfOpen: HalfOpen<TargetConnection>;
   readonly #hosts = new Map<string, KnownHost>();
   #genctr = 1n;
 
@@ -102,6 +103,7 @@ export class Target implements Services {
     this.log = options.log ?? (() => {});
     this.successPolicy = options.successPolicy ?? "without-flow-control";
     this.#world = world;
+    this.#halfOpen = new HalfOpen(this.limits);
     this.#referrals = options.referrals ?? [];
     this.startedMs = world.nowMs();
     this.#discovery = new Subsystem(
@@ -179,21 +181,16 @@ export class Target implements Services {
 
   /** Takes a connection; `undefined` when there are too many, and it is to be closed. */
   accept(transport: Transport): TargetConnection | undefined {
-    const { connectionsMax, halfOpenMax } = this.limits;
     const { address, port } = transport.remote;
     const peer = `${address}:${port}`;
-    if (this.#connections.size >= connectionsMax) {
+    if (this.#connections.size >= this.limits.connectionsMax) {
       this.log("connection-refused", { peer, reason: "too many connections" });
       return undefined;
     }
-    if (this.#halfOpen.size >= halfOpenMax) {
-      // Who floods a target with connections that say nothing pushes out its own.
-      const [oldest] = this.#halfOpen;
-      oldest?.end("too many connections without a finished Connect");
-    }
     const connection = new TargetConnection(this, transport);
     this.#connections.add(connection);
-    this.#halfOpen.add(connection);
+    const leaving = this.#halfOpen.add(connection, this.#world.nowMs());
+    leaving?.end("too many connections without a finished Connect");
     this.log("connection-accepted", { peer });
     return connection;
   }

@@ -100,9 +100,14 @@ export function executeIo(
       return failure("namespaceWriteProtected");
     }
   }
-  return run(controller, namespace, call).catch((error) =>
-    failure(namespace.statusOf(error, kind)),
-  );
+  const work = () => run(controller, namespace, call);
+  const done = takesMemory(command) ? namespace.turns.run(work, call.signal) : work();
+  return done.catch((error) => failure(namespace.statusOf(error, kind)));
+}
+
+/** Whether a command reads to memory of its own, here or in its device. */
+function takesMemory({ name }: Command): boolean {
+  return name === "writeZeroes" || name === "verify" || name === "compare";
 }
 
 function changes({ name }: Command): boolean {

@@ -1,8 +1,9 @@
 /** Hosts that hold memory and do not go on: what they can take, and for how long. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
 import { MemoryDisk } from "../block/index.ts";
-import { command, feature, logPage } from "../nvme/index.ts";
+import { type Command, command, feature, logPage } from "../nvme/index.ts";
 import { enabled, hostnqn, pattern, type TestQueue } from "./testing/host.ts";
 import { makeTarget } from "./testing/make.ts";
 
@@ -176,3 +177,54 @@ test("Get Features has data of a structure, not of any length", async () => {
   assert.equal((await admin.send(get, { readBytes: 4096 })).data[15], 1);
   assert.equal((await admin.send(get, { readBytes: 8192 })).status, "sglInvalidData");
 });
+
+/** A disk at which every call that reads waits until told. */
+class HeldDisk extends MemoryDisk {
+  readonly held: (() => void)[] = [];
+  callsMax = 0;
+
+  override async read(...call: Parameters<MemoryDisk["read"]>): Promise<void> {
+    await this.#hold();
+    await super.read(...call);
+  }
+
+  override async writeZeroes(...call: Parameters<MemoryDisk["writeZeroes"]>): Promise<void> {
+    await this.#hold();
+    await super.writeZeroes(...call);
+  }
+
+  async #hold(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.held.push(resolve);
+    this.callsMax = Math.max(this.callsMax, this.held.length);
+    await promise;
+  }
+}
+
+for (const name of ["verify", "writeZeroes", "compare"] as const) {
+  test(`commands that take memory of their own run a few at a time: ${name}`, async () => {
+    const disk = new HeldDisk({ sizeBytes: 8 * mebibyte });
+    const { open } = makeTarget(disk);
+    const { io, admin } = await open();
+    const [queue] = io as [TestQueue];
+    const value = { ...command(name, { nsid }), nlb: 8 } as Command;
+    const options = name === "compare" ? { data: new Uint8Array(4096) } : {};
+    const replies = Array.from({ length: 30 }, (_, n) => queue.send(value, { ...options, cid: n }));
+    await turn();
+    assert.equal(disk.held.length, 4);
+    // One that waits is aborted at once.
+    await admin.send(command("abort", { sqid: 1, abortCid: 20 }));
+    assert.equal((await replies[20]!).status, "abortRequested");
+    let isDone = false;
+    const all = Promise.all(replies).finally(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      for (const release of disk.held.splice(0)) release();
+      await turn();
+    }
+    const found = (await all).filter(({ status }) => status === "success");
+    assert.equal(found.length, 29);
+    assert.equal(disk.callsMax, 4);
+  });
+}

@@ -5,7 +5,11 @@ import { type StatusName, uuidBytes, writeProtectState } from "../nvme/index.ts"
 import { Pace } from "./pace.ts";
 import { Reservations } from "./reservations.ts";
 import { Statistics } from "./statistics.ts";
+import { Turns } from "./turns.ts";
 import { WriteGate } from "./write-gate.ts";
+
+/** Write Zeroes, Verify and Compare that run at a time: each takes up to 1 MiB. */
+const turnsMax = 4;
 
 /** What a namespace is made from. */
 export interface NamespaceOptions {
@@ -43,6 +47,8 @@ export class Namespace {
   readonly readPace = new Pace();
   readonly writePace = new Pace();
   readonly gate = new WriteGate();
+  /** For commands that take memory which no budget counts. */
+  readonly turns = new Turns(turnsMax);
   readonly reservations = new Reservations();
   readonly statistics = new Statistics();
   /** Of `writeProtectState`; hosts may set and clear it. */

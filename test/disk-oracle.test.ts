@@ -13,7 +13,8 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { promisify } from "node:util";
 import { FileDisk } from "../src/block/index.ts";
-import { describeDisk, diskSamples, type SignatureKind } from "../src/disk/index.ts";
+import { describeDisk, type SignatureKind } from "../src/disk/index.ts";
+import { diskSamples } from "../src/disk/testing/samples.ts";
 import { has, toolEnv } from "./driver-tools.ts";
 
 const run = promisify(execFile);

@@ -37,6 +37,8 @@ const allowed = [
   { path: "src/vm/a.ts", text: '// process.env\nconst s = "Date.now()";' },
   { path: "src/vm/testing/a.ts", text: 'import { c } from "../b.ts"; setTimeout(f, 1);' },
   { path: "src/vm/a.test.ts", text: 'import { c } from "./testing/c.ts";' },
+  { path: "src/flash/a.test.ts", text: 'import { c } from "../disk/testing/c.ts";' },
+  { path: "test/driver-a.ts", text: 'import { c } from "../src/disk/testing/c.ts";' },
   { path: "docs/examples/a.ts", text: 'import { t } from "diskomator/target"; process.exit(1);' },
   { path: "tsconfig.ts", text: 'import "node:fs"; process.exit(0);' },
 ];
@@ -80,6 +82,10 @@ const crossings = [
   { path: "src/nvme/a.ts", text: 'console.log("x");', why: /the console/ },
   { path: "src/vm/a.ts", text: 'import "./testing/c.ts";', why: /only tests import/ },
   { path: "src/vm/a.ts", text: 'import "./c.test.ts";', why: /only tests import/ },
+  { path: "src/flash/a.ts", text: 'import "../disk/testing/c.ts";', why: /only tests import/ },
+  { path: "src/disk/index.ts", text: 'export * from "./testing/c.ts";', why: /only tests import/ },
+  { path: "src/disk/a.test.ts", text: 'import "../flash/testing/c.ts";', why: /not know flash/ },
+  { path: "src/flash/a.test.ts", text: 'import "../disk/b.test.ts";', why: /only its index\.ts/ },
   { path: "src/nonsense/a.ts", text: "", why: /has no line/ },
 ];
 

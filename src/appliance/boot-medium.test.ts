@@ -9,9 +9,9 @@ import {
   parseBootMemory,
 } from "./boot-medium.ts";
 import type { BlockFacts } from "./facts.ts";
-import { nvmeFacts, stickFacts } from "./facts-samples.ts";
 import type { PathNode } from "./firmware-path.ts";
 import { takeInventory } from "./inventory.ts";
+import { nvmeFacts, stickFacts } from "./testing/facts-samples.ts";
 
 const stickPath: readonly PathNode[] = [
   { kind: "pci", device: 0x14, function: 0 },

@@ -15,13 +15,13 @@ import {
 } from "../rpc/index.ts";
 import { type BoxState, type BoxTools, boxMethods } from "./box-methods.ts";
 import { EventList } from "./events.ts";
-import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
 import { grantNqn } from "./grant-exports.ts";
 import { keyMaker } from "./grant-keys.ts";
 import { Grants } from "./grants.ts";
 import type { HashedDisk } from "./hashing.ts";
 import { takeInventory } from "./inventory.ts";
 import type { State } from "./state.ts";
+import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./testing/facts-samples.ts";
 
 const prefix = "nqn.2026-11.io.diskomator:1a2b3c4d:";
 const at = "2026-11-23T12:00:00.000Z";

@@ -3,16 +3,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { emptyBootMemory } from "./boot-medium.ts";
 import { defaultConfig } from "./config.ts";
-import { ConfigfsModel } from "./configfs-model.ts";
 import { Daemon } from "./driver-daemon.ts";
 import type { BlockFacts } from "./facts.ts";
-import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
 import { grantNqn } from "./grant-exports.ts";
 import { keyMaker } from "./grant-keys.ts";
 import { Grants } from "./grants.ts";
 import { boxPorts } from "./nvmet.ts";
 import type { State } from "./state.ts";
 import { rememberExports } from "./state.ts";
+import { ConfigfsModel } from "./testing/configfs-model.ts";
+import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./testing/facts-samples.ts";
 import type { DaemonSetup, World } from "./world.ts";
 
 class Machine implements World {

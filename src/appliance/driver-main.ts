@@ -34,7 +34,7 @@ import { type GrantMemory, Grants } from "./grants.ts";
 import { boxId, boxName, isLasting } from "./identity.ts";
 import { formatLogLine, type Log } from "./log.ts";
 import { boxPorts, readOnlyPort } from "./nvmet.ts";
-import { formatSize } from "./screen.ts";
+import { formatDecimalSize } from "./screen.ts";
 import { rememberExports, type State } from "./state.ts";
 import { takeStock } from "./stock.ts";
 import type { DaemonSetup, World } from "./world.ts";
@@ -111,7 +111,7 @@ function listDevices(root: string, setup: DaemonSetup): void {
   });
   for (const { disk, verdict } of disks) {
     const what = verdict.kind === "export" ? verdict.names.nqn : `- ${verdict.reason.text}`;
-    const size = formatSize(disk.sizeBytes).padStart(8);
+    const size = formatDecimalSize(disk.sizeBytes).padStart(8);
     process.stdout.write(`${disk.name.padEnd(10)} ${size}  ${what}\n`);
   }
 }

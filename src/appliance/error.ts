@@ -2,7 +2,6 @@
 
 /** Why something on the box could not be done. */
 export type ApplianceErrorCode =
-  | "config"
   | "configfs"
   | "disk"
   | "module"

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { nvmeFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
 import {
   matchFirmwarePath,
   type PathNode,
@@ -10,6 +9,7 @@ import {
   parseBootOption,
   parseTextVariable,
 } from "./firmware-path.ts";
+import { nvmeFacts, stickFacts, virtioFacts } from "./testing/facts-samples.ts";
 
 /** Attributes of the variable, attributes of the option, length of the path, "ab", NUL, path. */
 function option(...nodes: string[]): Uint8Array {

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { applyPlan } from "./apply.ts";
-import { ConfigfsModel } from "./configfs-model.ts";
 import { grantNqn, type Offer, wantedAccess } from "./grant-exports.ts";
 import { keyMaker } from "./grant-keys.ts";
 import { Grants } from "./grants.ts";
 import { boxPorts, type Wanted } from "./nvmet.ts";
 import { planExports } from "./plan.ts";
 import { servedNqns } from "./report.ts";
+import { ConfigfsModel } from "./testing/configfs-model.ts";
 
 const prefix = "nqn.2026-11.io.diskomator:1a2b3c4d:";
 const hostA = "nqn.2014-08.org.nvmexpress:uuid:6c0f57bd-7e5c-4b0c-9a5f-3d2f4e1b8a90";

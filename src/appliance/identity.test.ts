@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { nvmeFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
 import { assignNames, boxId, isLasting, nqnLengthMax } from "./identity.ts";
 import { type Disk, takeInventory } from "./inventory.ts";
+import { nvmeFacts, stickFacts, virtioFacts } from "./testing/facts-samples.ts";
 
 const base = "nqn.2026-11.org.example";
 const box = "1a2b3c4d";

@@ -135,7 +135,10 @@ function limitNqn(nqn: string): string {
     : `${nqn.slice(0, nqnLengthMax - 17)}-${sha256(nqn).slice(0, 16)}`;
 }
 
-/** RFC 9562, 5.8: version in the 13th digit, variant in the two top bits of the 17th. */
+/**
+ * RFC 9562, 5.8: version in the 13th digit, variant in the two top bits of the 17th. By itself, though
+ * nvme has the same: the daemon exports its disks before it loads that part.
+ */
 function uuidVersion8(hex: string): string {
   const variant = "89ab"[Number.parseInt(hex.charAt(16), 16) % 4]!;
   return dashed(`${hex.slice(0, 12)}8${hex.slice(13, 16)}${variant}${hex.slice(17)}`);

@@ -1,13 +1,8 @@
-export { type Config, type ParsedConfig, parseConfig } from "./config.ts";
 export { openHashed } from "./driver-hashing.ts";
 export { SoftTarget, type SoftTargetOptions } from "./driver-soft-target.ts";
-export { ApplianceError, type ApplianceErrorCode } from "./error.ts";
 export type { SoftExport } from "./grant-exports.ts";
 export { type HashedDisk, hashRanges } from "./hashing.ts";
-export { boxId } from "./identity.ts";
 export type { Disk, Identity } from "./inventory.ts";
 export type { Address } from "./network.ts";
-export { servicePort } from "./nvmet.ts";
 export type { Reason, ReasonCode } from "./policy.ts";
-export { formatSize, renderScreen, type ScreenSize } from "./screen.ts";
 export type { DiskRow, DiskState, State } from "./state.ts";

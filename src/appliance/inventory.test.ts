@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { BlockFacts } from "./facts.ts";
-import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
 import { type Disk, isDummySerial, takeInventory } from "./inventory.ts";
+import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./testing/facts-samples.ts";
 
 const identities: { name: string; facts: BlockFacts; identity: Disk["identity"] }[] = [
   {

@@ -1,6 +1,6 @@
 /** What somebody in front of the box gets by pressing a key. */
 import type { GrantedAccess } from "../rpc/index.ts";
-import { formatSize } from "./screen.ts";
+import { formatDecimalSize } from "./screen.ts";
 import type { State } from "./state.ts";
 
 /** How long a key stands on the screen, and how long it opens a disk after that. */
@@ -53,7 +53,9 @@ export function keyboardHost(nqnBase: string, count: number, boot: string): stri
 export function connectLines(access: GrantedAccess, state: State): readonly string[] {
   const [first] = access.addresses;
   const address = first === undefined ? "ADDRESS" : first.address;
-  const sizes = new Map(state.disks.map(({ disk }) => [disk.name, formatSize(disk.sizeBytes)]));
+  const sizes = new Map(
+    state.disks.map(({ disk }) => [disk.name, formatDecimalSize(disk.sizeBytes)]),
+  );
   const lines = access.disks
     .slice(0, disksShownMax)
     .flatMap(({ name, serial, port, nqn }) => [

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { applyPlan } from "./apply.ts";
-import { ConfigfsModel } from "./configfs-model.ts";
 import { boxPorts, undoOf, type Wanted, type WantedExport } from "./nvmet.ts";
 import { planExports, planTeardown } from "./plan.ts";
 import { servedNqns } from "./report.ts";
+import { ConfigfsModel } from "./testing/configfs-model.ts";
 
 const prefix = "nqn.2026-11.org.example:box:";
 

@@ -1,10 +1,10 @@
 /** The screen as text. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
 import { takeInventory } from "./inventory.ts";
-import { connectLine, formatSize, renderScreen } from "./screen.ts";
+import { connectLine, formatDecimalSize, renderScreen } from "./screen.ts";
 import type { DiskRow, State } from "./state.ts";
+import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./testing/facts-samples.ts";
 
 const prefix = "nqn.2026-11.org.example:1a2b3c4d:";
 const since = "2026-11-23T09:00:00.000Z";
@@ -154,7 +154,7 @@ const sizes: [bytes: number, text: string][] = [
 ];
 
 for (const [bytes, text] of sizes) {
-  test(`formatSize: ${bytes} is ${text}`, () => {
-    assert.equal(formatSize(bytes), text);
+  test(`formatDecimalSize: ${bytes} is ${text}`, () => {
+    assert.equal(formatDecimalSize(bytes), text);
   });
 }

@@ -120,7 +120,7 @@ function renderFull(state: State): Line[] {
     const { model, serial, sizeBytes, transport, name } = row.disk;
     const what = [
       name.padEnd(8),
-      formatSize(sizeBytes).padStart(8),
+      formatDecimalSize(sizeBytes).padStart(8),
       model || `${transport} disk`,
       ...(serial === "" ? [] : [`serial ${serial}`]),
     ];
@@ -142,7 +142,7 @@ function renderShort(state: State): Line[] {
   const lines = state.disks.map((row): Line => {
     const nqn = row.state.kind === "exported" ? row.state.nqn.slice(prefix.length) : stateText(row);
     const { name, sizeBytes, model } = row.disk;
-    const what = `${name.padEnd(8)} ${formatSize(sizeBytes).padStart(8)}`;
+    const what = `${name.padEnd(8)} ${formatDecimalSize(sizeBytes).padStart(8)}`;
     return { text: `${what}  ${model.slice(0, 20).padEnd(20)}  ${nqn}`, colour: colourOf(row) };
   });
   const how =
@@ -153,7 +153,7 @@ function renderShort(state: State): Line[] {
 function renderGrid(state: State, size: ScreenSize): Line[] {
   const cells = state.disks.map(({ disk, state: { kind } }) => {
     const mark = kind === "exported" ? " " : kind === "failing" ? "!" : "-";
-    return `${mark}${disk.name.padEnd(8)} ${formatSize(disk.sizeBytes).padStart(8)}`;
+    return `${mark}${disk.name.padEnd(8)} ${formatDecimalSize(disk.sizeBytes).padStart(8)}`;
   });
   const cellWidth = Math.max(0, ...cells.map(({ length }) => length)) + 2;
   const perLine = Math.max(1, Math.floor(size.columns / cellWidth));
@@ -215,7 +215,7 @@ function commonPrefix(state: State): string {
 const sizeUnits = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
 
 /** Decimal units, as on the label of a disk: `1.0 TB`. */
-export function formatSize(bytes: number): string {
+export function formatDecimalSize(bytes: number): string {
   let value = bytes;
   let unit = 0;
   while (value >= 999.5 && unit < sizeUnits.length - 1) {

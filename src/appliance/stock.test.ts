@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { emptyBootMemory } from "./boot-medium.ts";
 import { defaultConfig } from "./config.ts";
-import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./facts-samples.ts";
 import type { Found } from "./nvmet.ts";
 import { describeBootMedium, describeFailure, heldNames, servedNqns } from "./report.ts";
 import { type StockInput, takeStock } from "./stock.ts";
+import { nvmeFacts, sampleFacts, stickFacts, virtioFacts } from "./testing/facts-samples.ts";
 
 const input: StockInput = {
   facts: [nvmeFacts, stickFacts, virtioFacts, sampleFacts({ name: "loop0", udev: null })],

@@ -182,6 +182,98 @@ test("OverlayDisk takes no more memory than it was given", async () => {
   assert.equal(overlay.heldBytes, 2 * 65536);
 });
 
+const pieceBytes = 65536;
+const filled = (value: number, pieces = 4) => new Uint8Array(pieces * pieceBytes).fill(value);
+const firstBytes = async (disk: BlockDevice) => {
+  const all = new Uint8Array(disk.sizeBytes);
+  await disk.read(0, all);
+  return Array.from({ length: disk.sizeBytes / pieceBytes }, (_, n) => all[n * pieceBytes]!);
+};
+
+test("OverlayDisk refuses a write for which there is no room before any of it is done", async () => {
+  const below = new MemoryDisk({ sizeBytes: 4 * pieceBytes, contents: filled(7) });
+  await using overlay = new OverlayDisk({ below, bytesMax: 2 * pieceBytes });
+  await assert.rejects(overlay.write(0, filled(1, 3)), code("no-space"));
+  await assert.rejects(overlay.writeZeroes(0, 3 * pieceBytes), code("no-space"));
+  assert.deepEqual(await firstBytes(overlay), [7, 7, 7, 7]);
+  assert.equal(overlay.heldBytes, 0);
+  await overlay.write(pieceBytes, filled(2, 2));
+  assert.deepEqual(await firstBytes(overlay), [7, 2, 2, 7]);
+});
+
+test("OverlayDisk counts the room in whole pieces, those of calls under way included", async () => {
+  const below = new MemoryDisk({ sizeBytes: 4 * pieceBytes, contents: filled(7) });
+  await using overlay = new OverlayDisk({ below, bytesMax: 1.5 * pieceBytes });
+  const together = [overlay.write(0, block(1)), overlay.write(512, block(2))];
+  await assert.rejects(overlay.write(pieceBytes, block(3)), code("no-space"));
+  await Promise.all(together);
+  assert.equal(overlay.heldBytes, pieceBytes);
+  await assert.rejects(overlay.write(pieceBytes, block(3)), code("no-space"));
+});
+
+test("OverlayDisk keeps what was there when what lies below cannot be read", async () => {
+  const inner = new MemoryDisk({ sizeBytes: 4 * pieceBytes, contents: filled(7) });
+  const below = faultyDisk(inner);
+  await using overlay = new OverlayDisk({ below });
+  below.inject({ kind: "fail", code: "medium", firstLba: (3 * pieceBytes) / 512 });
+  await assert.rejects(overlay.write(0, filled(1).subarray(512)), code("medium"));
+  below.heal();
+  assert.deepEqual(await firstBytes(overlay), [7, 7, 7, 7]);
+  assert.equal(overlay.heldBytes, 0);
+});
+
+test("OverlayDisk reads what was there while a write waits for what lies below", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const reached = Promise.withResolvers<void>();
+  const inner = new MemoryDisk({ sizeBytes: 4 * pieceBytes, contents: filled(7) });
+  const below = faultyDisk(inner, {
+    kind: "slow",
+    until: () => {
+      reached.resolve();
+      return promise;
+    },
+    firstLba: (4 * pieceBytes) / 512 - 1,
+    times: 1,
+  });
+  await using overlay = new OverlayDisk({ below });
+  const writing = overlay.write(512, filled(1).subarray(1024));
+  await reached.promise;
+  const found = await firstBytes(overlay);
+  resolve();
+  await writing;
+  assert.deepEqual(found, [7, 7, 7, 7]);
+  assert.deepEqual(await firstBytes(overlay), [7, 1, 1, 1]);
+});
+
+test("OverlayDisk loses no whole write to one of a part that began before", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const inner = new MemoryDisk({ sizeBytes: 4 * pieceBytes, contents: filled(7) });
+  const below = faultyDisk(inner, { kind: "slow", until: () => promise, times: 1 });
+  await using overlay = new OverlayDisk({ below });
+  const part = overlay.write(512, block(1));
+  const whole = overlay.write(0, filled(2, 1));
+  resolve();
+  await Promise.all([part, whole]);
+  assert.equal((await firstBytes(overlay))[0], 2);
+});
+
+test("OverlayDisk lets a write go on when the one that it waited for is aborted", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const inner = new MemoryDisk({ sizeBytes: 4 * pieceBytes, contents: filled(7) });
+  const below = faultyDisk(inner, { kind: "slow", until: () => promise, times: 1 });
+  await using overlay = new OverlayDisk({ below });
+  const abort = new AbortController();
+  const first = overlay.write(0, block(1), abort);
+  const second = overlay.write(512, block(2));
+  abort.abort(new Error("enough"));
+  resolve();
+  await assert.rejects(first, /enough/);
+  await second;
+  const found = new Uint8Array(1536);
+  await overlay.read(0, found);
+  assert.deepEqual([found[0], found[512], found[1024]], [7, 2, 7]);
+});
+
 test("FileDisk.deallocate frees what a range takes, and leaves its neighbours", async (t) => {
   if (process.platform !== "linux") return t.skip("only Linux has fallocate");
   const path = newPath();

@@ -41,6 +41,7 @@ export const blockDeviceContract: readonly ContractCase[] = [
   { title: "refuses ranges that are unaligned or outside", run: refusesRanges },
   { title: "refuses to write when it is read-only", run: refusesWrites },
   { title: "rejects with the signal's reason when aborted before", run: honoursSignals },
+  { title: "leaves each block old or new when a write is rejected", run: keepsBlocksWhole },
   { title: "waits for calls under way when it is disposed, twice too", run: closes },
 ];
 
@@ -214,6 +215,46 @@ async function honoursSignals(make: MakeDisk): Promise<void> {
   await assert.rejects(disk.writeZeroes(0, 512, options), isReason);
   await assert.rejects(disk.flush(options), isReason);
   assert.deepEqual(await readAll(disk), contents);
+}
+
+async function keepsBlocksWhole(make: MakeDisk): Promise<void> {
+  // Large enough for devices that keep track of pieces of many blocks, both ends within one.
+  const blockSizeBytes = 4096;
+  const sizeBytes = 64 * blockSizeBytes;
+  const before = pattern(sizeBytes, 18);
+  const reason = new Error("enough");
+  for (const kind of ["write", "writeZeroes"] as const) {
+    await using disk = await make({
+      sizeBytes,
+      blockSizeBytes,
+      readOnly: false,
+      contents: before,
+    });
+    const after = kind === "write" ? pattern(sizeBytes, 19) : new Uint8Array(sizeBytes);
+    const [from, to] = [15 * blockSizeBytes, 63 * blockSizeBytes];
+    const abort = new AbortController();
+    const writing =
+      kind === "write"
+        ? disk.write(from, after.subarray(from, to), abort)
+        : disk.writeZeroes(from, to - from, abort);
+    abort.abort(reason);
+    const isRejected = await writing.then(
+      () => false,
+      (error: unknown) => {
+        assert.equal(error, reason);
+        return true;
+      },
+    );
+    const found = await readAll(disk);
+    for (let at = 0; at < sizeBytes; at += blockSizeBytes) {
+      const block = found.subarray(at, at + blockSizeBytes);
+      const isInside = at >= from && at < to;
+      const isOld = Buffer.from(block).equals(before.subarray(at, at + blockSizeBytes));
+      const isNew = Buffer.from(block).equals(after.subarray(at, at + blockSizeBytes));
+      const canBeOld = isRejected || !isInside;
+      assert.ok((isInside && isNew) || (canBeOld && isOld), `${kind}: the block at ${at} is torn`);
+    }
+  }
 }
 
 async function closes(make: MakeDisk): Promise<void> {

@@ -50,12 +50,7 @@ export class MemoryDisk implements BlockDevice {
 
   writeZeroes(offsetBytes: number, lengthBytes: number, options?: CallOptions): Promise<void> {
     const call = { kind: "zero", offsetBytes, lengthBytes } as const;
-    return this.#gate.run(call, options, async () => {
-      for (const { index, at, from, to } of spans(offsetBytes, lengthBytes)) {
-        if (to - from === pieceBytes) this.#pieces.delete(index);
-        else this.#pieces.get(index)?.fill(0, at, at + to - from);
-      }
-    });
+    return this.#gate.run(call, options, async () => this.#clear(offsetBytes, lengthBytes));
   }
 
   flush(options?: CallOptions): Promise<void> {
@@ -76,6 +71,12 @@ export class MemoryDisk implements BlockDevice {
     this.#put(offsetBytes, data.subarray(at, at + lengthBytes));
   }
 
+  /** The same as `writeZeroes`, but done when it returns. Throws what that rejects with. */
+  zeroNow(offsetBytes: number, lengthBytes: number): void {
+    this.#gate.now("write", offsetBytes, lengthBytes);
+    this.#clear(offsetBytes, lengthBytes);
+  }
+
   deallocate(offsetBytes: number, lengthBytes: number, options?: CallOptions): Promise<void> {
     return this.writeZeroes(offsetBytes, lengthBytes, options);
   }
@@ -85,6 +86,13 @@ export class MemoryDisk implements BlockDevice {
       const piece = this.#pieces.get(index);
       if (piece) target.set(piece.subarray(at, at + to - from), from);
       else target.fill(0, from, to);
+    }
+  }
+
+  #clear(offsetBytes: number, lengthBytes: number): void {
+    for (const { index, at, from, to } of spans(offsetBytes, lengthBytes)) {
+      if (to - from === pieceBytes) this.#pieces.delete(index);
+      else this.#pieces.get(index)?.fill(0, at, at + to - from);
     }
   }
 

@@ -1,4 +1,4 @@
-/** A disk over another one: writes stay in memory or on a second disk, the one below as it was. */
+/** A disk over another one: writes stay in memory, and the one below as it was. */
 
 import { type BlockDevice, BlockError, type CallOptions } from "./device.ts";
 import { CallGate } from "./gate.ts";
@@ -12,10 +12,16 @@ export interface OverlayOptions {
   readonly bytesMax?: number;
 }
 
-/** What is held or absent at once; a write of less brings the rest up from below. */
+/** What is held or absent at once; a write of less brings the whole piece up from below first. */
 const pieceBytes = 64 * 1024;
 
-/** A BlockDevice whose writes never reach the one below. */
+/**
+ * A BlockDevice whose writes never reach the one below.
+ *
+ * A write waits only before it changes anything: for room, and for what it needs from below. Then
+ * the layer takes it, and its pieces become the layer's, in one step that no other call can see a
+ * part of: a write that is rejected has changed nothing.
+ */
 export class OverlayDisk implements BlockDevice {
   readonly sizeBytes: number;
   readonly blockSizeBytes: number;
@@ -26,6 +32,8 @@ export class OverlayDisk implements BlockDevice {
   readonly #piecesMax: number;
   /** Pieces whose truth is in the layer. */
   readonly #written = new Set<number>();
+  /** Pieces that calls under way will add to those, and for how many calls. */
+  readonly #claimed = new Map<number, number>();
   /** Pieces that are being brought up, so that it happens once. */
   readonly #rising = new Map<number, Promise<void>>();
 
@@ -33,7 +41,7 @@ export class OverlayDisk implements BlockDevice {
     this.sizeBytes = below.sizeBytes;
     this.blockSizeBytes = below.blockSizeBytes;
     this.#below = below;
-    this.#piecesMax = bytesMax / pieceBytes;
+    this.#piecesMax = Math.floor(bytesMax / pieceBytes);
     this.#layer = new MemoryDisk({
       sizeBytes: below.sizeBytes,
       blockSizeBytes: below.blockSizeBytes,
@@ -58,18 +66,20 @@ export class OverlayDisk implements BlockDevice {
 
   write(offsetBytes: number, data: Uint8Array, options?: CallOptions): Promise<void> {
     const call = { kind: "write", offsetBytes, lengthBytes: data.byteLength } as const;
-    return this.#gate.run(call, options, async () => {
-      await this.#raise(offsetBytes, data.byteLength, options);
-      await this.#layer.write(offsetBytes, data, options);
-    });
+    return this.#gate.run(call, options, () =>
+      this.#change(offsetBytes, data.byteLength, options, () =>
+        this.#layer.writeNow(offsetBytes, data, 0, data.byteLength),
+      ),
+    );
   }
 
   writeZeroes(offsetBytes: number, lengthBytes: number, options?: CallOptions): Promise<void> {
     const call = { kind: "zero", offsetBytes, lengthBytes } as const;
-    return this.#gate.run(call, options, async () => {
-      await this.#raise(offsetBytes, lengthBytes, options);
-      await this.#layer.writeZeroes(offsetBytes, lengthBytes, options);
-    });
+    return this.#gate.run(call, options, () =>
+      this.#change(offsetBytes, lengthBytes, options, () =>
+        this.#layer.zeroNow(offsetBytes, lengthBytes),
+      ),
+    );
   }
 
   /** What is written is gone with this object: there is nothing to make durable. */
@@ -100,42 +110,83 @@ export class OverlayDisk implements BlockDevice {
     }
   }
 
-  /** Brings up the pieces that a write touches. */
-  async #raise(offsetBytes: number, lengthBytes: number, options?: CallOptions): Promise<void> {
+  /** Takes room for the pieces of a range, brings up those at its ends, then changes it at once. */
+  async #change(
+    offsetBytes: number,
+    lengthBytes: number,
+    options: CallOptions | undefined,
+    change: () => void,
+  ): Promise<void> {
     const end = offsetBytes + lengthBytes;
-    for (let piece = Math.floor(offsetBytes / pieceBytes); piece * pieceBytes < end; piece++) {
-      if (this.#written.has(piece)) continue;
-      const start = piece * pieceBytes;
-      const isCovered = start >= offsetBytes && start + pieceBytes <= end;
-      await this.#raisePiece(piece, isCovered, options);
-    }
-  }
-
-  /** A piece that is about to be written whole takes room, and nothing from below. */
-  async #raisePiece(piece: number, isCovered: boolean, options?: CallOptions): Promise<void> {
-    const underWay = this.#rising.get(piece);
-    if (underWay) return await underWay;
-    if (this.#written.size + this.#rising.size >= this.#piecesMax) {
-      const used = `${this.heldBytes} bytes of it are taken`;
-      throw new BlockError("no-space", `Cannot write to the overlay: ${used}. Give it more.`);
-    }
-    const rising = this.#bringUp(piece, isCovered, options);
-    this.#rising.set(piece, rising);
+    const claimed: number[] = [];
     try {
-      await rising;
+      for (let piece = Math.floor(offsetBytes / pieceBytes); piece * pieceBytes < end; piece++) {
+        if (this.#written.has(piece)) continue;
+        this.#claim(piece);
+        claimed.push(piece);
+      }
+      for (const piece of claimed) {
+        const { start, lengthBytes } = this.#extentOf(piece);
+        const isCovered = start >= offsetBytes && start + lengthBytes <= end;
+        if (!isCovered) await this.#raise(piece, options);
+      }
+      change();
+      for (const piece of claimed) this.#hold(piece);
     } finally {
-      this.#rising.delete(piece);
+      for (const piece of claimed) this.#release(piece);
     }
   }
 
-  async #bringUp(piece: number, isCovered: boolean, options?: CallOptions): Promise<void> {
-    const start = piece * pieceBytes;
-    const length = Math.min(pieceBytes, this.sizeBytes - start);
-    if (!isCovered) {
-      const contents = new Uint8Array(length);
-      await this.#below.read(start, contents, options);
-      await this.#layer.write(start, contents);
+  /** @throws BlockError `no-space` when the piece finds no room. */
+  #claim(piece: number): void {
+    const count = this.#claimed.get(piece) ?? 0;
+    if (count === 0 && this.#written.size + this.#claimed.size >= this.#piecesMax) {
+      const room = `${this.#piecesMax * pieceBytes} bytes of memory are taken`;
+      throw new BlockError("no-space", `Cannot write to the overlay: its ${room}. Give it more.`);
     }
+    this.#claimed.set(piece, count + 1);
+  }
+
+  #release(piece: number): void {
+    const count = this.#claimed.get(piece) ?? 0;
+    if (count > 1) this.#claimed.set(piece, count - 1);
+    else this.#claimed.delete(piece);
+  }
+
+  /** Resolves when the piece's truth is in the layer, whichever call brought it there. */
+  async #raise(piece: number, options?: CallOptions): Promise<void> {
+    while (!this.#written.has(piece)) {
+      const underWay = this.#rising.get(piece);
+      if (underWay) {
+        // What ends another call, such as its signal, ends not this one: it tries for itself.
+        await underWay.catch(() => {});
+        options?.signal?.throwIfAborted();
+        continue;
+      }
+      const rising = this.#bringUp(piece, options).finally(() => this.#rising.delete(piece));
+      this.#rising.set(piece, rising);
+      await rising;
+    }
+  }
+
+  async #bringUp(piece: number, options?: CallOptions): Promise<void> {
+    const { start, lengthBytes } = this.#extentOf(piece);
+    const contents = new Uint8Array(lengthBytes);
+    await this.#below.read(start, contents, options);
+    // A write of the whole piece may have been quicker.
+    if (this.#written.has(piece)) return;
+    this.#layer.writeNow(start, contents, 0, lengthBytes);
+    this.#hold(piece);
+  }
+
+  /** From here on the piece's truth is in the layer, and takes its room for good. */
+  #hold(piece: number): void {
     this.#written.add(piece);
+    this.#claimed.delete(piece);
+  }
+
+  #extentOf(piece: number): { start: number; lengthBytes: number } {
+    const start = piece * pieceBytes;
+    return { start, lengthBytes: Math.min(pieceBytes, this.sizeBytes - start) };
   }
 }

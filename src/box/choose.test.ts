@@ -35,7 +35,13 @@ for (const [wanted, disks, name] of chosen) {
 }
 
 const refused: readonly [string, string | undefined, readonly DiskChoice[], string, RegExp][] = [
-  ["none of that name", "sdz", [system], "no-such-disk", /called sdz:\n {2}lunch-feta:S6Z1NJ0W1/],
+  [
+    "none of that name",
+    "sdz",
+    [system],
+    "no-such-disk",
+    /called sdz:\n {2}lunch-feta:S6Z1NJ0W1 .* 8\.0 MiB/,
+  ],
   [
     "two of one serial",
     "WD-1234",

@@ -1,5 +1,6 @@
 /** Which box, which disk: by name, of those that there are. */
 
+import { formatSize } from "../bytes/index.ts";
 import type { DiskView } from "../rpc/index.ts";
 import { BoxError } from "./error.ts";
 
@@ -66,7 +67,7 @@ function listed(disks: readonly DiskChoice[], box: string): string {
         : state.kind === "failing"
           ? `  (failing: ${state.error})`
           : "";
-    const size = `${(sizeBytes / 1e9).toFixed(1)} GB`;
+    const size = formatSize(sizeBytes);
     const isOnly = serial !== "" && disks.filter((one) => one.serial === serial).length === 1;
     return `  ${box}:${isOnly ? serial : name}  ${name}  ${model}  ${size}${why}`;
   });

@@ -1,8 +1,8 @@
 /** Which address of a box answers, for programs that take one. */
 
 import { connect } from "node:net";
-import { BoxError } from "./error.ts";
 import type { Place } from "./place.ts";
+import { unreachableError } from "./unreachable.ts";
 
 /** How long an address may take to accept a connection, while there are others to try. */
 const probeMs = 1500;
@@ -16,37 +16,33 @@ export async function findAddress(place: Place, signal?: AbortSignal): Promise<s
   const found = new AbortController();
   const signals = [found.signal, AbortSignal.timeout(probeMs), ...(signal ? [signal] : [])];
   const ends = AbortSignal.any(signals);
-  const faults = new Map<string, string>();
   const tries = addresses.map(async (address) => {
-    const fault = await accepts(address, sshPort, ends);
-    if (fault === null) return address;
-    faults.set(address, `${address} port ${sshPort}: ${fault}`);
-    throw new Error(fault);
+    await accept(address, sshPort, ends);
+    return address;
   });
   try {
     return await Promise.any(tries);
-  } catch {
+  } catch (error) {
     signal?.throwIfAborted();
-    const words = addresses.map((address) => faults.get(address)).join("; ");
-    throw new BoxError(
-      "unreachable",
-      `Cannot reach ${name}: ${words || "no address of it is known"}. ` +
-        "Check that it is on and booted from an image with SSH, and its address.",
-      { box: name, addresses, port: sshPort },
-    );
+    const errors: readonly unknown[] = error instanceof AggregateError ? error.errors : [];
+    const vain = addresses.map((address, index) => {
+      const error = errors[index];
+      return { address, port: sshPort, fault: faultOf(error), error };
+    });
+    throw unreachableError(name, vain);
   } finally {
     found.abort();
   }
 }
 
-/** Why an address does not accept a connection; null when it does. */
-async function accepts(host: string, port: number, signal: AbortSignal): Promise<string | null> {
+/** Rejects when an address does not accept a connection. */
+async function accept(host: string, port: number, signal: AbortSignal): Promise<void> {
   const socket = connect({ host, port });
   try {
-    return await new Promise<string | null>((resolve) => {
-      socket.once("connect", () => resolve(null));
-      socket.once("error", (error: NodeJS.ErrnoException) => resolve(faultOf(error)));
-      const giveUp = (): void => resolve(`no answer within ${probeMs} ms`);
+    await new Promise<void>((resolve, reject) => {
+      socket.once("connect", () => resolve());
+      socket.once("error", reject);
+      const giveUp = (): void => reject(new Error(`no answer within ${probeMs} ms`));
       if (signal.aborted) giveUp();
       signal.addEventListener("abort", giveUp, { once: true });
     });
@@ -56,13 +52,16 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
   }
 }
 
-function faultOf({ code, message }: NodeJS.ErrnoException): string {
-  const words: Readonly<Record<string, string>> = {
-    ECONNREFUSED: "refused",
-    EHOSTUNREACH: "no route",
-    ENETUNREACH: "no route",
-    ENOTFOUND: "no such host",
-    EAI_AGAIN: "no such host",
-  };
-  return words[code ?? ""] ?? (message || "failed");
+function faultOf(error: unknown): string {
+  if (!(error instanceof Error)) return "failed";
+  const code = "code" in error ? String(error.code) : "";
+  return words[code] ?? (error.message || "failed");
 }
+
+const words: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "refused",
+  EHOSTUNREACH: "no route",
+  ENETUNREACH: "no route",
+  ENOTFOUND: "no such host",
+  EAI_AGAIN: "no such host",
+};

@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type HomeOptions, readHome, writeKnownBoxes } from "./driver-home.ts";
+import { type HomeOptions, readHome, readOptional, writeKnownBoxes } from "./driver-home.ts";
+import { BoxError } from "./error.ts";
 
 /** The key of the secret 00 01 02 ... 1f; ssh-keygen of OpenSSH 9.2 gave the fingerprint. */
 const key = "AAAAC3NzaC1lZDI1NTE5AAAAIAOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4";
@@ -65,6 +66,34 @@ test("readHome knows the keys that ssh remembers beside those of images", async 
   const { hostKeys, imageKeys } = await readHome(paths);
   assert.deepEqual([hostKeys[0], hostKeys.length], [fingerprint, 2]);
   assert.deepEqual(imageKeys, [fingerprint]);
+});
+
+test("readHome takes no file that it cannot read for one that is not there", async () => {
+  for (const name of [
+    "host_ed25519.pub",
+    "boxes.json",
+    "known_hosts",
+    "image_hosts",
+    "id_ed25519",
+  ]) {
+    await using paths = await makeHome();
+    const path = join(paths.configuration, name);
+    await mkdir(path, { recursive: true });
+    await assert.rejects(readHome(paths), (error: unknown) => {
+      assert.ok(error instanceof BoxError, name);
+      assert.equal(error.code, "configuration");
+      assert.ok(error.message.includes(path), error.message);
+      assert.ok(error.cause instanceof Error);
+      return true;
+    });
+  }
+});
+
+test("readOptional is null only for what is not there", async () => {
+  await using paths = await makeHome();
+  assert.equal(await readOptional(join(paths.ssh, "none")), null);
+  await writeFile(join(paths.ssh, "empty"), "");
+  assert.equal(await readOptional(join(paths.ssh, "empty")), "");
 });
 
 test("writeKnownBoxes writes what readHome reads", async () => {

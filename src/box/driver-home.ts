@@ -3,6 +3,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { BoxError } from "./error.ts";
 import { formatKnownBoxes, type KnownBox, parseKnownBoxes } from "./known.ts";
 
 /** Where to look. */
@@ -37,31 +38,31 @@ const paths = {
   boxes: "boxes.json",
 } as const;
 
-/** @throws BoxError `configuration` when the file of known boxes makes no sense. */
+/** @throws BoxError `configuration` when a file cannot be read, or the known boxes make no sense. */
 export async function readHome({ configuration, ssh }: HomeOptions): Promise<Home> {
   const at = (name: keyof typeof paths) => join(configuration, paths[name]);
-  const [hasOwn, names, imageKey, boxes, hosts] = await Promise.all([
-    isThere(at("key")),
+  const [ownKey, names, imageKey, boxes, hosts] = await Promise.all([
+    readOptional(at("key")),
+    // Keys of the user's are only offered: what cannot be listed, ssh could not read either.
     readdir(ssh).catch(() => [] as string[]),
-    readFile(at("imageKey"), "utf8").catch(() => ""),
-    readFile(at("boxes"), "utf8").catch(() => null),
-    readFile(at("knownHosts"), "utf8").catch(() => ""),
+    readOptional(at("imageKey")),
+    readOptional(at("boxes")),
+    readOptional(at("knownHosts")),
   ]);
   const found = names
     .filter((name) => name.endsWith(".pub") && names.includes(name.slice(0, -".pub".length)))
     .map((name) => join(ssh, name.slice(0, -".pub".length)));
   // ssh cannot write what is new where there is no folder.
   await mkdir(configuration, { recursive: true, mode: 0o700 });
-  const [type, key] = imageKey.trim().split(/\s+/);
+  const [type, key] = (imageKey ?? "").trim().split(/\s+/);
   const line = type && key ? `* ${type} ${key}\n` : "";
   // Only the key that is there now: whoever has lost a stick makes a new one, and trusts no old one.
-  const written = await readFile(at("imageHosts"), "utf8").catch(() => "");
-  if (written !== line) await writeWhole(at("imageHosts"), line);
+  if ((await readOptional(at("imageHosts"))) !== line) await writeWhole(at("imageHosts"), line);
   return {
-    identities: [...(hasOwn ? [at("key")] : []), ...found.toSorted()],
+    identities: [...(ownKey === null ? [] : [at("key")]), ...found.toSorted()],
     knownHosts: [at("knownHosts"), at("imageHosts")],
     imageKeys: key ? [fingerprint(key)] : [],
-    hostKeys: [...(key ? [key] : []), ...keysOf(hosts)].map(fingerprint),
+    hostKeys: [...(key ? [key] : []), ...keysOf(hosts ?? "")].map(fingerprint),
     knownBoxes: boxes === null ? [] : parseKnownBoxes(boxes, at("boxes")),
   };
 }
@@ -96,9 +97,22 @@ export async function writeWhole(path: string, text: string): Promise<void> {
   await rename(temporary, path);
 }
 
-async function isThere(path: string): Promise<boolean> {
-  return await readFile(path).then(
-    () => true,
-    () => false,
-  );
+/**
+ * The text of a file of the user's; null where there is none.
+ * @throws BoxError `configuration` when it cannot be read: nobody may take it for an absent one, and
+ * trust a stranger's key or write another in its place.
+ */
+export async function readOptional(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    if (!(cause instanceof Error)) throw cause;
+    if ("code" in cause && cause.code === "ENOENT") return null;
+    throw new BoxError(
+      "configuration",
+      `Cannot read ${path}: ${cause.message}. Make it a file that you can read, or remove it.`,
+      { path },
+      { cause },
+    );
+  }
 }

@@ -4,7 +4,8 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { access, constants, readdir, readFile } from "node:fs/promises";
 import { delimiter, join } from "node:path";
-import { nqnOfUuid } from "../nvme/index.ts";
+import { nqnOfUuid, uuidOfHash } from "../nvme/index.ts";
+import { readOptional } from "./driver-home.ts";
 import { BoxError } from "./error.ts";
 import type { KernelController, KernelStep } from "./kernel.ts";
 
@@ -58,10 +59,10 @@ export async function readControllers(folder = "/sys"): Promise<readonly KernelC
 /**
  * This machine to boxes, the same at every time: its kernel comes back under the same name. It is
  * not nvme-cli's name, so that neither takes the other's keys away.
- * @throws BoxError `unsupported` on a machine without an id.
+ * @throws BoxError `unsupported` on a machine without an id, `configuration` when it cannot be read.
  */
 export async function machineHostnqn(path = "/etc/machine-id"): Promise<string> {
-  const id = (await readFile(path, "utf8").catch(() => "")).trim();
+  const id = ((await readOptional(path)) ?? "").trim();
   if (id === "") {
     throw new BoxError(
       "unsupported",
@@ -69,10 +70,9 @@ export async function machineHostnqn(path = "/etc/machine-id"): Promise<string> 
         '"systemd-machine-id-setup".',
     );
   }
-  const hex = createHash("sha256").update(`diskomator kernel host ${id}`).digest("hex");
-  // Version 8 (RFC 9562, section 5.8): made of a hash of our own.
-  const [a, b, c, d] = [hex.slice(0, 8), hex.slice(8, 12), hex.slice(13, 16), hex.slice(17, 20)];
-  return nqnOfUuid(`${a}-${b}-8${c}-8${d}-${hex.slice(20, 32)}`);
+  return nqnOfUuid(
+    uuidOfHash(createHash("sha256").update(`diskomator kernel host ${id}`).digest()),
+  );
 }
 
 /** How steps are run. */

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { RpcClient, RpcError, sshSubsystem } from "../rpc/index.ts";
 import { BoxError } from "./error.ts";
 import { type SshTarget, SshWords, sshArguments, sshError } from "./ssh.ts";
+import { unreachableError } from "./unreachable.ts";
 
 /** Program and first arguments. */
 export type SshProgram = readonly [string, ...string[]];
@@ -161,17 +162,11 @@ function whyNobody(
     error instanceof BoxError && (error.code === "unreachable" || error.code === "timeout");
   const other = errors.find((error) => !isAbsence(error));
   if (other !== undefined) return other;
-  const faults = targets.map(({ address, port }, index) => {
+  const vain = targets.map(({ address, port }, index) => {
     const error = errors[index];
-    return `${address} port ${port}: ${error instanceof BoxError ? faultOf(error) : "failed"}`;
+    return { address, port, fault: error instanceof BoxError ? faultOf(error) : "failed", error };
   });
-  return new BoxError(
-    "unreachable",
-    `Cannot reach ${name}: ${faults.join("; ") || "no address of it is known"}. ` +
-      "Check that it is on and booted from an image with SSH, and its address.",
-    { box: name, addresses: targets.map(({ address }) => address), port: targets[0]?.port },
-    { cause: new AggregateError(errors) },
-  );
+  return unreachableError(name, vain);
 }
 
 const faults: readonly [pattern: RegExp, words: string][] = [

@@ -6,7 +6,6 @@ export { LastingChannel } from "./driver-channel.ts";
 export { type FindOptions, findAll, findBox } from "./driver-find.ts";
 export { type Home, type HomeOptions, readHome, writeKnownBoxes } from "./driver-home.ts";
 export { findProgram, machineHostnqn, readControllers, runSteps } from "./driver-kernel.ts";
-export { type BrowseOptions, browse } from "./driver-multicast.ts";
 export {
   BoxSession,
   openSession,

@@ -24,3 +24,4 @@ export {
   viewOf,
 } from "./layout.ts";
 export { paddingOf, roundUp, toNumber } from "./number.ts";
+export { formatRate, formatSize } from "./size.ts";

@@ -1,6 +1,7 @@
 /** `diskomator backup`: saves a disk as an image file. */
 
-import { formatSeconds, formatSize, openHasher, openSaveFile, saveDisk } from "../flash/index.ts";
+import { formatSize } from "../bytes/index.ts";
+import { formatSeconds, openHasher, openSaveFile, saveDisk } from "../flash/index.ts";
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine } from "./console.ts";
 import { openProgressView } from "./disk-progress.ts";

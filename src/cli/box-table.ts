@@ -1,6 +1,6 @@
 /** What was found of boxes, as a table for people. Pure. */
 
-import { formatSize } from "../flash/index.ts";
+import { formatSize } from "../bytes/index.ts";
 import type { DiskView } from "../rpc/index.ts";
 import type { BoxLook, Looked } from "./box-look.ts";
 

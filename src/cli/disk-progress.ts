@@ -1,13 +1,7 @@
 /** Progress of commands about disks: bars on a terminal, plain lines elsewhere, or JSON lines. */
 
-import {
-  formatRate,
-  formatSeconds,
-  formatSize,
-  type ModeEvent,
-  type Phase,
-  type ProgressEvent,
-} from "../flash/index.ts";
+import { formatRate, formatSize } from "../bytes/index.ts";
+import { formatSeconds, type ModeEvent, type Phase, type ProgressEvent } from "../flash/index.ts";
 import { printJson } from "./console.ts";
 import type { ConnectionState } from "./namespace-target.ts";
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { findUse, kernelNameOf, usersOf } from "./disk-use.ts";
+import { findUse, kernelNameOf, useOfDevice, usersOf } from "./disk-use.ts";
 
 const nodes = [
   { name: "sda", number: "8:0" },
@@ -33,6 +33,27 @@ const table: readonly (readonly [what: string, mountinfo: string, swaps: string,
 test("findUse knows a disk by its number, and by its name where it has another number", () => {
   for (const [what, mountinfo, swaps, use] of table) {
     assert.equal(findUse(nodes, { mountinfo, swaps }), use, what);
+  }
+});
+
+test("useOfDevice takes no table that it cannot read for an empty one", async () => {
+  const root = await mkdtemp(join(tmpdir(), "diskomator-use-"));
+  const tables = ["proc/self/mountinfo", "proc/swaps", "sys/class/block/sda/holders"];
+  try {
+    await mkdir(join(root, "sys/class/block/sda/sda1"), { recursive: true });
+    assert.equal(await useOfDevice("sda", root), undefined, "no table is there");
+    await mkdir(join(root, "sys/class/block/sda1/holders/dm-0"), { recursive: true });
+    assert.equal(await useOfDevice("sda", root), "beneath dm-0");
+    for (const table of tables) {
+      // A folder where a file should be, and a file where a folder should be.
+      const path = join(root, table);
+      if (table.endsWith("holders")) await writeFile(path, "");
+      else await mkdir(path, { recursive: true });
+      await assert.rejects(useOfDevice("sda", root), /Cannot find out whether sda is in use: /);
+      await rm(path, { recursive: true });
+    }
+  } finally {
+    await rm(root, { recursive: true });
   }
 });
 

@@ -20,24 +20,39 @@ interface Node {
 export async function usersOf(path: string): Promise<string | undefined> {
   const name = await kernelNameOf(path);
   if (name === undefined) return await loopOf(path);
-  const entries = await readdir(join(blockDevices, name)).catch(() => [] as string[]);
-  const names = [name, ...entries.filter((entry) => entry.startsWith(name))];
-  const nodes = await Promise.all(
-    names.map(async (each) => ({
-      name: each,
-      number: (await readText(join(blockDevices, each, "dev"))).trim(),
-    })),
-  );
-  const used = findUse(nodes, {
-    mountinfo: await readText("/proc/self/mountinfo"),
-    swaps: await readText("/proc/swaps"),
-  });
-  if (used !== undefined) return used;
-  for (const each of names) {
-    const holders = await readdir(join(blockDevices, each, "holders")).catch(() => [] as string[]);
-    if (holders.length > 0) return `beneath ${holders.join(", ")}`;
+  return await useOfDevice(name);
+}
+
+/**
+ * What uses a block device or a part of it, by its name of the kernel.
+ * @param root where `/proc` and `/sys` are, for tests
+ * @throws Error when a table of the kernel cannot be read: a used disk must not pass for a free one.
+ */
+export async function useOfDevice(name: string, root = "/"): Promise<string | undefined> {
+  const devices = join(root, blockDevices);
+  try {
+    const entries = await orWhereAbsent(readdir(join(devices, name)), []);
+    const names = [name, ...entries.filter((entry) => entry.startsWith(name))];
+    const nodes = await Promise.all(
+      names.map(async (each) => ({
+        name: each,
+        number: (await readText(join(devices, each, "dev"))).trim(),
+      })),
+    );
+    const used = findUse(nodes, {
+      mountinfo: await readText(join(root, "proc/self/mountinfo")),
+      swaps: await readText(join(root, "proc/swaps")),
+    });
+    if (used !== undefined) return used;
+    for (const each of names) {
+      const holders = await orWhereAbsent(readdir(join(devices, each, "holders")), []);
+      if (holders.length > 0) return `beneath ${holders.join(", ")}`;
+    }
+    return undefined;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`Cannot find out whether ${name} is in use: ${reason}.`, { cause });
   }
-  return undefined;
 }
 
 /** What the kernel calls a block device; `undefined` for anything else. */
@@ -77,7 +92,7 @@ function unescapeBlanks(text: string): string {
 /** The loop device that a file is behind. */
 async function loopOf(path: string): Promise<string | undefined> {
   const file = await realpath(path).catch(() => path);
-  for (const name of await readdir(blockDevices).catch(() => [] as string[])) {
+  for (const name of await orWhereAbsent(readdir(blockDevices), [])) {
     if (!name.startsWith("loop")) continue;
     const backing = await readText(join(blockDevices, name, "loop/backing_file"));
     if (unescapeBlanks(backing.trimEnd()) === file) return `behind /dev/${name}`;
@@ -85,6 +100,17 @@ async function loopOf(path: string): Promise<string | undefined> {
   return undefined;
 }
 
-async function readText(path: string): Promise<string> {
-  return await readFile(path, "utf8").catch(() => "");
+function readText(path: string): Promise<string> {
+  return orWhereAbsent(readFile(path, "utf8"), "");
+}
+
+/** Systems other than Linux have none of these files, and devices go away. */
+async function orWhereAbsent<T>(reading: Promise<T>, absent: T): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ENOENT" || code === "ENODEV" || code === "ENXIO") return absent;
+    throw error;
+  }
 }

@@ -3,6 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline/promises";
+import { formatSize } from "../bytes/index.ts";
 import type { SharedIdentifier } from "../disk/index.ts";
 import {
   confirmationHint,
@@ -11,7 +12,6 @@ import {
   type FlashReport,
   flashImage,
   formatSeconds,
-  formatSize,
   type Image,
   isReopenable,
   lookAtDisk,
@@ -231,7 +231,7 @@ export async function flashTo(
   const steps = plans.map((plan) => (plan.kind === "steps" ? plan : undefined));
   for (const note of new Set(steps.flatMap((plan) => plan?.notes ?? []))) tell(`Note: ${note}.`);
   if (isDryRun) {
-    if (isJson) printJson({ event: "result", outcome: "planned", plans });
+    if (isJson) printJson({ event: "result", outcome: "planned", exitCode: exitCodes.ok, plans });
     else for (const { name } of found) tell(`Would write ${image.facts.name} to ${name}.`);
     return exitCodes.ok;
   }

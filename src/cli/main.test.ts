@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -92,6 +94,34 @@ test("--json ends with one result line, whatever a command fails of", () => {
     const { event, outcome, exitCode, message } = JSON.parse(stdout.trim().split("\n").at(-1)!);
     assert.deepEqual([event, outcome, exitCode], ["result", "failed", status], args.join(" "));
     assert.match(message, /[.]/);
+  }
+});
+
+test("a command that is interrupted says so, whichever it is, and ends with 130", async (t) => {
+  writeFileSync(join(home, "disk"), "");
+  // A mirror, or what keeps images, that never answers.
+  const silent = createServer().listen(0, "127.0.0.1");
+  t.after(() => silent.close().closeAllConnections());
+  await once(silent, "listening");
+  const address = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  for (const args of [
+    ["build", "--json", "--update", "--mirror", address, "--security-mirror", address],
+    ["flash", "--json", `${address}/image.raw`, "disk"],
+  ]) {
+    const noProxy = { no_proxy: "127.0.0.1" };
+    const child = spawn(process.execPath, [entry, ...args], {
+      cwd: home,
+      env: { ...env, ...noProxy },
+    });
+    silent.once("connection", () => child.kill("SIGINT"));
+    let stdout = "";
+    child.stdout.setEncoding("utf8").on("data", (text) => {
+      stdout += text;
+    });
+    await once(child, "close");
+    const { exitCode, message } = JSON.parse(stdout.trim().split("\n").at(-1)!);
+    assert.deepEqual([child.exitCode, exitCode], [130, 130], args[0]);
+    assert.match(message, /^Interrupted\./, args[0]);
   }
 });
 

@@ -2,10 +2,10 @@
 
 import { readFile } from "node:fs/promises";
 import type { Command } from "./command.ts";
-import { printJson, printLine, tell } from "./console.ts";
+import { printLine } from "./console.ts";
 import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
 import { interruptBySignals } from "./interrupt.ts";
-import { exitCodeOfError, messageOf } from "./outcome.ts";
+import { reportFailure } from "./outcome.ts";
 
 /** A command's code is loaded when it runs: each takes a part of the project that others lack. */
 interface KnownCommand {
@@ -159,24 +159,12 @@ function overview(): string {
   ].join("\n");
 }
 
-/** What a command did not turn into an outcome by itself. */
-function fail(error: unknown, signal: AbortSignal): ExitCode {
-  const exitCode = signal.aborted ? exitCodes.interrupted : exitCodeOfError(error);
-  const message = messageOf(error);
-  if (process.argv.includes("--json")) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    printJson({ event: "result", outcome: "failed", exitCode, code, message });
-  }
-  tell(`diskomator: ${message}`);
-  if (process.env.DISKOMATOR_DEBUG && error instanceof Error) tell(error.stack ?? "");
-  return exitCode;
-}
-
 if (import.meta.main) {
   const signal = interruptBySignals();
   try {
     process.exitCode = await main(process.argv.slice(2), signal);
   } catch (error) {
-    process.exitCode = fail(error, signal);
+    // What a command did not turn into an outcome by itself.
+    process.exitCode = reportFailure(error, { isJson: process.argv.includes("--json"), signal });
   }
 }

@@ -80,19 +80,35 @@ export async function withOutcome(
   try {
     return await body();
   } catch (error) {
-    const isInterrupted = signal.aborted;
-    const exitCode = isInterrupted ? exitCodes.interrupted : exitCodeOfError(error);
-    const state = stateAfter?.(isInterrupted ? "interrupted" : "failed");
-    const reason = isInterrupted ? "Interrupted." : messageOf(error);
-    const message = state ? `${reason} ${state}` : reason;
-    if (isJson) {
-      const code = error instanceof Error && "code" in error ? error.code : undefined;
-      printJson({ event: "result", outcome: "failed", exitCode, code, message });
-    }
-    tell(`diskomator: ${message}`);
-    if (process.env.DISKOMATOR_DEBUG && error instanceof Error) tell(error.stack ?? "");
-    return exitCode;
+    return reportFailure(error, { isJson, signal, stateAfter });
   }
+}
+
+/** Says that a command has failed, or was interrupted: a message, a result line, an exit code. */
+export function reportFailure(
+  error: unknown,
+  {
+    isJson,
+    signal,
+    stateAfter,
+  }: {
+    readonly isJson: boolean;
+    readonly signal: AbortSignal;
+    readonly stateAfter?: ((end: "interrupted" | "failed") => string | undefined) | undefined;
+  },
+): ExitCode {
+  const isInterrupted = signal.aborted;
+  const exitCode = isInterrupted ? exitCodes.interrupted : exitCodeOfError(error);
+  const state = stateAfter?.(isInterrupted ? "interrupted" : "failed");
+  const reason = isInterrupted ? "Interrupted." : messageOf(error);
+  const message = state ? `${reason} ${state}` : reason;
+  if (isJson) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    printJson({ event: "result", outcome: "failed", exitCode, code, message });
+  }
+  tell(`diskomator: ${message}`);
+  if (process.env.DISKOMATOR_DEBUG && error instanceof Error) tell(error.stack ?? "");
+  return exitCode;
 }
 
 /** What an error says to a person. */

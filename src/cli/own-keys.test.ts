@@ -58,6 +58,23 @@ test("readSshKeys takes public keys of files, and refuses a file that has none",
   }
 });
 
+test("readSshKeys makes no key of its own for want of a look at the user's", async () => {
+  const { HOME = "" } = process.env;
+  const home = await mkdtemp(join(tmpdir(), "diskomator-keys-"));
+  try {
+    Object.assign(process.env, { HOME: home });
+    await writeFile(join(home, ".ssh"), "");
+    await assert.rejects(readSshKeys(undefined), (error) => {
+      assert.ok(error instanceof UsageError);
+      assert.match(error.message, /Cannot look for public keys in .*ENOTDIR.*--ssh-key/);
+      return true;
+    });
+  } finally {
+    Object.assign(process.env, { HOME });
+    await rm(home, { recursive: true });
+  }
+});
+
 test("readUsableSshKeys adds a key for boxes only where ssh can use none of the user's", async () => {
   const [own = ""] = await keysOf({});
   assert.match(own, /for diskomator$/);

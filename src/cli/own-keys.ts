@@ -30,7 +30,13 @@ export async function ownHostKey(): Promise<string> {
 export async function readSshKeys(files: readonly string[] | undefined): Promise<string[]> {
   const folder = join(homedir(), ".ssh");
   const found = async () => {
-    const names = await readdir(folder).catch(() => []);
+    const names = await readdir(folder).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code === "ENOENT") return [];
+      throw new UsageError(
+        `Cannot look for public keys in ${folder}: ${cause.message}. Name one with --ssh-key.`,
+        { cause },
+      );
+    });
     return names.filter((name) => name.endsWith(".pub")).map((name) => join(folder, name));
   };
   const paths = files ?? (await found());

@@ -5,6 +5,8 @@ import { realpath } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
 import { type BlockDevice, type FileDisk, MemoryDisk, OverlayDisk } from "../block/index.ts";
+import { formatRate, formatSize } from "../bytes/index.ts";
+import { uuidOfHash } from "../nvme/index.ts";
 import {
   createTarget,
   type ListenOptions,
@@ -45,7 +47,6 @@ Example: diskomator serve disk.img --listen 0.0.0.0 --allow nqn.2014-08.org.nvme
 
 const discoveryPort = 8009;
 const statusMs = 1000;
-const mebibyte = 2 ** 20;
 
 /** One served device, and what to call it. */
 interface Served {
@@ -126,9 +127,7 @@ async function openAll(options: ServeOptions, stack: AsyncDisposableStack): Prom
 /** The same for the same file on the same machine, so that hosts know a disk again. */
 async function uuidOf(path: string): Promise<string> {
   const place = `${hostname()}:${await realpath(path)}`;
-  const hex = createHash("sha256").update(`diskomator serve ${place}`).digest("hex");
-  // Version 8 (RFC 9562 §5.8): made of a hash of our own.
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+  return uuidOfHash(createHash("sha256").update(`diskomator serve ${place}`).digest());
 }
 
 function namespaceOf({ device, uuid }: Served): NamespaceOptions {
@@ -175,7 +174,7 @@ function announce(
     return;
   }
   for (const [index, { name, device }] of served.entries()) {
-    const size = `${(device.sizeBytes / mebibyte).toFixed(0)} MiB`;
+    const size = formatSize(device.sizeBytes);
     printLine(`namespace ${index + 1}: ${name} (${size}${device.readOnly ? ", read-only" : ""})`);
   }
   for (const address of addresses) {
@@ -238,7 +237,7 @@ function totals({ target }: RunningTarget): Totals {
 }
 
 function statusLine({ target }: RunningTarget, before: Totals, now: Totals): string {
-  const rate = (bytes: number) => `${(bytes / mebibyte).toFixed(1)} MiB/s`;
+  const rate = (bytes: number) => formatRate(bytes);
   return (
     `${target.connectionCount} connections, read ${rate(now.readBytes - before.readBytes)}, ` +
     `write ${rate(now.writtenBytes - before.writtenBytes)}, ` +
@@ -271,7 +270,6 @@ function report(target: RunningTarget, { json }: ServeOptions): void {
   if (json)
     printJson({ event: "result", outcome: "ok", exitCode: 0, readBytes, writtenBytes, operations });
   else {
-    const inMebibytes = (bytes: number) => `${(bytes / mebibyte).toFixed(1)} MiB`;
-    tell(`Served ${inMebibytes(readBytes)}, took ${inMebibytes(writtenBytes)}.`);
+    tell(`Served ${formatSize(readBytes)}, took ${formatSize(writtenBytes)}.`);
   }
 }

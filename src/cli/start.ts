@@ -10,6 +10,7 @@ import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { BoxError, type BoxErrorCode } from "../box/index.ts";
+import { formatSize } from "../bytes/index.ts";
 import { makeScratchDisk, type Vm } from "../vm/index.ts";
 import { openBoxTarget } from "./box-target.ts";
 import { definitionPathOf, runBuild, showEvent } from "./build.ts";
@@ -124,7 +125,7 @@ async function exercise(run: {
     progressLine.show(`write ${Math.floor((100 * at) / size)} %`);
   }
   await disk.flush({ signal });
-  times.mark(`wrote ${(size / 1e6).toFixed(0)} MB over NVMe/TCP`);
+  times.mark(`wrote ${formatSize(size)} over NVMe/TCP`);
 
   const found = createHash("sha256");
   const piece = Buffer.alloc(pieceBytes);

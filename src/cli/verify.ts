@@ -1,11 +1,11 @@
 /** `diskomator verify`: compares a disk with an image, without writing. */
 
+import { formatSize } from "../bytes/index.ts";
 import {
   compareImage,
   FlashError,
   formatRanges,
   formatSeconds,
-  formatSize,
   openHasher,
   openImage,
 } from "../flash/index.ts";

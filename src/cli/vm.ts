@@ -20,7 +20,8 @@ it, and its disks are vm:SCRATCH-NVME and vm:SCRATCH-VIRTIO.
   --disk-size MIB size of each scratch disk (default 1024)
   --name NAME     what the box is called meanwhile (default vm)
   --display KIND  QEMU's -display, such as gtk (default: none)
-  --json          JSON lines: one when it runs, one when the box exports its disks
+  --json          JSON lines: one when it runs, one when the box exports its disks; the last one is
+                  the result
 
 Example: diskomator vm --memory 640`;
 
@@ -72,6 +73,7 @@ export const vm: Command = {
     if (values.json) printJson({ event: "exported" });
     else tell(`The box exports its disks: diskomator ls, or ${values.name}:DISK. Ctrl-C ends it.`);
     await Promise.race([machine.exited, aborted(signal)]);
+    if (values.json) printJson({ event: "result", outcome: "ok", exitCode: exitCodes.ok });
     return exitCodes.ok;
   },
 };

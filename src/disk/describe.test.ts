@@ -4,7 +4,6 @@ import fc from "fast-check";
 import { type BlockDevice, type CallOptions, faultyDisk, MemoryDisk } from "../block/index.ts";
 import {
   describeDisk,
-  diskSamples,
   type Extent,
   encodeGpt,
   guidFromHash,
@@ -14,7 +13,8 @@ import {
   type SectorSize,
   shiftExtents,
 } from "./index.ts";
-import { le, overlay, put, utf16, uuidBytes } from "./signatures/sample-bytes.ts";
+import { le, overlay, put, utf16, uuidBytes } from "./testing/sample-bytes.ts";
+import { diskSamples } from "./testing/samples.ts";
 
 const megabyte = 1024 * 1024;
 const guidOf = (seed: number) => guidFromHash(new Uint8Array(32).fill(seed));

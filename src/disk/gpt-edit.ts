@@ -1,6 +1,6 @@
 /**
- * Changes of a table that lies on a disk: repair, moving the backup to the end, growing the last
- * partition, wiping. Each is planned here as bytes to write, in steps after which one copy is whole.
+ * Changes of a table that lies on a disk: moving the backup to the end, growing the last partition.
+ * Each is planned here as bytes to write, in steps after which one copy is whole.
  */
 
 import { viewOf } from "../bytes/index.ts";
@@ -27,12 +27,6 @@ export interface GptEdit extends GptTable {
   readonly steps: readonly (readonly Extent[])[];
 }
 
-/** How a repair is made. */
-export interface GptRepairOptions {
-  /** The copy to trust when both can be read and they differ; `primary` unless told. */
-  readonly from?: "primary" | "backup";
-}
-
 /** How the backup is moved. */
 export interface GptRelocationOptions {
   /**
@@ -43,44 +37,17 @@ export interface GptRelocationOptions {
 }
 
 /**
- * Makes both copies what the better one says, with the backup where that copy has it, and a
- * protective MBR where there is none. Others' partitions in the MBR stay.
- * @throws DiskError `no-table` when neither copy can be used, `sector-size` when the table was
- *   made for other sectors, `does-not-fit` when a copy would lie on a partition or past the end.
- */
-export function planGptRepair(
-  report: GptReport,
-  disk: DiskShape,
-  { from = "primary" }: GptRepairOptions = {},
-): GptEdit {
-  const { primary, backup, mbr } = report;
-  const trusted = tableOf(report, disk, "repair", from);
-  checkPlaces(trusted.gpt, disk, "repair");
-  const made = encode(trusted.gpt, trusted.entries);
-  const protective = planProtectiveMbr(mbr, sectorsOf(disk));
-  const same = (copy: GptReport["primary"]) =>
-    copy.state === "valid" && Buffer.compare(copy.entries, trusted.entries) === 0;
-  const copiesDiffer = report.damage.some(({ reason }) => reason === "copies-differ");
-  const steps = [
-    same(backup) && !(copiesDiffer && from === "primary") ? [] : made.backup,
-    same(primary) && !(copiesDiffer && from === "backup") ? [] : made.primary,
-    protective,
-  ];
-  return { ...made.table, steps: steps.filter((step) => step.length > 0) };
-}
-
-/**
  * Moves the backup copy to the end of the disk, as after an image was written to a larger one, and
  * makes the space before it usable. No partition moves or grows.
- * @throws DiskError as `planGptRepair`; `does-not-fit` when a partition ends where the backup
- *   would lie.
+ * @throws DiskError `no-table` when neither copy can be used, `sector-size` when the table was made
+ *   for other sectors, `does-not-fit` when a copy would lie on a partition.
  */
 export function planGptRelocation(
   report: GptReport,
   disk: DiskShape,
   { reserveBytes = 0 }: GptRelocationOptions = {},
 ): GptEdit {
-  const { gpt: found, entries } = tableOf(report, disk, "move the backup of", "primary");
+  const { gpt: found, entries } = tableOf(report, disk);
   const sectors = sectorsOf(disk);
   const { sectorSizeBytes } = found;
   const last = sectors - 2 - entrySectors(found.entryCount, found.entrySizeBytes, sectorSizeBytes);
@@ -88,7 +55,7 @@ export function planGptRelocation(
   const taken = Math.max(found.firstUsableLba, ...found.partitions.map(({ lastLba }) => lastLba));
   const lastUsableLba = taken <= reserved ? reserved : last;
   const gpt: Gpt = { ...found, backupLba: sectors - 1, lastUsableLba };
-  checkPlaces(gpt, disk, "move the backup of");
+  checkPlaces(gpt);
   const made = encode(gpt, entries);
   const steps = [made.backup, made.primary, planProtectiveMbr(report.mbr, sectors)];
   return { ...made.table, steps: steps.filter((step) => step.length > 0) };
@@ -116,26 +83,20 @@ export function planGptGrowth({ gpt, entries, headerCrc32 }: GptTable): GptEdit 
 }
 
 /** The copy to go by, when it can be used on this disk. */
-function tableOf(
-  { primary, backup, sectorSizeBytes }: GptReport,
-  disk: DiskShape,
-  doing: string,
-  from: "primary" | "backup",
-): GptTable {
+function tableOf({ primary, backup, sectorSizeBytes }: GptReport, disk: DiskShape): GptTable {
   if (sectorSizeBytes !== disk.blockSizeBytes) {
     throw new DiskError(
       "sector-size",
-      `Cannot ${doing} the partition table: it was made for sectors of ${sectorSizeBytes} bytes, ` +
+      `Cannot move the backup of the partition table: it was made for sectors of ${sectorSizeBytes} bytes, ` +
         `and the disk has ${disk.blockSizeBytes}. Use an image for that sector size.`,
       { found: sectorSizeBytes, wanted: disk.blockSizeBytes },
     );
   }
-  const [first, second] = from === "primary" ? [primary, backup] : [backup, primary];
-  const copy = first.state === "valid" ? first : second;
+  const copy = primary.state === "valid" ? primary : backup;
   if (copy.state !== "valid") {
     throw new DiskError(
       "no-table",
-      `Cannot ${doing} the partition table: neither copy can be used (the primary is ` +
+      `Cannot move the backup of the partition table: neither copy can be used (the primary is ` +
         `${primary.state}, the backup ${backup.state}). Write the disk's image again.`,
       { primary: primary.state, backup: backup.state },
     );
@@ -143,24 +104,17 @@ function tableOf(
   return copy;
 }
 
-/** Neither copy may lie on a partition, nor the backup past the end. */
-function checkPlaces(gpt: Gpt, disk: DiskShape, doing: string): void {
+/** Neither copy may lie on a partition. */
+function checkPlaces(gpt: Gpt): void {
   const { entryCount, entrySizeBytes, sectorSizeBytes, entriesLba, backupLba } = gpt;
   const length = entrySectors(entryCount, entrySizeBytes, sectorSizeBytes);
   const refuse = (what: string, facts: Record<string, number>) => {
     throw new DiskError(
       "does-not-fit",
-      `Cannot ${doing} the partition table: ${what}. Nothing was changed.`,
+      `Cannot move the backup of the partition table: ${what}. Nothing was changed.`,
       facts,
     );
   };
-  if (backupLba >= sectorsOf(disk)) {
-    const sectors = sectorsOf(disk);
-    refuse(`its backup belongs at sector ${backupLba}, and the disk has ${sectors}`, {
-      backupLba,
-      sectors,
-    });
-  }
   for (const { number, firstLba, lastLba } of gpt.partitions) {
     const onPrimary = firstLba <= 1 || (firstLba < entriesLba + length && lastLba >= entriesLba);
     if (onPrimary) {

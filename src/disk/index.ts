@@ -46,14 +46,11 @@ export {
   type DiskShape,
   type GptEdit,
   type GptRelocationOptions,
-  type GptRepairOptions,
   planGptGrowth,
   planGptRelocation,
-  planGptRepair,
 } from "./gpt-edit.ts";
 export { type GptReport, inspectGpt } from "./gpt-inspect.ts";
-export { applyGptEdit, planGptWipe } from "./gpt-wipe.ts";
-export { guid, guidFromHash, zeroGuid } from "./guid.ts";
+export { guid, guidFromHash } from "./guid.ts";
 export { decodeKernelSetup, type KernelSetup } from "./kernel-setup.ts";
 export {
   type ImageMark,
@@ -80,7 +77,6 @@ export {
   headersBytesMax,
   type ProgramSection,
 } from "./program.ts";
-export { sampleProgram, type WantedProgram } from "./program-sample.ts";
 export {
   type NamedDescription,
   type SharedIdentifier,
@@ -88,5 +84,4 @@ export {
   type SharedPlace,
   sharedIdentifiers,
 } from "./shared.ts";
-export { type DiskSample, diskSamples } from "./signatures/samples.ts";
 export type { Signature, SignatureKind } from "./signatures/signature.ts";

@@ -3,7 +3,6 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { MemoryDisk } from "../block/index.ts";
 import {
-  applyGptEdit,
   encodeGpt,
   inspectGpt,
   markPlace,
@@ -17,6 +16,7 @@ import {
   type SectorSize,
   writeExtents,
 } from "./index.ts";
+import { applyGptEdit } from "./testing/apply-edit.ts";
 
 const megabyte = 1024 * 1024;
 const diskGuid = "01234567-89ab-cdef-0123-456789abcdef";

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { optionalHeader, peHeader } from "./pe-layout.ts";
 import { bootSections, decodeProgram, type EfiProgram } from "./program.ts";
-import { sampleProgram } from "./program-sample.ts";
+import { sampleProgram } from "./testing/program-sample.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);
 const fuzz = { seed: 20261123, numRuns: 300 };

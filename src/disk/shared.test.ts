@@ -3,7 +3,6 @@ import { test } from "node:test";
 import { MemoryDisk } from "../block/index.ts";
 import {
   describeDisk,
-  diskSamples,
   type Extent,
   encodeGpt,
   guidFromHash,
@@ -12,7 +11,8 @@ import {
   sharedIdentifiers,
   shiftExtents,
 } from "./index.ts";
-import { le, overlay, put, uuidBytes } from "./signatures/sample-bytes.ts";
+import { le, overlay, put, uuidBytes } from "./testing/sample-bytes.ts";
+import { diskSamples } from "./testing/samples.ts";
 
 const megabyte = 1024 * 1024;
 const sizeBytes = 16 * megabyte;

@@ -36,8 +36,6 @@ export type FlashErrorCode =
   | "disk-failed"
   /** What the disk holds is not what was written; ranges are in `facts.ranges`. */
   | "mismatch"
-  /** The disk ended up well for some targets only, or for none; see `facts.results`. */
-  | "targets-failed"
   /** A backup cannot be stored. */
   | "output";
 

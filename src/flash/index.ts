@@ -32,14 +32,8 @@ export {
 } from "./plan.ts";
 export type { Bottleneck, ModeEvent, Phase, ProgressEvent } from "./progress.ts";
 export { type SaveOutput, type SaveReport, type SaveRequest, saveDisk } from "./save.ts";
-export { formatRate, formatSeconds, formatSize } from "./size.ts";
-export {
-  type DiskHashing,
-  type DiskIdentity,
-  type DiskRange,
-  identityChange,
-  type Target,
-} from "./target.ts";
+export { formatSeconds } from "./size.ts";
+export type { DiskHashing, DiskIdentity, DiskRange, Target } from "./target.ts";
 export { formatRanges } from "./write/digests.ts";
 export type { Mode } from "./write/mode.ts";
 export type { WriteCounts } from "./write/writer.ts";

@@ -1,22 +1,6 @@
-/** Sizes, rates and times as people read them. */
+/** Sizes and times as people read them. */
 
-const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
-
-/** `20.0 GiB`; whole bytes below 1 KiB. */
-export function formatSize(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
-}
-
-/** `412 MiB/s`. */
-export function formatRate(bytesPerSecond: number): string {
-  return `${formatSize(Math.round(bytesPerSecond))}/s`;
-}
+export { formatRate, formatSize } from "../bytes/index.ts";
 
 /** `12 s`, `3 min 05 s`, `2 h 07 min`. */
 export function formatSeconds(seconds: number): string {

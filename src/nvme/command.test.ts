@@ -459,6 +459,7 @@ test("refusedParameter names the field that Connect was refused for", () => {
   assert.equal(refusedParameter({ ...completion, dw0: 0x00010100 }), "SUBNQN");
   assert.equal(refusedParameter({ ...completion, dw0: 44 }), "SQSIZE");
   assert.equal(refusedParameter({ ...completion, dw0: 0x00010003 }), "byte 3 of the data");
+  assert.equal(refusedParameter({ ...completion, dw0: 47 }), "byte 47 of the command");
 });
 
 test("properties are read by their bits", () => {

@@ -97,6 +97,28 @@ export function command<N extends CommandName>(
   return { name, nsid: 0, ...zeros, ...given } as CommandOf<N>;
 }
 
+/** Fields that commands have before their dwords; `sglLength` is that of the data. */
+const entryOffsets = {
+  opc: sqe.offsets.opc!,
+  flags: sqe.offsets.flags!,
+  nsid: sqe.offsets.nsid!,
+  /** FCTYPE, of fabrics commands. */
+  fctype: sqe.offsets.nsid!,
+  sgl: sqe.offsets.sgl1!,
+  sglLength: sqe.offsets.sgl1! + sglDescriptor.offsets.length!,
+} as const;
+
+/** A field of a command that has an offset: one of all commands, or one of its own dwords. */
+export type FieldOf<N extends CommandName> =
+  | keyof typeof entryOffsets
+  | (keyof LayoutValue<(typeof commands)[N]["fields"]> & string);
+
+/** Byte in the 64 of a command at which a field begins, as the tables have it. */
+export function offsetOf<N extends CommandName>(name: N, field: FieldOf<N>): number {
+  if (Object.hasOwn(entryOffsets, field)) return entryOffsets[field as keyof typeof entryOffsets];
+  return sqe.offsets.dwords! + commands[name].fields.offsets[field]!;
+}
+
 /** How the data of a command is described in it. */
 export interface DataPointer {
   readonly placement: Placement;

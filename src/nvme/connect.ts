@@ -1,6 +1,8 @@
 /** What a Connect command carries and is answered with. NVMe Base 2.0 §6.3. */
 
 import { ascii, bits, bytes, flag, layout, reserved, u16le, u32le } from "../bytes/index.ts";
+import { sqe } from "./command.ts";
+import { connectFields } from "./command-fields.ts";
 import type { Completion } from "./completion.ts";
 
 /** Connect Data, figure 381: who connects to what. */
@@ -32,8 +34,8 @@ export const connectRefusal = layout("Connect Invalid Parameters DW0", 4, {
 /** Names the field that a Connect was refused for, from its completion. */
 export function refusedParameter(completion: Completion): string {
   const { ipo, iattr } = connectRefusal.decode(dword(completion.dw0));
-  if (!iattr.inData) return fieldNames.command[ipo] ?? `byte ${ipo} of the command`;
-  return fieldNames.data[ipo] ?? `byte ${ipo} of the data`;
+  if (!iattr.inData) return fieldNames.command.get(ipo) ?? `byte ${ipo} of the command`;
+  return fieldNames.data.get(ipo) ?? `byte ${ipo} of the data`;
 }
 
 /** A completion dword as the four bytes that layouts read. */
@@ -48,7 +50,13 @@ export function dwordOf(raw: Uint8Array): number {
   return u32le.read(new DataView(raw.buffer, raw.byteOffset, 4), 0);
 }
 
-const fieldNames: Readonly<Record<"command" | "data", Readonly<Record<number, string>>>> = {
-  command: { 40: "RECFMT", 42: "QID", 44: "SQSIZE", 46: "CATTR", 48: "KATO" },
-  data: { 0: "HOSTID", 16: "CNTLID", 256: "SUBNQN", 512: "HOSTNQN" },
+/** The specification's names are those of the tables, in capitals. */
+const fieldNames = {
+  command: namesOf(connectFields.offsets, sqe.offsets.dwords!),
+  data: namesOf(connectData.offsets, 0),
 };
+
+function namesOf(offsets: Readonly<Record<string, number>>, start: number) {
+  const fields = Object.entries(offsets).filter(([name]) => !name.startsWith("reserved"));
+  return new Map(fields.map(([name, offset]) => [start + offset, name.toUpperCase()]));
+}

@@ -3,7 +3,7 @@
  * without protection information, directives and vendor extensions does not do.
  */
 
-import type { Command } from "./command.ts";
+import { type Command, offsetOf } from "./command.ts";
 import type { StatusName } from "./status.ts";
 
 /** The first field at fault, and where: as the Error Information log reports it. */
@@ -33,12 +33,16 @@ interface Control {
   readonly prinfo: number;
 }
 
+/** The same in every command that has it. */
+const low = offsetOf("write", "control");
+const high = low + 1;
+
 const rules: readonly Rule[] = [
-  rule("PRINFO", "invalidProtection", 51, 2, (control) => control.prinfo !== 0),
-  rule("STC", "invalidField", 51, 0, (control) => control.stc),
-  rule("NSZ", "invalidField", 50, 7, (control) => control.nsz === true),
-  rule("DTYPE", "invalidField", 50, 4, (control) => (control.dtype ?? 0) !== 0),
-  rule("CETYPE", "invalidField", 50, 0, (control) => control.cetype !== 0),
+  rule("PRINFO", "invalidProtection", high, 2, (control) => control.prinfo !== 0),
+  rule("STC", "invalidField", high, 0, (control) => control.stc),
+  rule("NSZ", "invalidField", low, 7, (control) => control.nsz === true),
+  rule("DTYPE", "invalidField", low, 4, (control) => (control.dtype ?? 0) !== 0),
+  rule("CETYPE", "invalidField", low, 0, (control) => control.cetype !== 0),
 ];
 
 /**

@@ -19,9 +19,11 @@ export {
   type Direction,
   decodeCommand,
   encodeCommand,
+  type FieldOf,
   fabricsOpcode,
   fuse,
   noData,
+  offsetOf,
   sqe,
 } from "./command.ts";
 export { datasetRange } from "./command-fields.ts";
@@ -172,6 +174,7 @@ export {
   nqnFault,
   nqnOfUuid,
   uuidBytes,
+  uuidOfHash,
   uuidOfName,
   uuidOfNqn,
   uuidOfRandom,

@@ -5,6 +5,7 @@ import {
   nqnFault,
   nqnOfUuid,
   uuidBytes,
+  uuidOfHash,
   uuidOfName,
   uuidOfNqn,
   uuidOfRandom,
@@ -49,6 +50,12 @@ test("uuidBytes is the inverse of uuidText, most significant byte first", () => 
 test("uuidOfName gives the example of RFC 9562 A.4", () => {
   const dns = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
   assert.equal(uuidOfName(dns, "www.example.com"), "2ed6657d-e927-568b-95e1-2665a8aea6a2");
+});
+
+test("uuidOfHash sets version 8 and the variant, and keeps the rest of the first 16 bytes", () => {
+  const hash = (byte: number) => new Uint8Array(32).fill(byte);
+  assert.equal(uuidOfHash(hash(0xff)), "ffffffff-ffff-8fff-bfff-ffffffffffff");
+  assert.equal(uuidOfHash(hash(0)), "00000000-0000-8000-8000-000000000000");
 });
 
 test("uuidOfRandom sets version 4 and the variant, and keeps the rest", () => {

@@ -59,6 +59,14 @@ export function uuidText(bytes: Uint8Array): string {
   ].join("-");
 }
 
+/**
+ * A UUID of version 8 in its text form, from the first 16 bytes of a hash of the caller's own: the
+ * same for whatever hashes the same (RFC 9562 §5.8).
+ */
+export function uuidOfHash(hash: Uint8Array): string {
+  return uuidText(stamped(hash, 8));
+}
+
 /** A UUID of version 4 in its text form, from 16 random bytes (RFC 9562 §5.4). */
 export function uuidOfRandom(random: Uint8Array): string {
   return uuidText(stamped(random, 4));

@@ -31,11 +31,11 @@ export const errorNumbers = {
 } as const;
 
 /** Codes that a box answers with. */
-export type BoxErrorCode = keyof typeof errorNumbers;
+export type RpcAnswerCode = keyof typeof errorNumbers;
 
 /** All codes: those of a box, and those of the way there. */
 export type RpcErrorCode =
-  | BoxErrorCode
+  | RpcAnswerCode
   /** The channel ended before the answer came: whether it was done is not known. */
   | "closed"
   /** The other end said what this one does not understand. */
@@ -60,7 +60,7 @@ export class RpcError extends Error {
 }
 
 /** The code behind a number; a number that a newer box made up counts as `failed`. */
-export function codeOfNumber(number: number): BoxErrorCode {
+export function codeOfNumber(number: number): RpcAnswerCode {
   const found = Object.entries(errorNumbers).find(([, known]) => known === number);
-  return (found?.[0] as BoxErrorCode | undefined) ?? "failed";
+  return (found?.[0] as RpcAnswerCode | undefined) ?? "failed";
 }

@@ -1,13 +1,11 @@
 export type { BootState, RunReport } from "./boot-values.ts";
 export { type ClientCallOptions, RpcClient } from "./client.ts";
-export { type BoxErrorCode, errorNumbers, RpcError, type RpcErrorCode } from "./error.ts";
+export { type RpcAnswerCode, RpcError, type RpcErrorCode } from "./error.ts";
 export {
-  grantSecondsMax,
   grantsMax,
   hashesMax,
   hashItemUnitsMax,
   hashRangesMax,
-  hashUnitBytesMax,
   idleMs,
   orphanGraceSeconds,
   sessionsMax,
@@ -16,7 +14,6 @@ export {
   type CallParams,
   type Item,
   type MethodName,
-  methods,
   type Params,
   type Result,
   type StreamingMethod,

@@ -6,7 +6,7 @@
 
 import { type JSONRPCRequest, type JSONRPCResponse, JSONRPCServer } from "json-rpc-2.0";
 import * as v from "valibot";
-import { type BoxErrorCode, errorNumbers, RpcError } from "./error.ts";
+import { errorNumbers, type RpcAnswerCode, RpcError } from "./error.ts";
 import {
   answerBytesMax,
   inFlightMax,
@@ -52,7 +52,7 @@ export interface SessionOptions {
   /** Takes a line; resolves when there is room for the next, rejects when the other end is gone. */
   readonly write: (line: string) => Promise<void>;
   /** Every call as it ends: `code` is null for one that went well. */
-  readonly onCall?: (method: string, code: BoxErrorCode | null, message: string) => void;
+  readonly onCall?: (method: string, code: RpcAnswerCode | null, message: string) => void;
 }
 
 /** One session. */
@@ -269,18 +269,18 @@ function wordsOf(issues: readonly v.BaseIssue<unknown>[]): string {
 }
 
 /** A fault of the box's own program shows no more than that there is one. */
-function boxError(error: unknown): RpcError & { readonly code: BoxErrorCode } {
+function boxError(error: unknown): RpcError & { readonly code: RpcAnswerCode } {
   if (error instanceof RpcError && isBoxCode(error)) return error;
   const fault = new RpcError("internal", "The box's program failed; its journal has more.");
   if (isBoxCode(fault)) return fault;
   throw fault;
 }
 
-function isBoxCode(error: RpcError): error is RpcError & { readonly code: BoxErrorCode } {
+function isBoxCode(error: RpcError): error is RpcError & { readonly code: RpcAnswerCode } {
   return error.code in errorNumbers;
 }
 
-function codeOf(error: { readonly code: number }): BoxErrorCode {
+function codeOf(error: { readonly code: number }): RpcAnswerCode {
   const found = Object.entries(errorNumbers).find(([, number]) => number === error.code);
-  return (found?.[0] ?? "internal") as BoxErrorCode;
+  return (found?.[0] ?? "internal") as RpcAnswerCode;
 }

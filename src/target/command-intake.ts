@@ -8,11 +8,10 @@
  */
 
 import {
-  type Command,
   commands,
-  connectData,
   decodeCommand,
   fuse,
+  offsetOf,
   type PduFault,
 } from "../nvme/index.ts";
 import { type Answer, type Call, failure, type statusBits } from "./answer.ts";
@@ -33,12 +32,11 @@ type Job =
   | { readonly kind: "write"; readonly write: WriteJob }
   | { readonly kind: "call"; readonly decoded: Decoded; readonly pair: FusedPair | undefined };
 
-/** Set Features brings little. */
-const featureBytesMax = 8192;
+/** Where commands are at fault as a whole, and for what they say of their data. */
+const atOpcode = offsetOf("read", "opc");
+const atDataLength = offsetOf("read", "sglLength");
 /** Messages of DH-HMAC-CHAP are shorter; who sends one has not proven anything yet. */
 const messageBytesMax = 8192;
-/** A list of 256 ranges of 16 bytes, the longest that Dataset Management has. */
-const rangesBytesMax = 4096;
 
 /** Data of a PDU that nobody wants. */
 const nowhere = "nowhere";
@@ -296,11 +294,11 @@ export class CommandIntake {
     const pair = this.#fused.of(decoded, isIo ? attachment.controller : undefined);
     const refused = decoded.ok
       ? this.#judge(decoded, raw, dataLength, pair)
-      : failure(decoded.status, 0);
+      : failure(decoded.status, atOpcode);
     if (refused || !decoded.ok) {
       pair?.break();
       const nsid = decoded.ok ? decoded.command.nsid : 0;
-      connection.respond(cid, refused ?? failure("invalidOpcode", 0), nsid, raw[0]!);
+      connection.respond(cid, refused ?? failure("invalidOpcode", atOpcode), nsid, raw[0]!);
       this.discard(dataLength);
       return;
     }
@@ -331,51 +329,35 @@ export class CommandIntake {
   ): Answer | undefined {
     const attachment = this.#attachment;
     if (fused !== fuse.none && !pair) {
-      return fused === fuse.second ? failure("fusedMissing") : failure("invalidField", 1);
+      return fused === fuse.second
+        ? failure("fusedMissing")
+        : failure("invalidField", offsetOf(command.name, "flags"));
     }
     if (!attachment) {
-      if (command.name !== "connect") return failure("commandSequence", 0);
+      if (command.name !== "connect") return failure("commandSequence", atOpcode);
     } else {
       const refused = refusalNow(command, attachment.controller, attachment.authentication);
       if (refused) return refused;
     }
     const isInCapsule = data.placement === "capsule";
     if (isInCapsule && raw.subarray(24, 32).some((byte) => byte !== 0)) {
-      return failure("sglInvalidOffset", 24);
+      return failure("sglInvalidOffset", offsetOf(command.name, "sgl"));
     }
     const direction = commands[command.name].data;
     const isOut = direction === "out";
     if (isInCapsule ? dataLength !== data.lengthBytes || !isOut : dataLength > 0) {
-      return failure("sglInvalidData", 32);
+      return failure("sglInvalidData", atDataLength);
     }
-    if (direction === "none" && data.lengthBytes > 0) return failure("sglInvalidData", 32);
+    if (direction === "none" && data.lengthBytes > 0)
+      return failure("sglInvalidData", atDataLength);
     const { transferBytesMax } = this.#connection.services.limits;
     const isMessage = command.name === "authenticationSend";
     const bytesMax = isMessage ? Math.min(messageBytesMax, transferBytesMax) : transferBytesMax;
-    if (data.lengthBytes > bytesMax) return failure("invalidField", 32);
-    if (isOut && data.lengthBytes !== this.#wantedBytes(command, data.lengthBytes)) {
-      return failure("sglInvalidData", 32);
-    }
+    if (data.lengthBytes > bytesMax) return failure("invalidField", atDataLength);
+    const namespace = attachment?.controller.subsystem.namespaces.get(command.nsid);
+    const wanted = hostDataBytes(command, namespace, data.lengthBytes);
+    if (isOut && data.lengthBytes !== wanted) return failure("sglInvalidData", atDataLength);
     return undefined;
-  }
-
-  /** How much data a command of the host brings; `found` where the command leaves that open. */
-  #wantedBytes(command: Command, found: number): number {
-    const { namespaces } = this.#attachment?.controller.subsystem ?? {};
-    const needed = hostDataBytes(command, namespaces?.get(command.nsid));
-    switch (command.name) {
-      case "connect":
-        return connectData.size;
-      case "authenticationSend":
-        return command.length;
-      case "setFeatures":
-        return Math.min(found, featureBytesMax);
-      case "datasetManagement":
-        // Linux always brings a list of 256 ranges, and says in the command how many count.
-        return Math.max(needed, Math.min(found, rangesBytesMax));
-      default:
-        return needed;
-    }
   }
 
   /** Data is in the capsule, or has to be asked for. */
@@ -484,13 +466,12 @@ export class CommandIntake {
     const connection = this.#connection;
     const { opc, set } = commands[command.name];
     if (set === "io") {
-      const namespace = this.#attachment?.controller.subsystem.namespaces.get(command.nsid);
       const tookMs = connection.nowMs() - startMs;
-      countCommand(command, answer.status, tookMs, namespace, connection.statistics);
+      countCommand(this.#attachment!.controller, command, answer.status, tookMs);
     }
     const wanted = answer.data?.length ?? 0;
     const fits = answer.status !== 0 || wanted === 0 || wanted === data.lengthBytes;
-    const final = fits ? answer : failure("sglInvalidData", 32);
+    const final = fits ? answer : failure("sglInvalidData", atDataLength);
     connection.respond(cid, final, command.nsid, opc);
   }
 }

@@ -1,6 +1,12 @@
 /** Which part answers which command, and when it may be asked at all. */
 
-import { authenticationProtocol, type Command, commands } from "../nvme/index.ts";
+import {
+  authenticationProtocol,
+  type Command,
+  commands,
+  type FieldOf,
+  offsetOf,
+} from "../nvme/index.ts";
 import { type Answer, type Call, failure, success, successWith } from "./answer.ts";
 import type { Authentication } from "./authentication.ts";
 import type { Controller } from "./controller.ts";
@@ -33,13 +39,14 @@ export function refusalNow(
   authentication: Authentication | undefined,
 ): Answer | undefined {
   const isFabrics = commands[command.name].set === "fabrics";
-  if (command.name === "connect") return failure("commandSequence", 4);
+  if (command.name === "connect") return failure("commandSequence", offsetOf("connect", "fctype"));
   const isAuthentication =
     command.name === "authenticationSend" || command.name === "authenticationReceive";
   if (authentication && !authentication.isDone && !isAuthentication) {
     return failure("authenticationRequired");
   }
-  if (!isFabrics && !controller.isReady) return failure("commandSequence", 0);
+  if (!isFabrics && !controller.isReady)
+    return failure("commandSequence", offsetOf(command.name, "opc"));
   return undefined;
 }
 
@@ -52,13 +59,15 @@ export function execute(
   const { command } = call;
   switch (command.name) {
     case "propertyGet":
-      if (context.qid !== 0) return failure("invalidField", 4);
+      if (context.qid !== 0) return failure("invalidField", offsetOf(command.name, "fctype"));
       return getProperty(controller, limits, command);
     case "propertySet":
-      if (context.qid !== 0) return failure("invalidField", 4);
+      if (context.qid !== 0) return failure("invalidField", offsetOf(command.name, "fctype"));
       return setProperty(controller, command);
     case "disconnect":
-      if (context.qid === 0) return failure("disconnectInvalidQueueType", 4);
+      if (context.qid === 0) {
+        return failure("disconnectInvalidQueueType", offsetOf(command.name, "fctype"));
+      }
       context.endAfterSending("the host disconnected the queue");
       return success();
     case "authenticationSend":
@@ -88,7 +97,7 @@ export function execute(
 /** DW0 bit 0 says that the command was not aborted. */
 function abort(controller: Controller, sqid: number, cid: number): Answer {
   const queue = sqid === 0 ? controller.admin : controller.ioQueues.get(sqid);
-  if (!queue) return failure("invalidField", 40);
+  if (!queue) return failure("invalidField", offsetOf("abort", "sqid"));
   const isAborted = (sqid === 0 && controller.abortEventRequest(cid)) || queue.abort(cid);
   return success(isAborted ? 0 : 1);
 }
@@ -96,22 +105,23 @@ function abort(controller: Controller, sqid: number, cid: number): Answer {
 function authenticate(context: CommandContext, { command, data, lengthBytes }: Call): Answer {
   const { authentication } = context;
   if (command.name !== "authenticationSend" && command.name !== "authenticationReceive") {
-    return failure("invalidOpcode", 0);
+    return failure("invalidOpcode", offsetOf(command.name, "opc"));
   }
-  if (!authentication) return failure("commandSequence", 4);
+  const at = (field: FieldOf<typeof command.name>) => offsetOf(command.name, field);
+  if (!authentication) return failure("commandSequence", at("fctype"));
   const { secp, spsp0, spsp1 } = authenticationProtocol;
-  if (command.secp !== secp) return failure("invalidField", 43);
-  if (command.spsp0 !== spsp0) return failure("invalidField", 41);
-  if (command.spsp1 !== spsp1) return failure("invalidField", 42);
-  if (command.length !== lengthBytes) return failure("invalidField", 44);
+  if (command.secp !== secp) return failure("invalidField", at("secp"));
+  if (command.spsp0 !== spsp0) return failure("invalidField", at("spsp0"));
+  if (command.spsp1 !== spsp1) return failure("invalidField", at("spsp1"));
+  if (command.length !== lengthBytes) return failure("invalidField", at("length"));
   if (command.name === "authenticationSend") {
     authentication.receive(data);
     if (authentication.isCalledOff) context.endAfterSending("the host called authentication off");
     return success();
   }
   const answer = authentication.answer();
-  if (!answer) return failure("commandSequence", 4);
-  if (answer.message.length > lengthBytes) return failure("invalidField", 44);
+  if (!answer) return failure("commandSequence", at("fctype"));
+  if (answer.message.length > lengthBytes) return failure("invalidField", at("length"));
   if (answer.isLast) context.endAfterSending("the host could not authenticate");
   const padded = new Uint8Array(lengthBytes);
   padded.set(answer.message);

@@ -1,6 +1,13 @@
 /** Property Get and Set: registers over fabrics. NVMe Base 2.0 §6.5, §6.6 and §3.1.3. */
 
-import { type CommandOf, cap, encodeProperty, property, u64OfDwords } from "../nvme/index.ts";
+import {
+  type CommandOf,
+  cap,
+  encodeProperty,
+  offsetOf,
+  property,
+  u64OfDwords,
+} from "../nvme/index.ts";
 import { type Answer, failure, success } from "./answer.ts";
 import type { Controller } from "./controller.ts";
 import { versionBits } from "./identify.ts";
@@ -12,7 +19,7 @@ const commandSets = 0x41;
 const readyTimeout = 15;
 const half = 2n ** 32n;
 /** Byte offsets in the command: ATTRIB, OFST. */
-const at = { attrib: 40, ofst: 44 };
+const at = { attrib: offsetOf("propertyGet", "attrib"), ofst: offsetOf("propertyGet", "ofst") };
 const isWide = 1;
 
 /** Answers a Property Get. */

@@ -10,6 +10,7 @@ import {
   type featureScope,
   keepAliveTimer,
   numberOfQueues,
+  offsetOf,
   volatileWriteCache,
   writeProtectState,
 } from "../nvme/index.ts";
@@ -18,7 +19,13 @@ import type { Controller } from "./controller.ts";
 import { keepAliveUnitMs, type TargetLimits } from "./limits.ts";
 
 /** Byte offsets in the command: NSID, FID, SEL and SV, CDW11. */
-const at = { nsid: 4, fid: 40, select: 41, save: 43, cdw11: 44 };
+const at = {
+  nsid: offsetOf("setFeatures", "nsid"),
+  fid: offsetOf("setFeatures", "fid"),
+  select: offsetOf("getFeatures", "select"),
+  save: offsetOf("setFeatures", "save"),
+  cdw11: offsetOf("setFeatures", "cdw11"),
+};
 
 /** Features whose value is taken and given back, and changes nothing. */
 const remembered: readonly number[] = [
@@ -122,7 +129,8 @@ export function setFeatures(
       // There is one power state, one combination of command sets, and nothing persists.
       return cdw11 % 32 === 0 ? success() : failure("invalidField", at.cdw11);
     case feature.errorRecovery:
-      if (errorRecovery.decode(dword(cdw11)).behavior.dulbe) return failure("invalidField", 46);
+      if (errorRecovery.decode(dword(cdw11)).behavior.dulbe)
+        return failure("invalidField", at.cdw11 + 2);
       controller.remembered.set(fid, cdw11);
       return success();
     case feature.volatileWriteCache:

@@ -19,6 +19,7 @@ import {
   identifyNamespaceIndependent,
   identifyNamespaceNvm,
   namespaceListMax,
+  offsetOf,
 } from "../nvme/index.ts";
 import { type Answer, failure, successWith } from "./answer.ts";
 import type { Controller } from "./controller.ts";
@@ -43,9 +44,9 @@ const unitBytes = 16;
 /** The only ANA group: this target is every namespace's one and best path. */
 export const anaGroup = 1;
 const anaTransitionSeconds = 10;
-/** Byte 40: CNS; byte 4: NSID. */
-const atCns = 40;
-const atNsid = 4;
+const atCns = offsetOf("identify", "cns");
+const atNsid = offsetOf("identify", "nsid");
+const atCsi = offsetOf("identify", "csi");
 const empty = new Uint8Array(identifyBytes);
 const zeroController = identifyController.decode(empty);
 const zeroNamespace = identifyNamespace.decode(empty);
@@ -103,9 +104,6 @@ export function identify(
 export function isReadOnlyFor(controller: Controller, namespace: Namespace): boolean {
   return namespace.isWriteProtected || controller.host.access.readOnly === true;
 }
-
-/** Byte 47: CSI. */
-const atCsi = 47;
 
 function noNamespace(): Answer {
   return failure("invalidNamespace", atNsid);

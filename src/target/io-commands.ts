@@ -7,9 +7,11 @@ import {
   broadcastNsid,
   type Command,
   type CommandOf,
+  connectData,
   datasetRange,
   encodeReservationStatus,
   fieldFault,
+  offsetOf,
   reservationAcquireData,
   reservationRegisterData,
   reservationReleaseData,
@@ -20,12 +22,17 @@ import { isReadOnlyFor } from "./identify.ts";
 import type { TargetLimits } from "./limits.ts";
 import type { Namespace } from "./namespace.ts";
 import type { ReservationOutcome } from "./reservations.ts";
-import type { Statistics } from "./statistics.ts";
 
 /** What is read at a time to verify or compare. */
 const pieceBytes = 256 * 1024;
 /** Byte offsets in the command: NSID, length of the SGL, SLBA, first dword. */
-const at = { nsid: 4, sglLength: 32, slba: 40, dword10: 40, nlb: 48 };
+const at = {
+  nsid: offsetOf("read", "nsid"),
+  sglLength: offsetOf("read", "sglLength"),
+  slba: offsetOf("read", "slba"),
+  dword10: offsetOf("reservationRegister", "action"),
+  nlb: offsetOf("read", "nlb"),
+};
 
 /** A range of blocks in bytes. */
 export interface ByteRange {
@@ -44,14 +51,30 @@ export function checkRange(namespace: Namespace, slba: bigint, nlb: number): Byt
   return { offsetBytes: Number(slba) * blockSizeBytes, lengthBytes: nlb * blockSizeBytes };
 }
 
-/** How long the data is that a command of a namespace brings; 0 for those that bring none. */
-export function hostDataBytes(command: Command, namespace: Namespace | undefined): number {
+/** Set Features brings little. */
+const featureBytesMax = 8192;
+/** A list of 256 ranges of 16 bytes, the longest that Dataset Management has. */
+const rangesBytesMax = 4096;
+
+/** How long the data is that a command of the host brings; `found` where the command leaves it open. */
+export function hostDataBytes(
+  command: Command,
+  namespace: Namespace | undefined,
+  found: number,
+): number {
   switch (command.name) {
+    case "connect":
+      return connectData.size;
+    case "authenticationSend":
+      return command.length;
+    case "setFeatures":
+      return Math.min(found, featureBytesMax);
     case "write":
     case "compare":
       return command.nlb * (namespace?.blockSizeBytes ?? 0);
     case "datasetManagement":
-      return command.nr * datasetRange.size;
+      // Linux always brings a list of 256 ranges, and says in the command how many count.
+      return Math.max(command.nr * datasetRange.size, Math.min(found, rangesBytesMax));
     case "reservationRegister":
       return reservationRegisterData.size;
     case "reservationAcquire":
@@ -65,12 +88,12 @@ export function hostDataBytes(command: Command, namespace: Namespace | undefined
 
 /** Counts a command that is none of the data path's, for its host and its namespace. */
 export function countCommand(
+  { statistics: ofHost, subsystem }: Controller,
   command: Command,
   status: number,
   tookMs: number,
-  namespace: Namespace | undefined,
-  ofHost: Statistics,
 ): void {
+  const namespace = subsystem.namespaces.get(command.nsid);
   const kind = command.name === "write" ? "write" : "other";
   const bytes = "nlb" in command ? command.nlb * (namespace?.blockSizeBytes ?? 0) : 0;
   for (const statistics of [ofHost, namespace?.statistics]) {
@@ -138,7 +161,7 @@ async function run(controller: Controller, namespace: Namespace, call: Call): Pr
     case "reservationRelease":
       return reserve(controller, namespace, command, data);
     default:
-      return failure("invalidOpcode", 0);
+      return failure("invalidOpcode", offsetOf(command.name, "opc"));
   }
 }
 
@@ -304,7 +327,8 @@ function report(
   command: CommandOf<"reservationReport">,
 ): Answer {
   // Hosts over fabrics have long identifiers, which only the extended structure can hold.
-  if (!command.structure.eds) return failure("hostIdFormat", 44);
+  if (!command.structure.eds)
+    return failure("hostIdFormat", offsetOf("reservationReport", "structure"));
   const lengthBytes = command.numd * 4;
   if (lengthBytes > limits.transferBytesMax) return failure("invalidField", at.dword10);
   const status = encodeReservationStatus(namespace.reservations.report());

@@ -20,6 +20,7 @@ import {
   fabricsOpcode,
   firmwareSlotLog,
   logPage,
+  offsetOf,
   reservationNotification,
   reservationNotificationType,
   smartLog,
@@ -41,7 +42,13 @@ export interface LogSources {
 }
 
 /** Byte offsets of fields in the command: LID, NUMDL, LPOL; NSID. */
-const at = { nsid: 4, lid: 40, numd: 42, lpo: 48, offsetType: 58 };
+const at = {
+  nsid: offsetOf("getLogPage", "nsid"),
+  lid: offsetOf("getLogPage", "lid"),
+  numd: offsetOf("getLogPage", "numd"),
+  lpo: offsetOf("getLogPage", "lpo"),
+  offsetType: offsetOf("getLogPage", "offset"),
+};
 
 const ioPages: readonly number[] = [
   logPage.supportedLogPages,

@@ -11,6 +11,7 @@ import {
   discoveryNqn,
   dwordOf,
   nqnBytesMax,
+  offsetOf,
 } from "../nvme/index.ts";
 import { type Admission, admit } from "./admission.ts";
 import { type Answer, type Call, connectFailure, failure, success } from "./answer.ts";
@@ -70,8 +71,9 @@ interface KnownHost {
 }
 
 /** Offsets in the command and in the data that Connect is refused for. */
-const inCommand = { qid: 42, sqsize: 44 };
-const inData = { cntlid: 16, subnqn: 256, hostnqn: 512 };
+const inCommand = { qid: offsetOf("connect", "qid"), sqsize: offsetOf("connect", "sqsize") };
+const { cntlid, subnqn, hostnqn } = connectData.offsets;
+const inData = { cntlid: cntlid!, subnqn: subnqn!, hostnqn: hostnqn! };
 const connectedAgain = "the host connected the queue again";
 
 /** The target. */
@@ -258,7 +260,8 @@ export class Target implements Services {
     connection: TargetConnection,
     { command, data }: Call<CommandOf<"connect">>,
   ): Promise<Answer> {
-    if (command.recfmt !== 0) return failure("connectIncompatibleFormat", 40);
+    if (command.recfmt !== 0)
+      return failure("connectIncompatibleFormat", offsetOf("connect", "recfmt"));
     const { hostnqn, subnqn, hostid, cntlid } = connectData.decode(data);
     const entriesMax = command.qid === 0 ? adminQueueEntriesMax : this.limits.queueEntriesMax;
     if (command.sqsize < 2 || command.sqsize > Math.max(entriesMax, this.limits.queueEntriesMax)) {
@@ -289,7 +292,7 @@ export class Target implements Services {
     if (!access || typeof admission === "string") {
       const reason = typeof admission === "string" ? admission : "not allowed";
       this.log("host-refused", { ...connection.facts, hostnqn, subnqn, reason });
-      return failure("connectInvalidHost", inData.hostnqn);
+      return failure("connectInvalidHost");
     }
     const host = { hostnqn, hostid: id, access };
     const parties = { hostnqn, subnqn, access, qid: command.qid, ...admission };
@@ -362,7 +365,7 @@ export class Target implements Services {
       return connectFailure(inCommand.qid, false);
     }
     // What the admin queue has agreed upon holds for all: no queue of it goes in the clear.
-    if (controller.security !== security) return failure("connectInvalidHost", inData.hostnqn);
+    if (controller.security !== security) return failure("connectInvalidHost");
     if (!controller.isAuthenticated) return failure("authenticationRequired");
     if (!controller.isReady) return failure("commandSequence");
     const old = controller.ioQueues.get(qid);

@@ -13,9 +13,9 @@ import {
   partitionTypes,
   planFat,
   planGpt,
-  sampleProgram,
   shiftExtents,
 } from "../../src/disk/index.ts";
+import { sampleProgram } from "../../src/disk/testing/program-sample.ts";
 import { RunBox } from "../driver-run-box.ts";
 
 const mebibyte = 1024 * 1024;

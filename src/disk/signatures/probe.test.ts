@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MemoryDisk } from "../../block/index.ts";
-import { describeDisk, diskSamples } from "../index.ts";
-import { overlay, put } from "./sample-bytes.ts";
+import { describeDisk } from "../index.ts";
+import { overlay, put } from "../testing/sample-bytes.ts";
+import { diskSamples } from "../testing/samples.ts";
 
 for (const { name, sizeBytes, extents, signature, contents } of diskSamples) {
   test(`describeDisk recognises ${name}`, async () => {

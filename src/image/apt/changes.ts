@@ -45,8 +45,16 @@ export function compareLocks(from: Lock, to: Lock): LockChanges {
   };
 }
 
-/** One line for each change, scripts last; none when the locks hold the same. */
-export function formatLockChanges(changes: LockChanges): string[] {
+/**
+ * One line for each change, scripts last; none when the locks hold the same.
+ * @param reviewed what is known of packages' scripts: what they did before the change.
+ */
+export function formatLockChanges(
+  changes: LockChanges,
+  reviewed: Readonly<Record<string, string>> = {},
+): string[] {
+  const known = (name: string) =>
+    Object.hasOwn(reviewed, name) ? `; so far: ${reviewed[name]}` : "";
   const show = ({ name, version }: { name: string; version: string }) => `${name} ${version}`;
   return [
     ...changes.added.map((entry) => `added    ${show(entry)}`),
@@ -56,7 +64,9 @@ export function formatLockChanges(changes: LockChanges): string[] {
     ...changes.npmRemoved.map((entry) => `removed  npm ${show(entry)}`),
     ...changes.npmChanged.map((change) => showChange({ ...change, name: `npm ${change.name}` })),
     ...changes.scripts.map(
-      (entry) => `review   ${entry.package}: the script ${entry.script} was ${entry.change}`,
+      (entry) =>
+        `review   ${entry.package}: the script ${entry.script} was ${entry.change}` +
+        known(entry.package),
     ),
   ];
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -160,6 +160,15 @@ test("loadIndex refuses to go back behind what the cache or the lock has seen", 
   const previous = releases.map((entry) => ({ ...entry, date: "2026-11-22T00:00:00Z" }));
   assert.equal((await refused({ cacheDirectory: other, previous })).facts.check, "rollback");
   await rm(other, { recursive: true });
+});
+
+test("loadIndex does not go on without the date of the newest index where it cannot read it", async () => {
+  const other = await mkdtemp(join(tmpdir(), "diskomator-index-"));
+  await mkdir(join(other, "index/newest/debian_trixie"), { recursive: true });
+  const error = await refused({ cacheDirectory: other });
+  await rm(other, { recursive: true });
+  assert.equal(error.code, "io");
+  assert.match(error.message, /newest.debian_trixie: EISDIR/);
 });
 
 test("loadIndex refuses a package list that is not the signed one, and does not keep it", async () => {

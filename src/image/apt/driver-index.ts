@@ -209,7 +209,7 @@ async function readKeys(): Promise<TrustedKey[]> {
 
 /** The newest date of a suite that this cache or the lock to be replaced has seen. */
 async function newestDate(options: LoadIndexOptions, suite: Suite): Promise<Date | undefined> {
-  const remembered = await readFile(dateFile(options, suite), "utf8").catch(() => "");
+  const remembered = await readNote(dateFile(options, suite));
   const locked = (options.previous ?? [])
     .filter((entry) => entry.archive === suite.archive && entry.suite === suite.suite)
     .map(({ date }) => date);
@@ -217,6 +217,23 @@ async function newestDate(options: LoadIndexOptions, suite: Suite): Promise<Date
     .map((date) => Date.parse(date))
     .filter((time) => Number.isFinite(time));
   return times.length === 0 ? undefined : new Date(Math.max(...times));
+}
+
+/** An unreadable note is not an absent one: without it, an older index would be taken. */
+async function readNote(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (cause) {
+    if (!(cause instanceof Error)) throw cause;
+    if ("code" in cause && cause.code === "ENOENT") return "";
+    throw new ImageError(
+      "io",
+      `Cannot read the date of the newest index in ${file}: ${cause.message}. Make it a file that ` +
+        "can be read, or remove it.",
+      { file },
+      { cause },
+    );
+  }
 }
 
 async function rememberDate(options: LoadIndexOptions, suite: Suite, date: Date): Promise<void> {

@@ -164,4 +164,6 @@ test("compareLocks tells packages and scripts apart; formatLockChanges says it i
     "review   newer: the script triggers was added",
   ]);
   assert.deepEqual(formatLockChanges(compareLocks(to, to)), []);
+  const [review] = formatLockChanges(changes, { newer: "makes a link." }).slice(-3);
+  assert.equal(review, "review   newer: the script preinst was removed; so far: makes a link.");
 });

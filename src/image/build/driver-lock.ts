@@ -22,6 +22,7 @@ import {
   proxyFromEnvironment,
   type Transport,
 } from "../fetch/index.ts";
+import { reviewedScripts } from "../finish/index.ts";
 import type { Lock, LockedNpmPackage, LockedPackage } from "../lock.ts";
 import { maintainerScriptHashes } from "./driver-scripts.ts";
 import type { BuildOptions } from "./options.ts";
@@ -126,7 +127,7 @@ export async function resolveLock(
 /** What moved between two locks, as lines for a person. */
 export function describeMove(previous: Lock | undefined, next: Lock): string[] {
   if (previous === undefined) return [`New lock file with ${next.packages.length} packages.`];
-  return formatLockChanges(compareLocks(previous, next));
+  return formatLockChanges(compareLocks(previous, next), reviewedScripts);
 }
 
 async function pinNode(signal: AbortSignal | undefined): Promise<LockedNpmPackage> {

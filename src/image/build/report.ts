@@ -1,7 +1,8 @@
 /** What a build tells of itself: the manifest, and the summary for a person. */
 
+import { formatSize } from "../../bytes/index.ts";
 import type { LockedPackage } from "../lock.ts";
-import { type Column, formatBytes, formatTable } from "../report/index.ts";
+import { type Column, formatTable } from "../report/index.ts";
 import type { PlacedSegment } from "./driver-assemble.ts";
 
 /** One file that a build wrote. */
@@ -65,19 +66,19 @@ export function formatReport(report: BuildReport): string[] {
   const sizes = [
     [
       `${packages.length} packages`,
-      formatBytes(sum("packedBytes")),
-      formatBytes(sum("unpackedBytes")),
+      formatSize(sum("packedBytes")),
+      formatSize(sum("unpackedBytes")),
     ],
     ...parts.map(({ name, sizeBytes, unpackedBytes }) => [
       name,
-      formatBytes(sizeBytes),
-      formatBytes(unpackedBytes),
+      formatSize(sizeBytes),
+      formatSize(unpackedBytes),
     ]),
   ];
   const total = Object.values(phases).reduce((all, spentMs) => all + spentMs, 0);
   return [
     `${manifest.appliance} ${manifest.version}, kernel ${manifest.kernelRelease}, ` +
-      `${manifest.modules.length} modules, firmware ${formatBytes(manifest.firmwareBytes)}`,
+      `${manifest.modules.length} modules, firmware ${formatSize(manifest.firmwareBytes)}`,
     "",
     ...formatTable(
       [
@@ -98,14 +99,14 @@ export function formatReport(report: BuildReport): string[] {
         .slice(0, packagesShown)
         .map(({ name, packedBytes, unpackedBytes }) => [
           name,
-          formatBytes(packedBytes),
-          formatBytes(unpackedBytes),
+          formatSize(packedBytes),
+          formatSize(unpackedBytes),
         ]),
     ),
     "",
     ...formatTable(
       [{ title: "output" }, { title: "size", align: right }, { title: "sha256" }],
-      manifest.outputs.map(({ file, sizeBytes, sha256 }) => [file, formatBytes(sizeBytes), sha256]),
+      manifest.outputs.map(({ file, sizeBytes, sha256 }) => [file, formatSize(sizeBytes), sha256]),
     ),
     "",
     `${(total / 1000).toFixed(1)} s: ${Object.entries(phases)

@@ -13,11 +13,4 @@ export {
   type NoteCode,
 } from "./input.ts";
 export { defaultMasks } from "./masks.ts";
-export { type PostinstMode, postinstModes } from "./modes.ts";
-export {
-  changedScripts,
-  reviewedScripts,
-  reviewScripts,
-  type ScriptText,
-} from "./scripts.ts";
-export { kernelParameters } from "./stamps.ts";
+export { reviewedScripts } from "./scripts.ts";

@@ -50,8 +50,6 @@ export type NoteCode =
   | "mask"
   | "mode"
   | "override"
-  | "script-changed"
-  | "script-unreviewed"
   | "shipped-link"
   | "unread-file";
 

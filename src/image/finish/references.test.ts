@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { LockedPackage } from "../lock.ts";
 import type { Accounts } from "./accounts.ts";
 import type { ListedNode } from "./input.ts";
 import { postinstModes, resolveModes } from "./modes.ts";
 import { checkReferences } from "./references.ts";
-import { changedScripts, reviewScripts } from "./scripts.ts";
 
 const root = {
   name: "root",
@@ -109,53 +107,4 @@ test("postinstModes names canonical paths and permission bits", () => {
     assert.match(path, /^(?:usr|etc|var)\//);
     assert(mode > 0 && mode <= 0o7777, path);
   }
-});
-
-const generated = `# Automatically added by dh_installsystemd/13
-mkdir /x
-# End automatically added section
-`;
-
-const scripts: { name: string; package: string; text: string; notes: number }[] = [
-  { name: "is silent on a script that does nothing", package: "new", text: "true\n", notes: 0 },
-  { name: "is silent on comments", package: "new", text: "  # chown this\n", notes: 0 },
-  { name: "is silent on debhelper's own parts", package: "new", text: generated, notes: 0 },
-  { name: "is silent on reviewed packages", package: "dbus", text: "chown a b\n", notes: 0 },
-  {
-    name: "reports a new script that does something",
-    package: "new",
-    text: "chown a b\n",
-    notes: 1,
-  },
-];
-
-for (const { name, package: owner, text, notes } of scripts) {
-  test(`reviewScripts ${name}`, () => {
-    assert.equal(reviewScripts([{ package: owner, script: "postinst", text }]).length, notes);
-  });
-}
-
-test("reviewScripts does not look at scripts of a removal", () => {
-  assert.deepEqual(reviewScripts([{ package: "new", script: "postrm", text: "chown a b" }]), []);
-});
-
-test("changedScripts reports what changed and what is known of it, and no new packages", () => {
-  const locked = (name: string, version: string, hash: string): LockedPackage => ({
-    name,
-    version,
-    architecture: "amd64",
-    archive: "debian",
-    path: "",
-    sizeBytes: 0,
-    sha256: "",
-    scripts: { postinst: hash, preinst: "same" },
-  });
-  const before = [locked("dbus", "1", "a"), locked("same", "1", "a")];
-  const after = [locked("dbus", "2", "b"), locked("same", "2", "a"), locked("new", "1", "c")];
-  const notes = changedScripts(before, after);
-  assert.deepEqual(
-    notes.map((note) => note.subject),
-    ["dbus"],
-  );
-  assert.match(notes[0]!.message, /^postinst of dbus changed from 1 to 2\. .*launch helper/);
 });

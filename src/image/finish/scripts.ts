@@ -1,10 +1,7 @@
 /**
- * Which maintainer scripts were read by a person, and what became of what they do. A script that
- * changes, or a new one that looks as if it did something, is reported when the lock is updated.
+ * Which maintainer scripts were read by a person, and what became of what they do. When a script
+ * changes, an update of the lock says so beside this.
  */
-
-import type { LockedPackage, MaintainerScript } from "../lock.ts";
-import type { Note } from "./input.ts";
 
 const notNeeded = "Nothing needed: upgrades from earlier releases, or a running system, only.";
 const diversion = "Nothing needed: diversions for upgrades to merged /usr.";
@@ -63,55 +60,3 @@ export const reviewedScripts: Readonly<Record<string, string>> = {
   "util-linux": "alternatives.ts: pager; fstrim.timer is masked.",
   "uuid-runtime": "sysusers.ts: uuidd; units.ts enables it by name.",
 };
-
-/** A script as it came out of its package. */
-export interface ScriptText {
-  readonly package: string;
-  readonly script: MaintainerScript;
-  readonly text: string;
-}
-
-/** Parts that debhelper adds, and that are done here for every package alike. */
-const generated =
-  /^# Automatically added by dh_\w+[^\n]*\n[\s\S]*?^# End automatically added section$/gm;
-const telling =
-  /\b(?:chown|chmod|dpkg-statoverride|update-alternatives|dpkg-divert|adduser|addgroup|useradd|groupadd|setcap|ln -s|mkdir|install -d|pam-auth-update|ucf)\b/g;
-
-/** Notes on scripts that do something and whose package nobody has read yet. */
-export function reviewScripts(scripts: Iterable<ScriptText>): Note[] {
-  const notes: Note[] = [];
-  for (const { package: name, script, text } of scripts) {
-    const installs = script === "preinst" || script === "postinst";
-    if (!installs || Object.hasOwn(reviewedScripts, name)) {
-      continue;
-    }
-    const own = text.replace(generated, "").replace(/^\s*#.*$/gm, "");
-    const words = [...new Set(own.match(telling))].sort();
-    if (words.length > 0) {
-      const message = `The ${script} of ${name} uses ${words.join(", ")}; see what the image lacks.`;
-      notes.push({ code: "script-unreviewed", subject: name, message });
-    }
-  }
-  return notes;
-}
-
-/** Notes on scripts that are not the same in the new lock, with what is known of them. */
-export function changedScripts(
-  before: readonly LockedPackage[],
-  after: readonly LockedPackage[],
-): Note[] {
-  const earlier = new Map(before.map((each) => [each.name, each]));
-  return after.flatMap((locked) => {
-    const old = earlier.get(locked.name);
-    const names = Object.keys(locked.scripts) as MaintainerScript[];
-    const changed = names.filter((name) => locked.scripts[name] !== old?.scripts[name]);
-    if (old === undefined || changed.length === 0) {
-      return [];
-    }
-    const known = reviewedScripts[locked.name] ?? "nothing that the image needs.";
-    const message =
-      `${changed.join(", ")} of ${locked.name} changed from ${old.version} to ${locked.version}. ` +
-      `Known so far: ${known}`;
-    return [{ code: "script-changed" as const, subject: locked.name, message }];
-  });
-}

@@ -27,14 +27,3 @@ export function machineIdFiles(): Piece[] {
     symlink("var/lib/dbus/machine-id", "/etc/machine-id"),
   ];
 }
-
-/** Kernel parameters that go with these files, each with its reason. */
-export const kernelParameters: Readonly<Record<string, string>> = {
-  "systemd.machine_id=firmware": "The same id at every boot of a machine, from its firmware.",
-  "systemd.condition_needs_update=no": "Says what the stamp files say, whatever the clock does.",
-  "systemd.firstboot=no": "No questions on the console.",
-  "systemd.gpt_auto=no": "No partition of the machine is mounted, whichever systemd is used.",
-  "fstab=no": "Nor by an fstab.",
-  noresume: "The kernel does not look for a hibernated system on the machine's swap.",
-  "raid=noautodetect": "The kernel assembles no RAID by itself.",
-};

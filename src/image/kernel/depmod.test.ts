@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ImageError } from "../error.ts";
 import { depmod, normalizeAlias } from "./depmod.ts";
-import { type FixtureModule, kernelEntries, kernelOf } from "./fixture.ts";
 import { readKernelFiles } from "./modules.ts";
+import { type FixtureModule, kernelEntries, kernelOf } from "./testing/fixture.ts";
 import { encodeTrie } from "./trie.ts";
 
 const modules: FixtureModule[] = [

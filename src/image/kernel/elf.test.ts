@@ -9,7 +9,7 @@ import {
   readElfSections,
   readSymbols,
 } from "./elf.ts";
-import { elfObject, symbolTables } from "./fixture.ts";
+import { elfObject, symbolTables } from "./testing/fixture.ts";
 
 const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString("latin1");
 const object = elfObject({ ".modinfo": Buffer.from("a=b\0"), ".text": Uint8Array.of(1, 2) });

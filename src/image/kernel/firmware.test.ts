@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Entry } from "../entry.ts";
 import { selectFirmware } from "./firmware.ts";
-import { fileEntry, linkEntry } from "./fixture.ts";
+import { fileEntry, linkEntry } from "./testing/fixture.ts";
 
 const at = (name: string) => `usr/lib/firmware/${name}`;
 const packages: Entry[] = [

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fileEntry, fixtureRelease, kernelEntries } from "./fixture.ts";
 import { kernelJob } from "./job.ts";
+import { fileEntry, fixtureRelease, kernelEntries } from "./testing/fixture.ts";
 
 const folder = `usr/lib/modules/${fixtureRelease}`;
 const output = kernelJob({

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ImageError } from "../error.ts";
-import { fileEntry } from "./fixture.ts";
 import { intelUpdateHeader, microcodeEntries } from "./microcode.ts";
+import { fileEntry } from "./testing/fixture.ts";
 
 const intel = (name: string) => `usr/lib/firmware/intel-ucode/${name}`;
 const amd = (name: string) => `usr/lib/firmware/amd-ucode/${name}`;

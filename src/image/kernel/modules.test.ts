@@ -3,8 +3,14 @@ import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { xz } from "@napi-rs/lzma";
 import { ImageError } from "../error.ts";
-import { fileEntry, fixtureRelease, kernelEntries, kernelOf, moduleObject } from "./fixture.ts";
 import { readKernelFiles, readModule } from "./modules.ts";
+import {
+  fileEntry,
+  fixtureRelease,
+  kernelEntries,
+  kernelOf,
+  moduleObject,
+} from "./testing/fixture.ts";
 
 const nvme = { path: "drivers/nvme/host/nvme", info: ["depends=nvme-core"], imports: ["a"] };
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ImageError } from "../error.ts";
 import { moduleClasses } from "./classes.ts";
-import { type FixtureModule, kernelOf } from "./fixture.ts";
 import { type ModuleChoice, type Selection, selectModules } from "./select.ts";
+import { type FixtureModule, kernelOf } from "./testing/fixture.ts";
 
 const modules: FixtureModule[] = [
   { path: "drivers/nvme/host/nvme-core" },

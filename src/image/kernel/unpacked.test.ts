@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { xz } from "@napi-rs/lzma";
 import { ImageError } from "../error.ts";
-import { type FixtureModule, fileEntry, kernelEntries, moduleObject } from "./fixture.ts";
 import { readKernelFiles } from "./modules.ts";
 import { selectModules } from "./select.ts";
+import { type FixtureModule, fileEntry, kernelEntries, moduleObject } from "./testing/fixture.ts";
 import { unpackModules } from "./unpacked.ts";
 
 const modules: readonly FixtureModule[] = [

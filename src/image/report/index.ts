@@ -1,3 +1,3 @@
 export { type Licence, licencesOf } from "./licence.ts";
 export { type Component, makeSbom, type SbomSubject } from "./sbom.ts";
-export { type Column, formatBytes, formatTable } from "./table.ts";
+export { type Column, formatTable } from "./table.ts";

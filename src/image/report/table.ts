@@ -1,11 +1,4 @@
-/** Text tables and sizes for people. */
-
-/** Bytes as people read them: `12.3 MB` (10^6), `456 kB`, `7 B`. */
-export function formatBytes(bytes: number): string {
-  if (bytes < 1000) return `${bytes} B`;
-  if (bytes < 1_000_000) return `${(bytes / 1000).toFixed(0)} kB`;
-  return `${(bytes / 1_000_000).toFixed(1)} MB`;
-}
+/** Text tables for people. */
 
 /** A column: its title, and whether it is numbers (right-aligned). */
 export interface Column {

@@ -1,5 +1,5 @@
 export { canonicalJson, type Json, segmentKey } from "./cache-key.ts";
-export { type CpioContents, readCpio, writeCpio } from "./cpio.ts";
+export { type CpioContents, readCpio } from "./cpio.ts";
 export {
   type CachedSegment,
   SegmentCache,

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { ImageError } from "../error.ts";
 import { readAr } from "./ar.ts";
-import { arArchive, joined, utf8 } from "./fixture.ts";
+import { arArchive, joined, utf8 } from "./testing/fixture.ts";
 
 const read = (bytes: Uint8Array) =>
   readAr(bytes, "x.deb").map(({ name, data }) => [name, Buffer.from(data).toString()]);

@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { readDeb } from "./deb.ts";
-import { arArchive, controlText, debArchive, tarArchive } from "./fixture.ts";
 import { readTar } from "./tar.ts";
+import { arArchive, controlText, debArchive, tarArchive } from "./testing/fixture.ts";
 
 const control = tarArchive({ name: "./control", data: controlText });
 const data = tarArchive({ name: "./usr/bin/x", data: "x" });

@@ -5,7 +5,7 @@ import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { ImageError } from "../error.ts";
 import { compressionOf, decompress } from "./decompress.ts";
-import { joined, utf8 } from "./fixture.ts";
+import { joined, utf8 } from "./testing/fixture.ts";
 import { isXz, readXzBlocks, xzFileOfBlock } from "./xz.ts";
 
 const fromHex = (hex: string) => new Uint8Array(Buffer.from(hex, "hex"));

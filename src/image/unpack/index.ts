@@ -1,11 +1,11 @@
-export { canonicalPath, type PathResult, parentPath, sortByPath } from "./canonical.ts";
-export { type Captured, capturedBytes } from "./capture.ts";
+export { type PathResult, parentPath, sortByPath } from "./canonical.ts";
+export type { Captured } from "./capture.ts";
 export { type Deb, maintainerScripts, readDeb } from "./deb.ts";
 export { decompress } from "./decompress.ts";
 export { builtinFilters, type Filter } from "./filter.ts";
 export { matcherOf, type PathMatcher } from "./glob.ts";
 export { malformed } from "./malformed.ts";
-export { nodeLicensePath, treeOfNodePackage } from "./node-binary.ts";
+export { treeOfNodePackage } from "./node-binary.ts";
 export { readTar, type TarEntry, type TarType } from "./tar.ts";
 export { treeOfDeb, treeOfTar, type UnpackedTree, type UnpackRules } from "./tree.ts";
 export { isXz, readXzBlocks, type XzBlock, xzFileOfBlock } from "./xz.ts";

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
-import { joined, tarArchive, utf8 } from "./fixture.ts";
 import { nodeLicensePath, treeOfNodePackage } from "./node-binary.ts";
 import { elfHeader, elfProgramHeader, stripElf } from "./strip.ts";
+import { joined, tarArchive, utf8 } from "./testing/fixture.ts";
 
 /** A 64-bit little-endian ELF of two ranges up to 0x100, with sections after it. */
 const header = {

@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import { ImageError } from "../error.ts";
-import { joined, padded, tarArchive, tarEntry, utf8 } from "./fixture.ts";
 import { readTar } from "./tar.ts";
 import { tarChecksum, tarHeader } from "./tar-header.ts";
+import { joined, padded, tarArchive, tarEntry, utf8 } from "./testing/fixture.ts";
 
 const read = (bytes: Uint8Array) => [...readTar(bytes, "x.tar")];
 const summary = (bytes: Uint8Array) =>

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { capturedBytes } from "./capture.ts";
 import { readDeb } from "./deb.ts";
-import { debArchive, type TarFields, tarArchive } from "./fixture.ts";
+import { debArchive, type TarFields, tarArchive } from "./testing/fixture.ts";
 import { treeOfDeb, type UnpackRules } from "./tree.ts";
 
 const epochSeconds = 1_600_000_000;

@@ -1,8 +1,8 @@
 /** Archives for tests, made by the same declared headers that the readers use. */
 
-import { paddingOf } from "../../bytes/index.ts";
-import { arHeader, arMagic } from "./ar.ts";
-import { tarBlockSize, tarChecksum, tarHeader } from "./tar-header.ts";
+import { paddingOf } from "../../../bytes/index.ts";
+import { arHeader, arMagic } from "../ar.ts";
+import { tarBlockSize, tarChecksum, tarHeader } from "../tar-header.ts";
 
 /** Header fields of a tar entry that differ from those of an empty file owned by root. */
 export type TarFields = Partial<

@@ -1,6 +1,6 @@
 /** EFI programs for tests: headers as systemd's stub has them, and sections of any content. */
 
-import { dataDirectory, dosHeader, optionalHeader, peHeader, sectionHeader } from "./pe-layout.ts";
+import { dataDirectory, dosHeader, optionalHeader, peHeader, sectionHeader } from "../pe-layout.ts";
 
 /** What there is to choose. */
 export interface WantedProgram {

@@ -7,8 +7,8 @@
 
 import { crc32 } from "node:zlib";
 import type { Extent } from "../extent.ts";
+import type { Signature } from "../signatures/signature.ts";
 import { be, fletcher64, le, overlay, put, utf16, uuidBytes, wordSum } from "./sample-bytes.ts";
-import type { Signature } from "./signature.ts";
 
 /** A disk and what is on it. */
 export interface DiskSample {

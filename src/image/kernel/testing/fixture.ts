@@ -1,8 +1,8 @@
 /** Small kernels for tests: modules as ELF objects, made by the layouts that the reader uses. */
 
-import type { Entry } from "../entry.ts";
-import { elfHeader, elfSection, elfSymbol } from "./elf.ts";
-import { type KernelFiles, readKernelFiles } from "./modules.ts";
+import type { Entry } from "../../entry.ts";
+import { elfHeader, elfSection, elfSymbol } from "../elf.ts";
+import { type KernelFiles, readKernelFiles } from "../modules.ts";
 
 /** What a test module says of itself. */
 export interface FixtureModule {

@@ -1,5 +1,5 @@
 /** Facts of typical disks, for tests: as a machine with one of each kind gives them. */
-import type { BlockFacts } from "./facts.ts";
+import type { BlockFacts } from "../facts.ts";
 
 const base: BlockFacts = {
   name: "sda",

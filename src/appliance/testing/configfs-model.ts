@@ -2,8 +2,8 @@
  * nvmet's configfs as a model for tests: it holds the same tree and refuses what the kernel
  * refuses (drivers/nvme/target/configfs.c and fs/configfs of 6.12).
  */
-import type { ConfigfsCalls } from "./apply.ts";
-import type { Found } from "./nvmet.ts";
+import type { ConfigfsCalls } from "../apply.ts";
+import type { Found } from "../nvmet.ts";
 
 interface ModelNamespace {
   attributes: Map<string, string>;

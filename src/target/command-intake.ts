@@ -7,13 +7,7 @@
  * The plain reads and writes are decoded by hand; `decodeCommand` of nvme is their oracle.
  */
 
-import {
-  commands,
-  decodeCommand,
-  fuse,
-  offsetOf,
-  type PduFault,
-} from "../nvme/index.ts";
+import { commands, decodeCommand, fuse, offsetOf, type PduFault } from "../nvme/index.ts";
 import { type Answer, type Call, failure, type statusBits } from "./answer.ts";
 import { AnswerLine, type Decoded } from "./answer-line.ts";
 import { type CommandContext, execute, held, refusalNow } from "./commands.ts";

@@ -165,15 +165,11 @@ export class Controller {
 
   /** Sets CC: enables, resets or shuts down. */
   configure(value: bigint): void {
-    const { en, css, mps, ams, shn, iosqes, iocqes } = decodeProperty(cc, value).bits;
+    const { en, css, mps, ams, shn } = decodeProperty(cc, value).bits;
     const wasEnabled = decodeProperty(cc, this.#configuration).bits.en;
     this.#configuration = value;
     if (en && !wasEnabled) {
-      const fits =
-        mps === 0 &&
-        ams === 0 &&
-        (css === 0 || css === allCommandSets) &&
-        (this.isDiscovery || (iosqes === sqesWanted && iocqes === cqesWanted));
+      const fits = mps === 0 && ams === 0 && (css === 0 || css === allCommandSets);
       this.#phase = fits ? "ready" : "failed";
       this.#shutdownStatus = shst.normal;
     } else if (!en && wasEnabled) this.#reset();
@@ -189,6 +185,12 @@ export class Controller {
   isExpired(nowMs: number): boolean {
     if (this.katoMs === 0 || this.#shutdownStatus !== shst.normal) return false;
     return nowMs - this.lastActivityMs > 2 * this.katoMs;
+  }
+
+  /** Whether CC has the sizes of entries that I/O queues have; a host may set them after CC.EN. */
+  get hasEntrySizes(): boolean {
+    const { iosqes, iocqes } = decodeProperty(cc, this.#configuration).bits;
+    return iosqes === sqesWanted && iocqes === cqesWanted;
   }
 
   /** Holds an Asynchronous Event Request until there is an event. */

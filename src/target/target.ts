@@ -368,6 +368,7 @@ export class Target implements Services {
     if (controller.security !== security) return failure("connectInvalidHost");
     if (!controller.isAuthenticated) return failure("authenticationRequired");
     if (!controller.isReady) return failure("commandSequence");
+    if (!controller.hasEntrySizes) return connectFailure(inCommand.qid, false);
     const old = controller.ioQueues.get(qid);
     if (old) {
       // The host came back before its old connection was seen to be gone.

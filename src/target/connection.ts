@@ -19,6 +19,7 @@ import {
   type Pdu,
   type PduFault,
   pduFault,
+  pduType,
   type StatusName,
 } from "../nvme/index.ts";
 import { type Answer, failure, statusBits } from "./answer.ts";
@@ -362,7 +363,9 @@ export class TargetConnection implements QueueLink, DataPathHost {
     if (this.#phase === "ended") return;
     const { reason, detail } = fault;
     this.services.log("peer-fault", { ...this.facts, reason, detail, by: "target" });
-    this.outbox.append(encodeTermReq("C2HTermReq", fault));
+    // A termination request is not answered by another one (TCP Transport 1.0 §3.5.2).
+    const isOfTermReq = fault.header[0] === pduType.H2CTermReq;
+    if (!isOfTermReq) this.outbox.append(encodeTermReq("C2HTermReq", fault));
     this.end(`the host broke the protocol: ${detail}`);
   }
 

@@ -114,7 +114,7 @@ export function executeIo(
   if (!namespace) return failure("invalidNamespace", at.nsid);
   const fault = fieldFault(command);
   if (fault) return failure(fault.status, fault.byte, fault.bit);
-  if (command.name === "reservationReport") return report(limits, namespace, command);
+  if (command.name === "reservationReport") return report(controller, limits, namespace, command);
   const { hostid } = controller.host;
   const kind = changes(command) ? "write" : "read";
   if (!command.name.startsWith("reservation")) {
@@ -260,6 +260,9 @@ async function datasetManagement(
   return success();
 }
 
+/** CNTLID of a registrant that has no controller now: they are dynamic. */
+const noController = 0xffff;
+
 type ReservationCommand =
   | CommandOf<"reservationRegister">
   | CommandOf<"reservationAcquire">
@@ -271,9 +274,9 @@ async function reserve(
   command: ReservationCommand,
   data: Uint8Array,
 ): Promise<Answer> {
-  const host = { hostid: controller.host.hostid, cntlid: controller.cntlid };
+  const { hostid } = controller.host;
   // Who reserves must be told apart from others.
-  if (/^0*$/.test(host.hostid)) return failure("hostIdNotSet");
+  if (/^0*$/.test(hostid)) return failure("hostIdNotSet");
   const { reservations } = namespace;
   const { iekey } = command.action;
   let outcome: ReservationOutcome;
@@ -282,14 +285,14 @@ async function reserve(
     // PTPLS say that they do not.
     const { rrega } = command.action;
     const { crkey, nrkey } = reservationRegisterData.decode(data);
-    outcome = reservations.register(host, rrega, iekey, crkey, nrkey);
+    outcome = reservations.register(hostid, rrega, iekey, crkey, nrkey);
   } else if (command.name === "reservationAcquire") {
     if (iekey) return failure("invalidField", at.dword10, 3);
     const { crkey, prkey } = reservationAcquireData.decode(data);
-    outcome = reservations.acquire(host, command.action.racqa, command.rtype, crkey, prkey);
+    outcome = reservations.acquire(hostid, command.action.racqa, command.rtype, crkey, prkey);
   } else {
     const { crkey } = reservationReleaseData.decode(data);
-    outcome = reservations.release(host, command.action.rrela, command.rtype, iekey, crkey);
+    outcome = reservations.release(hostid, command.action.rrela, command.rtype, iekey, crkey);
   }
   tell(controller, namespace, outcome);
   await fence(controller, namespace, outcome);
@@ -322,6 +325,7 @@ function tell(controller: Controller, { nsid }: Namespace, outcome: ReservationO
 }
 
 function report(
+  controller: Controller,
   limits: TargetLimits,
   namespace: Namespace,
   command: CommandOf<"reservationReport">,
@@ -331,7 +335,10 @@ function report(
     return failure("hostIdFormat", offsetOf("reservationReport", "structure"));
   const lengthBytes = command.numd * 4;
   if (lengthBytes > limits.transferBytesMax) return failure("invalidField", at.dword10);
-  const status = encodeReservationStatus(namespace.reservations.report());
+  const controllers = [...controller.subsystem.controllers.values()];
+  const cntlidOf = (hostid: string) =>
+    controllers.find(({ host }) => host.hostid === hostid)?.cntlid ?? noController;
+  const status = encodeReservationStatus(namespace.reservations.report(cntlidOf));
   const data = new Uint8Array(lengthBytes);
   data.set(status.subarray(0, lengthBytes));
   return { ...success(), data };

@@ -173,35 +173,6 @@ test("CC with settings that do not fit makes the controller fail", async () => {
   }
 });
 
-test("entry sizes are looked at when an I/O queue connects: a host may set them after CC.EN", async () => {
-  const { open } = makeTarget();
-  const host = await open({}, 0);
-  await host.enable({ en: false });
-  for (const wrong of [{ iosqes: 0, iocqes: 0 }, { iosqes: 5 }, { iocqes: 3 }]) {
-    await host.enable(wrong);
-    assert.equal(await host.property(), 1, "ready");
-    const { status, completion } = await host.connect(host.queue(), 1);
-    assert.equal(status, "connectInvalidParameters");
-    assert.equal(refusedParameter(completion), "qid");
-  }
-  await host.enable();
-  assert.equal((await host.connect(host.queue(), 1)).status, "success");
-});
-
-test("a termination request of the host is not answered by one, however it is", () => {
-  const { target, clock } = makeTarget();
-  for (const plen of [8, 23, 24, 152, 153, 2 ** 31]) {
-    const queue = new TestQueue(target, clock, "192.0.2.1");
-    queue.initialize();
-    const raw = Buffer.alloc(160);
-    raw.set([2, 0, 24, 0]);
-    raw.writeUInt32LE(plen, 4);
-    queue.push(raw.subarray(0, Math.min(160, Math.max(plen, 8))));
-    assert.ok(queue.isEnded, `PLEN ${plen}`);
-    assert.equal(queue.pdus.at(-1)?.type, "ICResp", `PLEN ${plen}`);
-  }
-});
-
 test("a shutdown flushes before CSTS says that it is complete", async () => {
   const gate = Promise.withResolvers<void>();
   const disk = faultyDisk(new MemoryDisk({ sizeBytes: 2 ** 20 }), {

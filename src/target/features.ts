@@ -16,6 +16,7 @@ import {
 } from "../nvme/index.ts";
 import { type Answer, type Call, failure, success } from "./answer.ts";
 import type { Controller } from "./controller.ts";
+import { isReadOnlyFor } from "./identify.ts";
 import { keepAliveUnitMs, type TargetLimits } from "./limits.ts";
 
 /** Byte offsets in the command: NSID, FID, SEL and SV, CDW11. */
@@ -193,7 +194,9 @@ function setReservationMask(controller: Controller, nsid: number, cdw11: number)
 function getWriteProtect(controller: Controller, nsid: number): Answer {
   const namespace = controller.subsystem.namespaces.get(nsid);
   if (!namespace) return failure("invalidNamespace", at.nsid);
-  return success(namespace.isReadOnly ? writeProtectState.permanent : namespace.writeProtect);
+  // NWPC has this state alone, and no other that would stand for what hosts cannot change.
+  const isProtected = isReadOnlyFor(controller, namespace);
+  return success(isProtected ? writeProtectState.writeProtect : writeProtectState.none);
 }
 
 function setWriteProtect(controller: Controller, nsid: number, cdw11: number): Answer {

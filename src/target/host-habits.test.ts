@@ -21,6 +21,7 @@ import {
   logPage,
   numberOfQueues,
   property,
+  refusedParameter,
   u64OfDwords,
 } from "../nvme/index.ts";
 import { enabled, pattern, TestHost, TestQueue } from "./testing/host.ts";
@@ -352,8 +353,26 @@ test("a disk that is read-only, or that a host protects, is no drive that fails"
     const protect = { fid: feature.namespaceWriteProtect, nsid, cdw11: 1 };
     const reply = await admin.send(command("setFeatures", protect));
     assert.equal(reply.status, made.device === device ? "featureNotChangeable" : "success");
+    const get = command("getFeatures", { fid: feature.namespaceWriteProtect, nsid });
+    // Of the states, NWPC says that there are none and this one.
+    assert.equal((await admin.send(get)).completion.dw0, 1, "write protected");
     const [value, readBytes] = getLog(logPage.smart, 512);
     const { data } = await admin.send(value, { readBytes });
     assert.equal(data[0], 0, "Critical Warning");
   }
+});
+
+test("entry sizes are looked at when an I/O queue connects: a host may set them after CC.EN", async () => {
+  const { open } = makeTarget();
+  const host = await open({}, 0);
+  await host.enable({ en: false });
+  for (const wrong of [{ iosqes: 0, iocqes: 0 }, { iosqes: 5 }, { iocqes: 3 }]) {
+    await host.enable(wrong);
+    assert.equal(await host.property(), 1, "ready");
+    const { status, completion } = await host.connect(host.queue(), 1);
+    assert.equal(status, "connectInvalidParameters");
+    assert.equal(refusedParameter(completion), "QID");
+  }
+  await host.enable();
+  assert.equal((await host.connect(host.queue(), 1)).status, "success");
 });

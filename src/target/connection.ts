@@ -84,7 +84,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
   #commandsTaken = 0;
   /** When the socket was seen to take what it is given. */
   #movedMs: number;
-  #bufferedBefore = 0;
+  #sendMarkBefore = 0;
   /** When data of the host that memory is held for was seen to come. */
   #fedMs: number;
   #feedBefore = 0;
@@ -199,9 +199,9 @@ export class TargetConnection implements QueueLink, DataPathHost {
   /** Why a host that does not go on is not waited for any longer. */
   #idleness(nowMs: number): string | undefined {
     const { holdMs, stallMs } = this.services.limits;
-    const buffered = this.transport.bufferedBytes;
-    if (buffered === 0 || buffered !== this.#bufferedBefore) this.#movedMs = nowMs;
-    this.#bufferedBefore = buffered;
+    const { bufferedBytes, sendMark } = this.transport;
+    if (bufferedBytes === 0 || sendMark !== this.#sendMarkBefore) this.#movedMs = nowMs;
+    this.#sendMarkBefore = sendMark;
     const patienceMs = this.data.heldBytes > 0 ? Math.min(holdMs, stallMs) : stallMs;
     if (nowMs - this.#movedMs > patienceMs) return "the host does not take what it asked for";
     const feed = this.#intake.fedBytes - (this.#intake.isBeingFed ? this.#receiver.bytesLeft : 0);

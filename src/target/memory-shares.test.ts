@@ -111,6 +111,23 @@ test("a host that takes nothing of what was read for it is ended while it holds 
   assert.equal(made.target.statistics().bytesInFlight, 0);
 });
 
+test("a host that takes a long piece slowly, but takes it, keeps its connection", async () => {
+  const disk = new MemoryDisk({ sizeBytes: 8 * mebibyte });
+  const made = makeTarget(Object.assign(disk, { readNow: undefined }));
+  const { io } = await made.open();
+  const [queue] = io as [TestQueue];
+  queue.isStalled = true;
+  const replies = [1, 2, 3].map(() => queue.send(longRead, { readBytes: mebibyte }));
+  await queue.connection.settled();
+  for (let n = 0; n < 30; n++) {
+    queue.takenBytes += 1000;
+    pass(made, 9_000);
+  }
+  assert.ok(!queue.isEnded);
+  for (let turns = 0; turns < 20; turns++) queue.unstall();
+  for (const reply of await Promise.all(replies)) assert.equal(reply.status, "success");
+});
+
 /** Commands that ask for much by little, on the queue that takes them. */
 const greedy = [
   {

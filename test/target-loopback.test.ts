@@ -269,7 +269,7 @@ test("silence, garbage and giant lengths on many connections keep no host from i
   const namespaces = [{ device, uuid }];
   await using running = createTarget({
     subsystems: [{ nqn: subsystemNqn, serial: "42", hosts: "any", namespaces }],
-    limits: { halfOpenMax: 32 },
+    limits: { halfOpenMax: 32, halfOpenBurstMax: 32 },
   });
   const { host, port } = await running.listen({ port: 0 });
   await using controller = await connectController({ host, port, ...options, ioQueues: 2 });
@@ -313,7 +313,7 @@ for (const policy of ["required", "optional"] as const) {
     const namespaces = [{ device, uuid }];
     const running = createTarget({
       subsystems: [{ nqn: subsystemNqn, serial: "42", hosts: "any", namespaces }],
-      limits: { halfOpenMax: 8, halfOpenMs: 600_000 },
+      limits: { halfOpenMax: 8, halfOpenBurstMax: 8, halfOpenMs: 600_000 },
     });
     const tls = { policy, keys: [{ key }] };
     const { host, port } = await running.listen({ port: 0, tls });

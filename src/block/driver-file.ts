@@ -103,8 +103,7 @@ export class FileDisk implements BlockDevice {
     return this.#run(call, options, async () => {
       if (lengthBytes >= punchToZeroBytesMin && (await this.#punch(offsetBytes, lengthBytes)))
         return;
-      const zeros = Buffer.alloc(Math.min(zeroBytes, lengthBytes));
-      const found = Buffer.alloc(this.#sparse ? zeros.byteLength : 0);
+      const found = Buffer.allocUnsafe(this.#sparse ? Math.min(zeroBytes, lengthBytes) : 0);
       for (let done = 0; done < lengthBytes; done += zeros.byteLength) {
         options?.signal?.throwIfAborted();
         const wanted = zeros.subarray(0, lengthBytes - done);
@@ -189,7 +188,9 @@ export class FileDisk implements BlockDevice {
   }
 }
 
+/** What is written at a time to make a range zero. */
 const zeroBytes = 1024 * 1024;
+const zeros = Buffer.alloc(zeroBytes);
 /** Smaller holes are not worth a process each. */
 const punchBytesMin = 64 * 1024;
 /** From here on a process takes less time than looking which zeros are there already. */

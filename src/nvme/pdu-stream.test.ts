@@ -207,10 +207,10 @@ const malformed: {
     name: "a header digest that does not match",
     role: "host",
     framing: withDigest,
-    bytes: edited(responseWithDigest, 24, 0, 0, 0, 0),
+    bytes: edited(responseWithDigest, 24, 1, 2, 3, 4),
     reason: "hdgst",
     fes: fes.headerDigest,
-    fei: 0,
+    fei: 0x04030201,
   },
   {
     name: "data before the end of the header",

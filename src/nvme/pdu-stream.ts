@@ -188,7 +188,7 @@ export class PduStream {
       const found = this.#viewOf(bytes).getUint32(at + hlen, true);
       if (found !== wanted) {
         const detail = `${name} with header digest ${found}, wanted ${wanted}`;
-        this.#fail(pduFault("hdgst", detail), bytes, at, hlen);
+        this.#fail(pduFault("hdgst", detail, found), bytes, at, hlen);
         return;
       }
     }

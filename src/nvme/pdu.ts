@@ -226,21 +226,27 @@ export interface PduFault {
   /** What was found and wanted, for people. */
   readonly detail: string;
   readonly fes: number;
-  /** Fatal Error Information: byte offset of the field where FES is about a field, else 0. */
+  /**
+   * Fatal Error Information: byte offset of the field where FES is about a field, the digest that
+   * came where it is about that, else 0.
+   */
   readonly fei: number;
   /** A copy of the header in error, at most 128 bytes, for the termination request. */
   readonly header: Uint8Array;
 }
 
-/** Makes a fault; `offset` is the field's place in the PDU. */
-export function pduFault(reason: PduFaultReason, detail: string, offset = 0): PduFault {
-  const isField =
-    faultFes[reason] === fes.invalidHeaderField || faultFes[reason] === fes.unsupportedParameter;
+/** Makes a fault; `about` is the field's place in the PDU, or the header digest that came. */
+export function pduFault(reason: PduFaultReason, detail: string, about = 0): PduFault {
+  const status: number = faultFes[reason];
+  const hasInformation =
+    status === fes.invalidHeaderField ||
+    status === fes.unsupportedParameter ||
+    status === fes.headerDigest;
   return {
     reason,
     detail,
-    fes: faultFes[reason],
-    fei: isField ? offset : 0,
+    fes: status,
+    fei: hasInformation ? about : 0,
     header: new Uint8Array(0),
   };
 }

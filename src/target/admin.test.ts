@@ -96,7 +96,8 @@ test("Identify answers every structure that a host asks for, and refuses the oth
   const list = decodeNamespaceList((await identify(admin, cns.activeNamespaces)).data);
   assert.deepEqual(list, [nsid]);
   const { data } = await identify(admin, cns.namespaceDescriptors, nsid);
-  assert.deepEqual(decodeNamespaceDescriptors(data), { uuid, csi: 0 });
+  const nguid = uuid.replaceAll("-", "");
+  assert.deepEqual(decodeNamespaceDescriptors(data), { uuid, nguid, csi: 0 });
 });
 
 test("Identify Namespace reports size, block size, hints and write protection", async () => {
@@ -259,6 +260,9 @@ test("Abort ends event requests and reads under way, and says what it could not"
   assert.equal((await read).status, "abortRequested");
   assert.equal(await abort(1, 42), 1, "a write that the medium has begun");
   assert.equal(await abort(1, 43), 1, "a command that is none");
+  assert.equal(await abort(77, 43), 1, "a queue that is none");
+  const nowhere = await admin.send(command("abort", { sqid: 77, abortCid: 43 }));
+  assert.equal(nowhere.status, "success");
 });
 
 test("a reservation keeps other hosts from writing, and is told of and reported", async () => {

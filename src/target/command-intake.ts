@@ -7,30 +7,19 @@
  * The plain reads and writes are decoded by hand; `decodeCommand` of nvme is their oracle.
  */
 
-import {
-  type Command,
-  commands,
-  connectData,
-  type DecodedCommand,
-  decodeCommand,
-  fuse,
-  offsetOf,
-  type PduFault,
-} from "../nvme/index.ts";
+import { commands, decodeCommand, fuse, offsetOf, type PduFault } from "../nvme/index.ts";
 import { type Answer, type Call, failure, type statusBits } from "./answer.ts";
+import { AnswerLine, type Decoded } from "./answer-line.ts";
 import { type CommandContext, execute, held, refusalNow } from "./commands.ts";
 import type { Attachment, TargetConnection } from "./connection.ts";
 import type { WriteJob } from "./data-path.ts";
-import { FusedPair } from "./fused.ts";
+import { type FusedPair, FusedPairs } from "./fused.ts";
 import { HostTransfer, TransferTags } from "./host-transfer.ts";
 import { isReadOnlyFor } from "./identify.ts";
-import { hostDataBytes } from "./io-commands.ts";
+import { countCommand, hostDataBytes } from "./io-commands.ts";
 import { decodePlainIo, emptyPlainIo, type PlainIo } from "./plain-io.ts";
 import { sizeFor, sizeOf } from "./pool.ts";
 import type { HostData } from "./receiver.ts";
-
-/** A command that was decoded by the tables. */
-type Decoded = DecodedCommand & { readonly ok: true };
 
 /** What is to be done once data is whole. */
 type Job =
@@ -40,13 +29,13 @@ type Job =
 /** Where commands are at fault as a whole, and for what they say of their data. */
 const atOpcode = offsetOf("read", "opc");
 const atDataLength = offsetOf("read", "sglLength");
-/** Set Features brings little. */
-const featureBytesMax = 8192;
-/** A list of 256 ranges of 16 bytes, the longest that Dataset Management has. */
-const rangesBytesMax = 4096;
+/** Messages of DH-HMAC-CHAP are shorter; who sends one has not proven anything yet. */
+const messageBytesMax = 8192;
 
 /** Data of a PDU that nobody wants. */
 const nowhere = "nowhere";
+const aborted = failure("abortRequested");
+const nothing = new Uint8Array(0);
 
 type Transfer = HostTransfer<Job>;
 
@@ -67,11 +56,14 @@ export class CommandIntake {
   /** In-capsule data that came whole lies here, without a copy. */
   #whole: Uint8Array | undefined;
   #wholeAt = 0;
-  #openPair: FusedPair | undefined;
+  readonly #fused = new FusedPairs();
+  readonly #answers: AnswerLine;
   #incomingBytes = 0;
+  #fedBytes = 0;
 
   constructor(connection: TargetConnection) {
     this.#connection = connection;
+    this.#answers = new AnswerLine(connection);
   }
 
   attach(attachment: Attachment): void {
@@ -105,13 +97,23 @@ export class CommandIntake {
     return this.#incomingBytes;
   }
 
+  /** Data that has come by H2CData, in whole ones. */
+  get fedBytes(): number {
+    return this.#fedBytes;
+  }
+
+  /** The PDU at hand brings data of a command. */
+  get isBeingFed(): boolean {
+    return this.#current instanceof HostTransfer;
+  }
+
   /** Takes a command of 64 bytes at `at`; `dataLength` bytes of data follow in its capsule. */
   command(cid: number, bytes: Uint8Array, at: number, dataLength: number): PduFault | undefined {
     const attachment = this.#attachment;
     const isIo = attachment !== undefined && attachment.qid > 0;
     if (isIo && decodePlainIo(bytes, at, this.#plain)) {
       // It is not fused, so it is not the second half of an open pair.
-      if (this.#openPair) this.#breakPair();
+      this.#fused.break();
       this.#plainIo(cid, dataLength, attachment);
     } else this.#decoded(cid, bytes, at, dataLength);
     return undefined;
@@ -185,9 +187,22 @@ export class CommandIntake {
     }
   }
 
+  /** Executes the commands that waited for the host to take data. */
+  answerWaiting(): void {
+    for (let next = this.#answers.next(); next; next = this.#answers.next()) {
+      const { command } = next;
+      const { controller, authentication } = this.#attachment!;
+      // The controller may have been reset meanwhile.
+      const refused = refusalNow(command, controller, authentication);
+      if (refused) this.#answer(next, refused, this.#connection.nowMs());
+      else this.#run(next, nothing, undefined, undefined);
+    }
+  }
+
   /** The connection is gone. */
   close(): void {
     const { data } = this.#connection;
+    this.#answers.close();
     for (const { buffer, lengthBytes } of this.#tags.clear()) {
       if (buffer) data.giveBuffer(buffer);
       else data.release(lengthBytes);
@@ -198,7 +213,7 @@ export class CommandIntake {
     }
     this.#current = undefined;
     this.#waiting.length = 0;
-    this.#openPair?.break();
+    this.#fused.break();
     data.end(this.#wake);
   }
 
@@ -268,7 +283,9 @@ export class CommandIntake {
     const connection = this.#connection;
     const raw = bytes.subarray(at, at + 64);
     const decoded = decodeCommand(raw, connection.qid === 0 ? "admin" : "io");
-    const pair = this.#pairFor(decoded);
+    const attachment = this.#attachment;
+    const isIo = attachment !== undefined && attachment.qid > 0;
+    const pair = this.#fused.of(decoded, isIo ? attachment.controller : undefined);
     const refused = decoded.ok
       ? this.#judge(decoded, raw, dataLength, pair)
       : failure(decoded.status, atOpcode);
@@ -281,33 +298,20 @@ export class CommandIntake {
     }
     const { command, data } = decoded;
     const job: Job = { kind: "call", decoded, pair };
-    if (commands[command.name].data !== "out" || data.lengthBytes === 0) {
-      this.#run(decoded, new Uint8Array(0), undefined, pair);
+    const direction = commands[command.name].data;
+    if (direction === "in" && !this.#answers.admits(decoded)) return;
+    if (direction !== "out" || data.lengthBytes === 0) {
+      this.#run(decoded, nothing, undefined, pair);
       return;
     }
     const transfer = new HostTransfer<Job>(cid, command.nsid, data.lengthBytes, job);
     this.#expect(transfer, data.placement === "capsule");
-  }
-
-  #breakPair(): void {
-    this.#openPair?.break();
-    this.#openPair = undefined;
-  }
-
-  /** The pair that a command opens or completes; any other command breaks an open one. */
-  #pairFor(decoded: DecodedCommand): FusedPair | undefined {
-    const open = this.#openPair;
-    this.#openPair = undefined;
-    const attachment = this.#attachment;
-    const isIo = attachment !== undefined && attachment.qid > 0;
-    if (decoded.ok && isIo && decoded.fuse === fuse.second && decoded.command.name === "write") {
-      return open;
-    }
-    open?.break();
-    if (!decoded.ok || !isIo || decoded.fuse !== fuse.first) return undefined;
-    if (decoded.command.name !== "compare") return undefined;
-    this.#openPair = new FusedPair(attachment.controller);
-    return this.#openPair;
+    if (!pair || data.placement === "capsule") return;
+    const abort = () => {
+      pair.fail(command.name, aborted);
+      return transfer.abort();
+    };
+    connection.track({ cid, nsid: command.nsid, abort });
   }
 
   /** Why a decoded command is refused before its data is looked at. */
@@ -341,30 +345,13 @@ export class CommandIntake {
     if (direction === "none" && data.lengthBytes > 0)
       return failure("sglInvalidData", atDataLength);
     const { transferBytesMax } = this.#connection.services.limits;
-    if (data.lengthBytes > transferBytesMax) return failure("invalidField", atDataLength);
-    if (isOut && data.lengthBytes !== this.#wantedBytes(command, data.lengthBytes)) {
-      return failure("sglInvalidData", atDataLength);
-    }
+    const isMessage = command.name === "authenticationSend";
+    const bytesMax = isMessage ? Math.min(messageBytesMax, transferBytesMax) : transferBytesMax;
+    if (data.lengthBytes > bytesMax) return failure("invalidField", atDataLength);
+    const namespace = attachment?.controller.subsystem.namespaces.get(command.nsid);
+    const wanted = hostDataBytes(command, namespace, data.lengthBytes);
+    if (isOut && data.lengthBytes !== wanted) return failure("sglInvalidData", atDataLength);
     return undefined;
-  }
-
-  /** How much data a command of the host brings; `found` where the command leaves that open. */
-  #wantedBytes(command: Command, found: number): number {
-    const { namespaces } = this.#attachment?.controller.subsystem ?? {};
-    const needed = hostDataBytes(command, namespaces?.get(command.nsid));
-    switch (command.name) {
-      case "connect":
-        return connectData.size;
-      case "authenticationSend":
-        return command.length;
-      case "setFeatures":
-        return Math.min(found, featureBytesMax);
-      case "datasetManagement":
-        // Linux always brings a list of 256 ranges, and says in the command how many count.
-        return Math.max(needed, Math.min(found, rangesBytesMax));
-      default:
-        return needed;
-    }
   }
 
   /** Data is in the capsule, or has to be asked for. */
@@ -393,6 +380,7 @@ export class CommandIntake {
 
   /** One H2CData of a transfer is complete. */
   #continue(transfer: Transfer): void {
+    this.#fedBytes += this.#currentEnd - this.#currentStart;
     transfer.receivedBytes = this.#currentEnd;
     if (transfer.receivedBytes < transfer.lengthBytes) return;
     this.#tags.remove(transfer.ttag!);
@@ -407,8 +395,9 @@ export class CommandIntake {
     if (owned) this.#incomingBytes -= sizeOf(owned);
     if (isDamaged || isAborted) {
       if (owned) connection.data.giveBuffer(owned);
-      const name = isDamaged ? "transientTransport" : "abortRequested";
-      connection.respond(cid, failure(name), nsid, 0);
+      const answer = isDamaged ? failure("transientTransport") : aborted;
+      if (job.kind === "call") job.pair?.fail(job.decoded.command.name, answer);
+      connection.respond(cid, answer, nsid, 0);
     } else if (job.kind === "write") connection.data.write(job.write, bytes, at, owned);
     else {
       const data = owned ?? bytes.slice(at, at + lengthBytes);
@@ -441,6 +430,7 @@ export class CommandIntake {
       nsid: command.nsid,
       abort: () => {
         abort.abort();
+        pair?.fail(command.name, aborted);
         return false;
       },
     });
@@ -467,24 +457,15 @@ export class CommandIntake {
   }
 
   #answer({ cid, command, data }: Decoded, answer: Answer, startMs: number): void {
+    const connection = this.#connection;
     const { opc, set } = commands[command.name];
-    if (set === "io") this.#count(command, answer.status, startMs);
+    if (set === "io") {
+      const tookMs = connection.nowMs() - startMs;
+      countCommand(this.#attachment!.controller, command, answer.status, tookMs);
+    }
     const wanted = answer.data?.length ?? 0;
     const fits = answer.status !== 0 || wanted === 0 || wanted === data.lengthBytes;
     const final = fits ? answer : failure("sglInvalidData", atDataLength);
-    this.#connection.respond(cid, final, command.nsid, opc);
-  }
-
-  /** Counts an I/O command that is none of the data path's. */
-  #count(command: Command, status: number, startMs: number): void {
-    const connection = this.#connection;
-    const namespace = this.#attachment?.controller.subsystem.namespaces.get(command.nsid);
-    const kind = command.name === "write" ? "write" : "other";
-    const bytes = "nlb" in command ? command.nlb * (namespace?.blockSizeBytes ?? 0) : 0;
-    const tookMs = connection.nowMs() - startMs;
-    for (const statistics of [connection.statistics, namespace?.statistics]) {
-      if (status === 0) statistics?.[kind].add(bytes, tookMs);
-      else if (statistics) statistics[kind].failures++;
-    }
+    connection.respond(cid, final, command.nsid, opc);
   }
 }

@@ -94,11 +94,10 @@ export function execute(
   }
 }
 
-/** DW0 bit 0 says that the command was not aborted. */
+/** DW0 bit 0 says that the command was not aborted; where there is no such queue, there is none. */
 function abort(controller: Controller, sqid: number, cid: number): Answer {
   const queue = sqid === 0 ? controller.admin : controller.ioQueues.get(sqid);
-  if (!queue) return failure("invalidField", offsetOf("abort", "sqid"));
-  const isAborted = (sqid === 0 && controller.abortEventRequest(cid)) || queue.abort(cid);
+  const isAborted = (sqid === 0 && controller.abortEventRequest(cid)) || queue?.abort(cid);
   return success(isAborted ? 0 : 1);
 }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MemoryDisk } from "../block/index.ts";
 import { command } from "../nvme/index.ts";
-import { pattern } from "./testing/host.ts";
+import { pattern, TestQueue } from "./testing/host.ts";
 import { makeTarget } from "./testing/make.ts";
 
 const nsid = 1;
@@ -83,3 +83,17 @@ for (const kind of ["read", "write"]) {
     for (const reply of await Promise.all(replies)) assert.equal(reply.status, "success");
   });
 }
+
+test("a termination request of the host is not answered by one, however it is", () => {
+  const { target, clock } = makeTarget();
+  for (const plen of [8, 23, 24, 152, 153, 2 ** 31]) {
+    const queue = new TestQueue(target, clock, "192.0.2.1");
+    queue.initialize();
+    const raw = Buffer.alloc(160);
+    raw.set([2, 0, 24, 0]);
+    raw.writeUInt32LE(plen, 4);
+    queue.push(raw.subarray(0, Math.min(160, Math.max(plen, 8))));
+    assert.ok(queue.isEnded, `PLEN ${plen}`);
+    assert.equal(queue.pdus.at(-1)?.type, "ICResp", `PLEN ${plen}`);
+  }
+});

@@ -19,6 +19,7 @@ import {
   type Pdu,
   type PduFault,
   pduFault,
+  pduType,
   type StatusName,
 } from "../nvme/index.ts";
 import { type Answer, failure, statusBits } from "./answer.ts";
@@ -27,6 +28,7 @@ import { CommandIntake } from "./command-intake.ts";
 import type { Controller, QueueLink } from "./controller.ts";
 import { DataPath, type DataPathHost, type Pending } from "./data-path.ts";
 import { Outbox } from "./outbox.ts";
+import type { ByteBudget } from "./pool.ts";
 import { Receiver } from "./receiver.ts";
 import type { Services } from "./services.ts";
 import { Statistics } from "./statistics.ts";
@@ -62,7 +64,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
   readonly services: Services;
   readonly outbox: Outbox;
   readonly pool;
-  readonly budget;
+  budget: ByteBudget;
   readonly bytesMax: number;
   readonly data: DataPath;
   usesSuccess = false;
@@ -82,7 +84,10 @@ export class TargetConnection implements QueueLink, DataPathHost {
   #commandsTaken = 0;
   /** When the socket was seen to take what it is given. */
   #movedMs: number;
-  #bufferedBefore = 0;
+  #sendMarkBefore = 0;
+  /** When data of the host that memory is held for was seen to come. */
+  #fedMs: number;
+  #feedBefore = 0;
 
   constructor(services: Services, transport: Transport) {
     this.services = services;
@@ -106,6 +111,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
       end: (digestMatches) => this.#intake.end(digestMatches),
     });
     this.#movedMs = transport.nowMs();
+    this.#fedMs = this.#movedMs;
     this.#deadlineMs = this.#movedMs + services.limits.halfOpenMs;
   }
 
@@ -179,21 +185,41 @@ export class TargetConnection implements QueueLink, DataPathHost {
       this.end("no finished Connect in time");
       return;
     }
-    const buffered = this.transport.bufferedBytes;
-    if (buffered === 0 || buffered !== this.#bufferedBefore) this.#movedMs = nowMs;
-    this.#bufferedBefore = buffered;
-    if (nowMs - this.#movedMs > this.services.limits.stallMs) {
-      this.end("the host does not take what it asked for");
+    const idle = this.#idleness(nowMs);
+    if (idle) {
+      // Its other queues would take the memory in its place.
+      this.#attachment?.controller.end(idle);
+      this.end(idle);
       return;
     }
     const { controller, qid } = this.#attachment ?? {};
     if (qid === 0 && controller?.isExpired(nowMs)) controller.end("the keep alive timer expired");
   }
 
+  /** Why a host that does not go on is not waited for any longer. */
+  #idleness(nowMs: number): string | undefined {
+    const { holdMs, stallMs } = this.services.limits;
+    const { bufferedBytes, sendMark } = this.transport;
+    if (bufferedBytes === 0 || sendMark !== this.#sendMarkBefore) this.#movedMs = nowMs;
+    this.#sendMarkBefore = sendMark;
+    const patienceMs = this.data.heldBytes > 0 ? Math.min(holdMs, stallMs) : stallMs;
+    if (nowMs - this.#movedMs > patienceMs) return "the host does not take what it asked for";
+    const feed = this.#intake.fedBytes - (this.#intake.isBeingFed ? this.#receiver.bytesLeft : 0);
+    const mustWait = this.#intake.incomingBytes > 0 && this.#isReceiving;
+    if (!mustWait || feed !== this.#feedBefore) this.#fedMs = nowMs;
+    this.#feedBefore = feed;
+    return nowMs - this.#fedMs > holdMs
+      ? "the host does not send the data of its writes"
+      : undefined;
+  }
+
   /** A finished Connect: the connection is a queue from now on. */
   attach(attachment: Attachment): void {
     const { controller, entries, isFlowControlled, authentication } = attachment;
     this.#attachment = attachment;
+    controller.lastActivityMs = this.nowMs();
+    this.budget = controller.budget;
+    this.budget.adopt(this.data.heldBytes);
     this.#phase = "live";
     this.#entries = entries;
     this.#head = isFlowControlled ? 1 % entries : noHead;
@@ -255,6 +281,7 @@ export class TargetConnection implements QueueLink, DataPathHost {
     if (this.#phase === "ended") return;
     this.data.pump();
     this.#intake.startWaiting();
+    this.#intake.answerWaiting();
     this.outbox.flush();
     const settledBytes = this.data.heldBytes - this.#intake.incomingBytes;
     const mayReceive = !this.isCongested() && settledBytes <= this.bytesMax;
@@ -336,7 +363,9 @@ export class TargetConnection implements QueueLink, DataPathHost {
     if (this.#phase === "ended") return;
     const { reason, detail } = fault;
     this.services.log("peer-fault", { ...this.facts, reason, detail, by: "target" });
-    this.outbox.append(encodeTermReq("C2HTermReq", fault));
+    // A termination request is not answered by another one (TCP Transport 1.0 §3.5.2).
+    const isOfTermReq = fault.header[0] === pduType.H2CTermReq;
+    if (!isOfTermReq) this.outbox.append(encodeTermReq("C2HTermReq", fault));
     this.end(`the host broke the protocol: ${detail}`);
   }
 
@@ -384,14 +413,18 @@ export class TargetConnection implements QueueLink, DataPathHost {
       return undefined;
     }
     if (this.#pending.size >= this.#commandsMax) {
-      const detail = `more than ${this.#commandsMax} commands at a time`;
+      const detail = `more commands at a time than ${this.#commandsMax}`;
       return { ...pduFault("limit", detail), fes: fes.limitExceeded };
     }
     return this.#intake.command(cid, bytes, at, dataLength);
   }
 
-  /** Linux has event requests beside a full admin queue, so twice the entries are taken. */
+  /**
+   * Connect alone until it is through. Linux has event requests beside a full admin queue, so twice
+   * the entries are taken.
+   */
   get #commandsMax(): number {
+    if (!this.#attachment) return 1;
     return Math.max(this.#entries, 16) * 2;
   }
 

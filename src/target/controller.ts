@@ -23,6 +23,7 @@ import {
 import { type Answer, failure, success } from "./answer.ts";
 import { ErrorLog } from "./error-log.ts";
 import { asyncEventsMax, keepAliveUnitMs } from "./limits.ts";
+import type { ByteBudget } from "./pool.ts";
 import type { ReservationNotice } from "./reservations.ts";
 import type { ChannelSecurity } from "./secure-channel.ts";
 import type { Statistics } from "./statistics.ts";
@@ -59,6 +60,7 @@ export interface ControllerOptions {
   readonly katoMs: number;
   readonly nowMs: number;
   readonly statistics: Statistics;
+  readonly budget: ByteBudget;
 }
 
 type Phase = "disabled" | "ready" | "failed";
@@ -82,6 +84,8 @@ export class Controller {
   readonly errors = new ErrorLog();
   /** Counts of the host, whatever its controllers. */
   readonly statistics: Statistics;
+  /** Memory of the host, whatever its controllers. */
+  readonly budget: ByteBudget;
   /** Feature values that do no more than be remembered, by identifier. */
   readonly remembered = new Map<number, number>();
   /** Namespaces whose reservation notifications are muted, and which (the bits of feature 82h). */
@@ -119,6 +123,7 @@ export class Controller {
     this.host = host;
     this.admin = admin;
     this.statistics = options.statistics;
+    this.budget = options.budget;
     this.isDiscovery = options.isDiscovery;
     this.security = options.security;
     this.isKeyOnly = options.isKeyOnly;
@@ -160,25 +165,32 @@ export class Controller {
 
   /** Sets CC: enables, resets or shuts down. */
   configure(value: bigint): void {
-    const { en, css, mps, ams, shn, iosqes, iocqes } = decodeProperty(cc, value).bits;
+    const { en, css, mps, ams, shn } = decodeProperty(cc, value).bits;
     const wasEnabled = decodeProperty(cc, this.#configuration).bits.en;
     this.#configuration = value;
     if (en && !wasEnabled) {
-      const fits =
-        mps === 0 &&
-        ams === 0 &&
-        (css === 0 || css === allCommandSets) &&
-        (this.isDiscovery || (iosqes === sqesWanted && iocqes === cqesWanted));
+      const fits = mps === 0 && ams === 0 && (css === 0 || css === allCommandSets);
       this.#phase = fits ? "ready" : "failed";
       this.#shutdownStatus = shst.normal;
     } else if (!en && wasEnabled) this.#reset();
     if (shn !== 0 && this.#shutdownStatus === shst.normal) void this.#shutDown();
   }
 
-  /** Whether the host has not been heard of for longer than it promised. */
+  /**
+   * Whether the host has not been heard of for longer than it promised. With Traffic Based Keep
+   * Alive (CTRATT.TBKAS) a controller looks back when KATO is over, and begins anew where a command
+   * came meanwhile: a host that keeps to the rules may be silent for almost twice KATO. Linux's
+   * target waits as long. Base 2.0 §3.9.
+   */
   isExpired(nowMs: number): boolean {
     if (this.katoMs === 0 || this.#shutdownStatus !== shst.normal) return false;
-    return nowMs - this.lastActivityMs > this.katoMs;
+    return nowMs - this.lastActivityMs > 2 * this.katoMs;
+  }
+
+  /** Whether CC has the sizes of entries that I/O queues have; a host may set them after CC.EN. */
+  get hasEntrySizes(): boolean {
+    const { iosqes, iocqes } = decodeProperty(cc, this.#configuration).bits;
+    return iosqes === sqesWanted && iocqes === cqesWanted;
   }
 
   /** Holds an Asynchronous Event Request until there is an event. */

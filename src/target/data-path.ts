@@ -159,10 +159,7 @@ export class DataPath {
     const size = sizeFor(bytes);
     const isFull = this.#heldBytes > 0 && this.#heldBytes + size > this.#host.bytesMax;
     if (isFull) return false;
-    if (!this.#host.budget.tryTake(size)) {
-      this.#host.budget.await(wake);
-      return false;
-    }
+    if (!this.#host.budget.tryTake(size, wake)) return false;
     this.#heldBytes += size;
     return true;
   }
@@ -267,9 +264,14 @@ export class DataPath {
       return true;
     }
     if (job.buffer) return this.#send(job, job.buffer);
-    if (job.doneBytes > 0 || namespace.readPace.isQuick(this.#host.nowMs())) {
-      if (namespace.device.readNow) return this.#readPieces(job);
+    if (namespace.device.readNow && namespace.readPace.isQuick(this.#host.nowMs())) {
+      return this.#readPieces(job);
     }
+    return this.#readAside(job);
+  }
+
+  /** Reads by a promise: all of it, though the first pieces may be with the host already. */
+  #readAside(job: ReadJob): boolean {
     if (!this.reserve(job.lengthBytes, this.#wake)) return false;
     this.#host.watch(this.#readLater(job, this.reservedBuffer(job.lengthBytes)));
     return true;
@@ -284,17 +286,23 @@ export class DataPath {
       if (this.#host.isCongested()) return false;
       const isLast = job.doneBytes + length === lengthBytes;
       const startMs = this.#host.nowMs();
+      // The piece before has shown what the medium is like today.
+      if (!namespace.readPace.isQuick(startMs)) return this.#readAside(job);
       const place = outbox.openData(job.cid, job.doneBytes, length, isLast, isLast && usesSuccess);
+      let status = 0;
       try {
         namespace.device.readNow!(job.offsetBytes + job.doneBytes, place.bytes, place.at, length);
+        outbox.closeData();
       } catch (error) {
         outbox.dropData();
-        this.#finishRead(job, statusBits(namespace.statusOf(error, "read")));
-        return true;
+        status = statusBits(namespace.statusOf(error, "read"));
       }
-      outbox.closeData();
       const nowMs = this.#host.nowMs();
       namespace.readPace.note(length, nowMs - startMs, nowMs);
+      if (status !== 0) {
+        this.#finishRead(job, status);
+        return true;
+      }
       job.doneBytes += length;
     }
     this.#finishRead(job, 0);

@@ -75,7 +75,9 @@ export function createTarget(options: TargetOptions = {}): RunningTarget {
   const running: RunningTarget = {
     target,
     async listen(listenOptions = {}) {
-      ticker ??= setInterval(() => target.tick(nowMs()), tickMs);
+      // After a time in which this process stood still (a pause of the machine, SIGSTOP), what hosts
+      // have sent lies in the sockets: it is read before anybody is judged by the clock.
+      ticker ??= setInterval(() => setImmediate(() => target.tick(nowMs())), tickMs);
       const listener = await listen(target, listenOptions, (gone) => listeners.delete(gone));
       listeners.add(listener);
       return listener;
@@ -100,7 +102,7 @@ async function listen(
     tlsPolicy: policy,
     accept: (transport) => target.accept(transport),
   };
-  const undecided = new Undecided(target.limits.halfOpenMax);
+  const undecided = new Undecided(target.limits);
   const keys = new TlsKeys(tls?.keys ?? []);
   const tlsServer = tls ? makeTlsServer(target, door, keys, undecided) : undefined;
   const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => {

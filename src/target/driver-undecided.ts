@@ -4,39 +4,47 @@
  */
 
 import type { Socket } from "node:net";
+import { nowMs } from "./driver-socket.ts";
+import { HalfOpen } from "./half-open.ts";
+import type { TargetLimits } from "./limits.ts";
 
-/** As many connections as may be undecided at a time; a further one ends the oldest. */
+/** As many connections as may be half open may be undecided too; see `HalfOpen`. */
 export class Undecided {
   readonly #sockets = new Map<string, Socket>();
-  readonly #max: number;
+  readonly #names: HalfOpen<string>;
 
-  constructor(max: number) {
-    this.#max = max;
+  constructor(limits: TargetLimits) {
+    this.#names = new HalfOpen(limits);
   }
 
   /** A connection has come. */
   add(socket: Socket): void {
-    if (this.#sockets.size >= this.#max) {
-      const [oldest] = this.#sockets;
-      this.#sockets.delete(oldest![0]);
-      oldest![1].destroy();
-    }
     const name = nameOf(socket);
+    const leaving = this.#names.add(name, nowMs());
+    if (leaving !== undefined) {
+      this.#sockets.get(leaving)?.destroy();
+      this.#sockets.delete(leaving);
+    }
     this.#sockets.set(name, socket);
     socket.once("close", () => {
-      if (this.#sockets.get(name) === socket) this.#sockets.delete(name);
+      if (this.#sockets.get(name) === socket) this.#forget(name);
     });
   }
 
   /** A connection becomes the target's: as it came, or as the TLS socket around it. */
   settle(socket: Socket): void {
-    this.#sockets.delete(nameOf(socket));
+    this.#forget(nameOf(socket));
   }
 
   /** Ends all of them. */
   close(): void {
     for (const socket of this.#sockets.values()) socket.destroy();
-    this.#sockets.clear();
+    for (const name of [...this.#sockets.keys()]) this.#forget(name);
+  }
+
+  #forget(name: string): void {
+    this.#sockets.delete(name);
+    this.#names.delete(name);
   }
 }
 

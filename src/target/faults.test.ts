@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import {
   type BlockDevice,
+  BlockError,
   type BlockErrorCode,
   FileDisk,
   faultyDisk,
@@ -135,6 +136,50 @@ test("a slow disk holds up its own commands only", async () => {
   gate.resolve();
   for (const { status } of await Promise.all(waiting)) assert.equal(status, "success");
 });
+
+/** A disk whose direct calls take half a minute each, as those of a disk with bad sectors do. */
+class StuckDisk extends MemoryDisk {
+  clock = { nowMs: 0 };
+  calls = 0;
+  isBad = false;
+
+  override readNow(...call: Parameters<MemoryDisk["readNow"]>): void {
+    this.#standStill();
+    super.readNow(...call);
+  }
+
+  override writeNow(...call: Parameters<MemoryDisk["writeNow"]>): void {
+    this.#standStill();
+    super.writeNow(...call);
+  }
+
+  #standStill(): void {
+    this.calls++;
+    this.clock.nowMs += 30_000;
+    if (this.isBad) throw new BlockError("medium", "a bad sector");
+  }
+}
+
+for (const name of ["read", "bad read", "write", "long read", "long bad read"]) {
+  test(`a slow disk holds up its own commands only, direct calls or not: ${name}`, async () => {
+    const disk = new StuckDisk({ sizeBytes: 2 ** 21 });
+    const { open, clock } = makeTarget(disk);
+    const { io } = await open({ katoMs: 0 });
+    Object.assign(disk, { clock, isBad: name.includes("bad") });
+    for (let n = 0; n < 200; n++) {
+      clock.nowMs += 5;
+      const nlb = name.startsWith("long") ? 2048 : 8;
+      const range = { nsid, slba: BigInt(n), nlb };
+      const reply =
+        name === "write"
+          ? io[0]!.send(command("write", range), { data: pattern(nlb * 512) })
+          : io[0]!.send(command("read", range), { readBytes: nlb * 512 });
+      const wanted = disk.isBad && n === 0 ? "unrecoveredRead" : "success";
+      assert.equal((await reply).status, wanted);
+    }
+    assert.equal(disk.calls, 1);
+  });
+}
 
 function sendTo(queue: TestQueue, to: number, block: number) {
   if (block % 2 === 0) {

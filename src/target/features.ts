@@ -16,6 +16,7 @@ import {
 } from "../nvme/index.ts";
 import { type Answer, type Call, failure, success } from "./answer.ts";
 import type { Controller } from "./controller.ts";
+import { isReadOnlyFor } from "./identify.ts";
 import { keepAliveUnitMs, type TargetLimits } from "./limits.ts";
 
 /** Byte offsets in the command: NSID, FID, SEL and SV, CDW11. */
@@ -64,6 +65,8 @@ export function featuresOf({ isDiscovery }: Controller): FeatureScopes {
   return isDiscovery ? ofDiscovery : ofIo;
 }
 const hostBehaviorBytes = 512;
+/** Longest data of a feature: what is more of it is refused by its length. */
+const featureDataBytesMax = 4096;
 
 /** Answers a Get Features. */
 export function getFeatures(
@@ -161,7 +164,7 @@ export function setFeatures(
 }
 
 function padded(value: Uint8Array, lengthBytes: number): Answer {
-  const data = new Uint8Array(lengthBytes);
+  const data = new Uint8Array(Math.min(lengthBytes, featureDataBytesMax));
   data.set(value.subarray(0, lengthBytes));
   return { status: 0, dw0: 0, dw1: 0, data };
 }
@@ -191,7 +194,9 @@ function setReservationMask(controller: Controller, nsid: number, cdw11: number)
 function getWriteProtect(controller: Controller, nsid: number): Answer {
   const namespace = controller.subsystem.namespaces.get(nsid);
   if (!namespace) return failure("invalidNamespace", at.nsid);
-  return success(namespace.isReadOnly ? writeProtectState.permanent : namespace.writeProtect);
+  // NWPC has this state alone, and no other that would stand for what hosts cannot change.
+  const isProtected = isReadOnlyFor(controller, namespace);
+  return success(isProtected ? writeProtectState.writeProtect : writeProtectState.none);
 }
 
 function setWriteProtect(controller: Controller, nsid: number, cdw11: number): Answer {

@@ -2,12 +2,13 @@
  * A fused Compare and Write: two commands that are carried out as one, or not at all.
  *
  *   compare came ──write came──► both known ──data of both──► carried out
- *        └──anything else came──► broken: both end with Missing Fused Command
+ *        │                             └──one half damaged, aborted──► over: the other half fails
+ *        └──anything else came──► over: both end with Missing Fused Command
  *
  * NVM Command Set 1.0 §2.1.4 and NVMe Base 2.0 §6.4 (fused operations).
  */
 
-import type { CommandOf } from "../nvme/index.ts";
+import { type CommandOf, type DecodedCommand, fuse } from "../nvme/index.ts";
 import { type Answer, type Call, failure, success } from "./answer.ts";
 import type { Controller } from "./controller.ts";
 import { compareAndWriteBlocksMax, isReadOnlyFor } from "./identify.ts";
@@ -15,6 +16,7 @@ import { checkRange, compare } from "./io-commands.ts";
 
 type Answers = readonly [compare: Answer, write: Answer];
 const missing = failure("fusedMissing");
+const failed = failure("fusedFailed");
 
 /** One pair; either half is answered once both can be. */
 export class FusedPair {
@@ -22,6 +24,8 @@ export class FusedPair {
   readonly #answers = Promise.withResolvers<Answers>();
   #compare: Call<CommandOf<"compare">> | undefined;
   #write: Call<CommandOf<"write">> | undefined;
+  /** What becomes of it is settled. */
+  #isOver = false;
 
   constructor(controller: Controller) {
     this.#controller = controller;
@@ -43,11 +47,23 @@ export class FusedPair {
 
   /** The other half will not come, or was refused. */
   break(): void {
-    this.#answers.resolve([missing, missing]);
+    this.#settle([missing, missing]);
+  }
+
+  /** The half of this name will not be carried out, with this answer: so the other is not either. */
+  fail(name: string, answer: Answer): void {
+    this.#settle(name === "compare" ? [answer, failed] : [failed, answer]);
+  }
+
+  #settle(answers: Answers): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#answers.resolve(answers);
   }
 
   #runIfWhole(): void {
-    if (!this.#compare || !this.#write) return;
+    if (this.#isOver || !this.#compare || !this.#write) return;
+    this.#isOver = true;
     this.#answers.resolve(this.#run(this.#compare, this.#write));
   }
 
@@ -57,7 +73,7 @@ export class FusedPair {
   ): Promise<Answers> {
     const { nsid, slba, nlb } = first.command;
     const other = second.command;
-    const refuse = (answer: Answer): Answers => [answer, failure("fusedFailed")];
+    const refuse = (answer: Answer): Answers => [answer, failed];
     if (nsid !== other.nsid || slba !== other.slba || nlb !== other.nlb) {
       return [failure("invalidField"), failure("invalidField")];
     }
@@ -82,7 +98,33 @@ export class FusedPair {
       });
     } catch (error) {
       const answer = failure(namespace.statusOf(error, "write"));
-      return [answer, failure("fusedFailed")];
+      return [answer, failed];
     }
+  }
+}
+
+/** The pairs of one queue: which commands belong together. */
+export class FusedPairs {
+  #open: FusedPair | undefined;
+
+  /** The pair that an I/O command opens or completes; any other command breaks an open one. */
+  of(decoded: DecodedCommand, controller: Controller | undefined): FusedPair | undefined {
+    const open = this.#open;
+    this.#open = undefined;
+    const isIo = decoded.ok && controller !== undefined;
+    if (isIo && decoded.fuse === fuse.second && decoded.command.name === "write") return open;
+    open?.break();
+    if (!isIo || decoded.fuse !== fuse.first || decoded.command.name !== "compare") {
+      return undefined;
+    }
+    this.#open = new FusedPair(controller);
+    return this.#open;
+  }
+
+  /** A command came that belongs to no pair. */
+  break(): void {
+    if (!this.#open) return;
+    this.#open.break();
+    this.#open = undefined;
   }
 }

@@ -2,11 +2,13 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MemoryDisk } from "../block/index.ts";
 import {
   type Command,
   cap,
   cns,
   command,
+  decodeNamespaceDescriptors,
   decodeProperty,
   discoveryLogEntry,
   discoveryNqn,
@@ -19,10 +21,11 @@ import {
   logPage,
   numberOfQueues,
   property,
+  refusedParameter,
   u64OfDwords,
 } from "../nvme/index.ts";
 import { enabled, pattern, TestHost, TestQueue } from "./testing/host.ts";
-import { makeTarget, subnqn } from "./testing/make.ts";
+import { makeTarget, subnqn, uuid } from "./testing/make.ts";
 
 const nsid = 1;
 const everyNsid = 0xffffffff;
@@ -305,4 +308,71 @@ test("an ICReq of a host that wants its data aligned to 128 bytes is answered", 
   queue.push(encodeIcReq({ pfv: 0, hpda: 128, dgst, maxr2t: 64 }));
   const answer = queue.pdus.at(-1);
   assert.ok(answer?.type === "ICResp" && answer.cpda === 4 && answer.maxh2cdata % 4 === 0);
+});
+
+/** NGUID and EUI-64 as Identify Namespace has them, and what the descriptors are. */
+async function namesOf(given: { nguid?: string; eui64?: string }) {
+  const device = new MemoryDisk({ sizeBytes: 2 ** 20 });
+  const { open } = makeTarget(device, { namespaces: [{ device, uuid, ...given }] });
+  const { admin } = await open();
+  const ask = async (structure: number) => {
+    const [value, readBytes] = identify(structure, nsid);
+    return (await admin.send(value, { readBytes })).data;
+  };
+  const found = identifyNamespace.decode(await ask(cns.namespace));
+  const { eui64, nguid } = decodeNamespaceDescriptors(await ask(cns.namespaceDescriptors)) ?? {};
+  const hex = (raw: Uint8Array) => Buffer.from(raw).toString("hex");
+  return { nguid: hex(found.nguid), eui64: hex(found.eui64), described: { eui64, nguid } };
+}
+
+test("a namespace has an NGUID, which ESXi names disks by: its UUID's bytes unless told", async () => {
+  const ofUuid = "12345678123442348234123456789abc";
+  const none = { eui64: undefined, nguid: undefined };
+  assert.deepEqual(await namesOf({}), {
+    nguid: ofUuid,
+    eui64: "0".repeat(16),
+    described: { ...none, nguid: ofUuid },
+  });
+  const [nguid, eui64] = ["01".repeat(16), "02".repeat(8)];
+  assert.deepEqual(await namesOf({ nguid }), {
+    nguid,
+    eui64: "0".repeat(16),
+    described: { ...none, nguid },
+  });
+  assert.deepEqual(await namesOf({ eui64 }), {
+    nguid: "0".repeat(32),
+    eui64,
+    described: { ...none, eui64 },
+  });
+});
+
+test("a disk that is read-only, or that a host protects, is no drive that fails", async () => {
+  const device = new MemoryDisk({ sizeBytes: 2 ** 20, readOnly: true });
+  for (const made of [makeTarget(device), makeTarget()]) {
+    const { admin } = await made.open();
+    const protect = { fid: feature.namespaceWriteProtect, nsid, cdw11: 1 };
+    const reply = await admin.send(command("setFeatures", protect));
+    assert.equal(reply.status, made.device === device ? "featureNotChangeable" : "success");
+    const get = command("getFeatures", { fid: feature.namespaceWriteProtect, nsid });
+    // Of the states, NWPC says that there are none and this one.
+    assert.equal((await admin.send(get)).completion.dw0, 1, "write protected");
+    const [value, readBytes] = getLog(logPage.smart, 512);
+    const { data } = await admin.send(value, { readBytes });
+    assert.equal(data[0], 0, "Critical Warning");
+  }
+});
+
+test("entry sizes are looked at when an I/O queue connects: a host may set them after CC.EN", async () => {
+  const { open } = makeTarget();
+  const host = await open({}, 0);
+  await host.enable({ en: false });
+  for (const wrong of [{ iosqes: 0, iocqes: 0 }, { iosqes: 5 }, { iocqes: 3 }]) {
+    await host.enable(wrong);
+    assert.equal(await host.property(), 1, "ready");
+    const { status, completion } = await host.connect(host.queue(), 1);
+    assert.equal(status, "connectInvalidParameters");
+    assert.equal(refusedParameter(completion), "QID");
+  }
+  await host.enable();
+  assert.equal((await host.connect(host.queue(), 1)).status, "success");
 });

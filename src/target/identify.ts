@@ -130,8 +130,8 @@ function commandSets(): Uint8Array {
   return identifyCommandSets.encode({ vectors: [1n, ...vectors.slice(1)] });
 }
 
-function descriptors({ options }: Namespace): Uint8Array {
-  const { uuid, nguid, eui64 } = options;
+function descriptors({ options, nguid }: Namespace): Uint8Array {
+  const { uuid, eui64 } = options;
   return encodeNamespaceDescriptors({
     ...(eui64 === undefined ? {} : { eui64 }),
     ...(nguid === undefined ? {} : { nguid }),
@@ -263,7 +263,7 @@ function namespaceData(controller: Controller, namespace: Namespace): Uint8Array
       : {}),
     anagrpid: anaGroup,
     nsattr: { writeProtected: isReadOnlyFor(controller, namespace) },
-    nguid: hexBytes(options.nguid, zero.nguid),
+    nguid: hexBytes(namespace.nguid, zero.nguid),
     eui64: hexBytes(options.eui64, zero.eui64),
     lbaf: zero.lbaf.map((format, index) =>
       index === 0 ? { ...format, lbads: blockShift } : format,

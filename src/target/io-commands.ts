@@ -7,11 +7,11 @@ import {
   broadcastNsid,
   type Command,
   type CommandOf,
+  connectData,
   datasetRange,
   encodeReservationStatus,
   fieldFault,
   offsetOf,
-  persistChange,
   reservationAcquireData,
   reservationRegisterData,
   reservationReleaseData,
@@ -51,14 +51,30 @@ export function checkRange(namespace: Namespace, slba: bigint, nlb: number): Byt
   return { offsetBytes: Number(slba) * blockSizeBytes, lengthBytes: nlb * blockSizeBytes };
 }
 
-/** How long the data is that a command of a namespace brings; 0 for those that bring none. */
-export function hostDataBytes(command: Command, namespace: Namespace | undefined): number {
+/** Set Features brings little. */
+const featureBytesMax = 8192;
+/** A list of 256 ranges of 16 bytes, the longest that Dataset Management has. */
+const rangesBytesMax = 4096;
+
+/** How long the data is that a command of the host brings; `found` where the command leaves it open. */
+export function hostDataBytes(
+  command: Command,
+  namespace: Namespace | undefined,
+  found: number,
+): number {
   switch (command.name) {
+    case "connect":
+      return connectData.size;
+    case "authenticationSend":
+      return command.length;
+    case "setFeatures":
+      return Math.min(found, featureBytesMax);
     case "write":
     case "compare":
       return command.nlb * (namespace?.blockSizeBytes ?? 0);
     case "datasetManagement":
-      return command.nr * datasetRange.size;
+      // Linux always brings a list of 256 ranges, and says in the command how many count.
+      return Math.max(command.nr * datasetRange.size, Math.min(found, rangesBytesMax));
     case "reservationRegister":
       return reservationRegisterData.size;
     case "reservationAcquire":
@@ -70,18 +86,35 @@ export function hostDataBytes(command: Command, namespace: Namespace | undefined
   }
 }
 
-/** Executes a command of a queue that is ready. */
-export async function executeIo(
+/** Counts a command that is none of the data path's, for its host and its namespace. */
+export function countCommand(
+  { statistics: ofHost, subsystem }: Controller,
+  command: Command,
+  status: number,
+  tookMs: number,
+): void {
+  const namespace = subsystem.namespaces.get(command.nsid);
+  const kind = command.name === "write" ? "write" : "other";
+  const bytes = "nlb" in command ? command.nlb * (namespace?.blockSizeBytes ?? 0) : 0;
+  for (const statistics of [ofHost, namespace?.statistics]) {
+    if (status === 0) statistics?.[kind].add(bytes, tookMs);
+    else if (statistics) statistics[kind].failures++;
+  }
+}
+
+/** Executes a command of a queue that is ready. What brings data is answered at once. */
+export function executeIo(
   controller: Controller,
   limits: TargetLimits,
   call: Call,
-): Promise<Answer> {
+): Answer | Promise<Answer> {
   const { command } = call;
   if (command.name === "flush") return flush(controller, call);
   const namespace = controller.subsystem.namespaces.get(command.nsid);
   if (!namespace) return failure("invalidNamespace", at.nsid);
   const fault = fieldFault(command);
   if (fault) return failure(fault.status, fault.byte, fault.bit);
+  if (command.name === "reservationReport") return report(controller, limits, namespace, command);
   const { hostid } = controller.host;
   const kind = changes(command) ? "write" : "read";
   if (!command.name.startsWith("reservation")) {
@@ -90,23 +123,21 @@ export async function executeIo(
       return failure("namespaceWriteProtected");
     }
   }
-  try {
-    return await run(controller, limits, namespace, call);
-  } catch (error) {
-    return failure(namespace.statusOf(error, kind));
-  }
+  const work = () => run(controller, namespace, call);
+  const done = takesMemory(command) ? namespace.turns.run(work, call.signal) : work();
+  return done.catch((error) => failure(namespace.statusOf(error, kind)));
+}
+
+/** Whether a command reads to memory of its own, here or in its device. */
+function takesMemory({ name }: Command): boolean {
+  return name === "writeZeroes" || name === "verify" || name === "compare";
 }
 
 function changes({ name }: Command): boolean {
   return name === "write" || name === "writeZeroes" || name === "datasetManagement";
 }
 
-async function run(
-  controller: Controller,
-  limits: TargetLimits,
-  namespace: Namespace,
-  call: Call,
-): Promise<Answer> {
+async function run(controller: Controller, namespace: Namespace, call: Call): Promise<Answer> {
   const { command, data, signal } = call;
   switch (command.name) {
     case "read":
@@ -129,8 +160,6 @@ async function run(
     case "reservationAcquire":
     case "reservationRelease":
       return reserve(controller, namespace, command, data);
-    case "reservationReport":
-      return report(limits, namespace, command);
     default:
       return failure("invalidOpcode", offsetOf(command.name, "opc"));
   }
@@ -231,6 +260,9 @@ async function datasetManagement(
   return success();
 }
 
+/** CNTLID of a registrant that has no controller now: they are dynamic. */
+const noController = 0xffff;
+
 type ReservationCommand =
   | CommandOf<"reservationRegister">
   | CommandOf<"reservationAcquire">
@@ -242,24 +274,25 @@ async function reserve(
   command: ReservationCommand,
   data: Uint8Array,
 ): Promise<Answer> {
-  const host = { hostid: controller.host.hostid, cntlid: controller.cntlid };
+  const { hostid } = controller.host;
   // Who reserves must be told apart from others.
-  if (/^0*$/.test(host.hostid)) return failure("hostIdNotSet");
+  if (/^0*$/.test(hostid)) return failure("hostIdNotSet");
   const { reservations } = namespace;
   const { iekey } = command.action;
   let outcome: ReservationOutcome;
   if (command.name === "reservationRegister") {
-    const { rrega, cptpl } = command.action;
-    if (cptpl === persistChange.set) return failure("invalidField", at.dword10 + 3, 6);
+    // CPTPL is not looked at: Linux asks for reservations that persist in any case, and RESCAP and
+    // PTPLS say that they do not.
+    const { rrega } = command.action;
     const { crkey, nrkey } = reservationRegisterData.decode(data);
-    outcome = reservations.register(host, rrega, iekey, crkey, nrkey);
+    outcome = reservations.register(hostid, rrega, iekey, crkey, nrkey);
   } else if (command.name === "reservationAcquire") {
     if (iekey) return failure("invalidField", at.dword10, 3);
     const { crkey, prkey } = reservationAcquireData.decode(data);
-    outcome = reservations.acquire(host, command.action.racqa, command.rtype, crkey, prkey);
+    outcome = reservations.acquire(hostid, command.action.racqa, command.rtype, crkey, prkey);
   } else {
     const { crkey } = reservationReleaseData.decode(data);
-    outcome = reservations.release(host, command.action.rrela, command.rtype, iekey, crkey);
+    outcome = reservations.release(hostid, command.action.rrela, command.rtype, iekey, crkey);
   }
   tell(controller, namespace, outcome);
   await fence(controller, namespace, outcome);
@@ -292,6 +325,7 @@ function tell(controller: Controller, { nsid }: Namespace, outcome: ReservationO
 }
 
 function report(
+  controller: Controller,
   limits: TargetLimits,
   namespace: Namespace,
   command: CommandOf<"reservationReport">,
@@ -301,7 +335,10 @@ function report(
     return failure("hostIdFormat", offsetOf("reservationReport", "structure"));
   const lengthBytes = command.numd * 4;
   if (lengthBytes > limits.transferBytesMax) return failure("invalidField", at.dword10);
-  const status = encodeReservationStatus(namespace.reservations.report());
+  const controllers = [...controller.subsystem.controllers.values()];
+  const cntlidOf = (hostid: string) =>
+    controllers.find(({ host }) => host.hostid === hostid)?.cntlid ?? noController;
+  const status = encodeReservationStatus(namespace.reservations.report(cntlidOf));
   const data = new Uint8Array(lengthBytes);
   data.set(status.subarray(0, lengthBytes));
   return { ...success(), data };

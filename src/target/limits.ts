@@ -12,13 +12,18 @@ export interface TargetLimits {
   readonly ioQueuesMax: number;
   /** Connections of all hosts together; further ones are closed at once. */
   readonly connectionsMax: number;
-  /** Connections that have not finished Connect; a further one ends the oldest. */
+  /** Connections that have not finished Connect; a further one ends the oldest, unless it is young. */
   readonly halfOpenMax: number;
+  /** The same with young ones; a further one ends the oldest in any case. */
+  readonly halfOpenBurstMax: number;
   /** Controllers of one subsystem. */
   readonly controllersMax: number;
   /** Those of them that one host may have. */
   readonly hostControllersMax: number;
-  /** Memory for data that waits for a host or a medium, all connections together. */
+  /**
+   * Memory for data that waits for a host or a medium, all connections together. One host has at
+   * most half of it.
+   */
   readonly bytesInFlightMax: number;
   /** The same for one connection. */
   readonly connectionBytesInFlightMax: number;
@@ -26,6 +31,8 @@ export interface TargetLimits {
   readonly halfOpenMs: number;
   /** How long a host may leave what is sent to it untaken. */
   readonly stallMs: number;
+  /** The same for a host that holds memory; and how long data that was asked for may stay away. */
+  readonly holdMs: number;
   /** Keep Alive Timeout for discovery controllers whose host asks for none. */
   readonly discoveryKatoMs: number;
 }
@@ -38,12 +45,14 @@ export const defaultLimits: TargetLimits = {
   ioQueuesMax: 128,
   connectionsMax: 2048,
   halfOpenMax: 128,
+  halfOpenBurstMax: 1024,
   controllersMax: 512,
   hostControllersMax: 128,
   bytesInFlightMax: 16 * 1024 * 1024,
   connectionBytesInFlightMax: 4 * 1024 * 1024,
   halfOpenMs: 10_000,
   stallMs: 60_000,
+  holdMs: 10_000,
   discoveryKatoMs: 120_000,
 };
 

@@ -152,12 +152,10 @@ function smart(
   const sum = (value: (namespace: Namespace) => number) =>
     counted.reduce((total, namespace) => total + value(namespace), 0);
   const units = (bytes: number) => BigInt(Math.ceil(bytes / dataUnitBytes));
-  const isReadOnly =
-    counted.length > 0 && counted.every(({ isWriteProtected }) => isWriteProtected);
   const zero = smartLog.decode(new Uint8Array(smartLog.size));
   return smartLog.encode({
+    // No Critical Warning: a medium that is read-only by intent is no drive that fails (§5.16.1.3).
     ...zero,
-    criticalWarning: { ...zero.criticalWarning, readOnly: isReadOnly },
     availableSpare: 100,
     dataUnitsRead: units(sum(({ statistics }) => statistics.read.bytes)),
     dataUnitsWritten: units(sum(({ statistics }) => statistics.write.bytes)),

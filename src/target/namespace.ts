@@ -5,7 +5,11 @@ import { type StatusName, uuidBytes, writeProtectState } from "../nvme/index.ts"
 import { Pace } from "./pace.ts";
 import { Reservations } from "./reservations.ts";
 import { Statistics } from "./statistics.ts";
+import { Turns } from "./turns.ts";
 import { WriteGate } from "./write-gate.ts";
+
+/** Write Zeroes, Verify and Compare that run at a time: each takes up to 1 MiB. */
+const turnsMax = 4;
 
 /** What a namespace is made from. */
 export interface NamespaceOptions {
@@ -15,7 +19,10 @@ export interface NamespaceOptions {
   readonly device: BlockDevice;
   /** In text form; hosts make stable device names of it. Must differ from every other disk's. */
   readonly uuid: string;
-  /** 32 hex digits; not reported unless told. */
+  /**
+   * 32 hex digits. The bytes of the UUID unless told, or given an EUI-64: VMware ESXi names disks by
+   * one of them, and shows none that has neither.
+   */
   readonly nguid?: string;
   /** 16 hex digits; not reported unless told. */
   readonly eui64?: string;
@@ -30,6 +37,8 @@ export interface NamespaceOptions {
 /** A namespace as it is served. */
 export class Namespace {
   readonly nsid: number;
+  /** 32 hex digits, if it has one. */
+  readonly nguid: string | undefined;
   readonly device: BlockDevice;
   readonly options: NamespaceOptions;
   readonly blockSizeBytes: number;
@@ -38,6 +47,8 @@ export class Namespace {
   readonly readPace = new Pace();
   readonly writePace = new Pace();
   readonly gate = new WriteGate();
+  /** For commands that take memory which no budget counts. */
+  readonly turns = new Turns(turnsMax);
   readonly reservations = new Reservations();
   readonly statistics = new Statistics();
   /** Of `writeProtectState`; hosts may set and clear it. */
@@ -52,7 +63,8 @@ export class Namespace {
     this.device = options.device;
     this.blockSizeBytes = options.device.blockSizeBytes;
     this.blockShift = Math.log2(this.blockSizeBytes);
-    uuidBytes(options.uuid);
+    const ofUuid = Buffer.from(uuidBytes(options.uuid)).toString("hex");
+    this.nguid = options.nguid ?? (options.eui64 === undefined ? ofUuid : undefined);
   }
 
   /** Size in blocks, as the device has it now. */

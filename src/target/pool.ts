@@ -97,16 +97,20 @@ export function sizeOf(buffer: Uint8Array): number {
 }
 
 /**
- * Bytes that all connections may hold together. Who is refused waits in line; room that is given
- * back wakes one after the other, so that no connection starves another.
+ * Bytes that all connections may hold together, or those of one host as a share of it. Who is
+ * refused waits in line; room that is given back wakes one after the other, so that no connection
+ * starves another.
  */
 export class ByteBudget {
   readonly #bytesMax: number;
+  /** What this is a share of. */
+  readonly #whole: ByteBudget | undefined;
   #used = 0;
   readonly #waiting = new Set<() => void>();
 
-  constructor(bytesMax: number) {
+  constructor(bytesMax: number, whole?: ByteBudget) {
     this.#bytesMax = bytesMax;
+    this.#whole = whole;
   }
 
   /** Bytes that are held now. */
@@ -114,9 +118,16 @@ export class ByteBudget {
     return this.#used;
   }
 
-  /** Takes `bytes` if they are there, and always when nothing is held. */
-  tryTake(bytes: number): boolean {
-    if (this.#used > 0 && this.#used + bytes > this.#bytesMax) return false;
+  /**
+   * Takes `bytes` if they are there, and always when nothing is held. Else `wake` is called once
+   * there may be room; a second call with the same function is no second place in the line.
+   */
+  tryTake(bytes: number, wake: () => void): boolean {
+    if (this.#used > 0 && this.#used + bytes > this.#bytesMax) {
+      this.#waiting.add(wake);
+      return false;
+    }
+    if (this.#whole && !this.#whole.tryTake(bytes, wake)) return false;
     this.#used += bytes;
     return true;
   }
@@ -124,11 +135,18 @@ export class ByteBudget {
   /** Takes `bytes` that are held already, room or not. */
   force(bytes: number): void {
     this.#used += bytes;
+    this.#whole?.force(bytes);
+  }
+
+  /** Counts `bytes` that were taken of the whole already. */
+  adopt(bytes: number): void {
+    this.#used += bytes;
   }
 
   /** Gives `bytes` back, and wakes those who wait while there is room. */
   give(bytes: number): void {
     this.#used -= bytes;
+    this.#whole?.give(bytes);
     if (this.#waiting.size === 0) return;
     const woken = [...this.#waiting];
     for (const wake of woken) {
@@ -138,13 +156,9 @@ export class ByteBudget {
     }
   }
 
-  /** Calls `wake` once there may be room; a second call with the same function is no second place. */
-  await(wake: () => void): void {
-    this.#waiting.add(wake);
-  }
-
   /** Leaves the line. */
   leave(wake: () => void): void {
     this.#waiting.delete(wake);
+    this.#whole?.leave(wake);
   }
 }

@@ -122,6 +122,11 @@ export class Receiver {
     return this.#place;
   }
 
+  /** Bytes of the PDU at hand that have not come. */
+  get bytesLeft(): number {
+    return this.#dataLeft + this.#streamLeft;
+  }
+
   /** Whether data can land at all: what has a digest goes through `PduStream`. */
   get canLand(): boolean {
     return this.#isPlain;

@@ -17,13 +17,6 @@ import {
   type StatusName,
 } from "../nvme/index.ts";
 
-/** A host as reservations know it. */
-export interface ReservationHost {
-  /** Host identifier in hex. */
-  readonly hostid: string;
-  readonly cntlid: number;
-}
-
 /** Something that other hosts are to be told. */
 export interface ReservationNotice {
   readonly type: "registrationPreempted" | "reservationReleased" | "reservationPreempted";
@@ -49,7 +42,7 @@ const invalid = outcome("invalidField");
 
 /** The state machine. */
 export class Reservations {
-  readonly #registrants = new Map<string, { key: bigint; cntlid: number }>();
+  readonly #registrants = new Map<string, { key: bigint }>();
   #type: number = reservationType.none;
   #holder: string | undefined;
   #generation = 0;
@@ -75,26 +68,26 @@ export class Reservations {
 
   /** Reservation Register, §7.3. `action` is RREGA. */
   register(
-    host: ReservationHost,
+    hostid: string,
     action: number,
     isKeyIgnored: boolean,
     currentKey: bigint,
     newKey: bigint,
   ): ReservationOutcome {
-    const found = this.#registrants.get(host.hostid);
+    const found = this.#registrants.get(hostid);
     // A key of 0 stands for none.
     if (newKey === 0n && action !== registerAction.unregister) return invalid;
     if (action === registerAction.register) {
       if (found) return found.key === newKey ? done : conflict;
-      return this.#enter(host, newKey);
+      return this.#enter(hostid, newKey);
     }
     if (action === registerAction.unregister) {
       if (!found || (!isKeyIgnored && found.key !== currentKey)) return conflict;
       this.#generation = (this.#generation + 1) % 2 ** 32;
-      return outcome("success", this.#remove(host.hostid));
+      return outcome("success", this.#remove(hostid));
     }
     if (action !== registerAction.replace) return invalid;
-    if (!found) return isKeyIgnored ? this.#enter(host, newKey) : conflict;
+    if (!found) return isKeyIgnored ? this.#enter(hostid, newKey) : conflict;
     if (!isKeyIgnored && found.key !== currentKey) return conflict;
     found.key = newKey;
     this.#generation = (this.#generation + 1) % 2 ** 32;
@@ -103,56 +96,56 @@ export class Reservations {
 
   /** Reservation Acquire, §7.2. `action` is RACQA, `type` RTYPE. */
   acquire(
-    host: ReservationHost,
+    hostid: string,
     action: number,
     type: number,
     currentKey: bigint,
     preemptKey: bigint,
   ): ReservationOutcome {
-    const found = this.#registrants.get(host.hostid);
+    const found = this.#registrants.get(hostid);
     if (!found || found.key !== currentKey) return conflict;
     if (type < 1 || type > reservationType.exclusiveAccessAllRegistrants) return invalid;
     if (action === acquireAction.acquire) {
-      if (this.isHeld) return this.#holds(host.hostid) && type === this.#type ? done : conflict;
+      if (this.isHeld) return this.#holds(hostid) && type === this.#type ? done : conflict;
       this.#type = type;
-      this.#holder = host.hostid;
+      this.#holder = hostid;
       return done;
     }
     if (action !== acquireAction.preempt && action !== acquireAction.preemptAndAbort) {
       return invalid;
     }
-    const result = this.#preempt(host.hostid, type, preemptKey);
+    const result = this.#preempt(hostid, type, preemptKey);
     if (result.status !== "success") return result;
     return action === acquireAction.preemptAndAbort ? result : { ...result, abortHosts: [] };
   }
 
   /** Reservation Release, §7.4. `action` is RRELA, `type` RTYPE. */
   release(
-    host: ReservationHost,
+    hostid: string,
     action: number,
     type: number,
     isKeyIgnored: boolean,
     currentKey: bigint,
   ): ReservationOutcome {
-    const found = this.#registrants.get(host.hostid);
+    const found = this.#registrants.get(hostid);
     if (!found || (!isKeyIgnored && found.key !== currentKey)) return conflict;
     if (action === releaseAction.clear) {
-      const others = this.#others(host.hostid);
+      const others = this.#others(hostid);
       this.#generation = (this.#generation + 1) % 2 ** 32;
       this.#registrants.clear();
       this.#free();
       return outcome("success", [{ type: "reservationPreempted", hosts: others }]);
     }
     if (action !== releaseAction.release) return invalid;
-    if (!this.isHeld || !this.#holds(host.hostid)) return done;
+    if (!this.isHeld || !this.#holds(hostid)) return done;
     if (type !== this.#type) return invalid;
-    return outcome("success", this.#released(host.hostid));
+    return outcome("success", this.#released(hostid));
   }
 
-  /** What Reservation Report says, §7.5. */
-  report() {
-    const registrants: Registrant[] = [...this.#registrants].map(([hostid, { key, cntlid }]) => ({
-      cntlid,
+  /** What Reservation Report says, §7.5. `cntlidOf` knows the controller that a host has now. */
+  report(cntlidOf: (hostid: string) => number) {
+    const registrants: Registrant[] = [...this.#registrants].map(([hostid, { key }]) => ({
+      cntlid: cntlidOf(hostid),
       rcsts: { holder: this.isHeld && this.#holds(hostid) },
       rkey: key,
       hostid: Uint8Array.from(Buffer.from(hostid, "hex")),
@@ -160,9 +153,9 @@ export class Reservations {
     return { gen: this.#generation, rtype: this.#type, ptpls: 0, registrants };
   }
 
-  #enter(host: ReservationHost, key: bigint): ReservationOutcome {
+  #enter(hostid: string, key: bigint): ReservationOutcome {
     if (this.#registrants.size >= registrantsMax) return outcome("insufficientCapacity");
-    this.#registrants.set(host.hostid, { key, cntlid: host.cntlid });
+    this.#registrants.set(hostid, { key });
     this.#generation = (this.#generation + 1) % 2 ** 32;
     return done;
   }

@@ -32,6 +32,18 @@ test("Pace does not mind a long call now and then", () => {
   assert.equal(pace.disappointments, 0);
 });
 
+test("Pace takes one very long call as proof, and a rest that is a hundred times as long", () => {
+  const pace = new Pace();
+  pace.note(4096, 45, 45);
+  assert.ok(pace.isQuick(45), "the processor may have been with somebody else");
+  pace.note(4096, 30_000, 30_045);
+  assert.ok(!pace.isQuick(3_030_044));
+  assert.ok(pace.isQuick(3_030_045));
+  pace.note(4096, 5, 3_030_050);
+  assert.ok(!pace.isQuick(3_030_050), "on trial, one long call is enough");
+  assert.equal(pace.disappointments, 2);
+});
+
 test("Pace gives large calls more time", () => {
   const pace = new Pace();
   for (let n = 0; n < 10; n++) pace.note(2 ** 20, 2, 2);
@@ -133,15 +145,40 @@ test("WriteGate goes on after work that failed", async () => {
 
 test("ByteBudget refuses what is too much, and wakes who waits in turn", () => {
   const budget = new ByteBudget(100);
-  assert.ok(budget.tryTake(80));
-  assert.ok(!budget.tryTake(30));
   const woken: number[] = [];
-  budget.await(() => woken.push(1));
-  budget.await(() => woken.push(2));
+  const first = () => void woken.push(1);
+  const second = () => void woken.push(2);
+  assert.ok(budget.tryTake(80, first));
+  assert.ok(!budget.tryTake(30, first));
+  assert.ok(!budget.tryTake(30, second));
+  assert.ok(!budget.tryTake(30, first));
   budget.give(80);
   assert.deepEqual(woken, [1, 2]);
-  assert.ok(budget.tryTake(500), "who is alone gets what it needs");
+  assert.ok(budget.tryTake(500, first), "who is alone gets what it needs");
   assert.equal(budget.usedBytes, 500);
+});
+
+test("ByteBudget has shares, and wakes who waits for a share or for the whole", () => {
+  const whole = new ByteBudget(100);
+  const [one, other] = [new ByteBudget(60, whole), new ByteBudget(60, whole)];
+  const woken: string[] = [];
+  assert.ok(one.tryTake(50, () => {}));
+  assert.ok(!one.tryTake(20, () => woken.push("share")));
+  assert.ok(other.tryTake(45, () => {}));
+  assert.ok(!other.tryTake(10, () => woken.push("whole")));
+  other.give(20);
+  assert.deepEqual(woken, ["whole"], "the share is as full as it was");
+  one.give(50);
+  assert.deepEqual(woken, ["whole", "share"]);
+  one.force(10);
+  whole.force(5);
+  one.adopt(5);
+  assert.deepEqual([one.usedBytes, other.usedBytes, whole.usedBytes], [15, 25, 40]);
+  const gone = () => woken.push("gone");
+  assert.ok(!one.tryTake(50, gone));
+  one.leave(gone);
+  one.give(15);
+  assert.deepEqual(woken, ["whole", "share"]);
 });
 
 test("BufferPool gives sizes that are powers of two and some slack, and the same buffer again", () => {

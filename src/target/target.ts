@@ -20,6 +20,7 @@ import { TargetConnection } from "./connection.ts";
 import { Controller } from "./controller.ts";
 import { encodeDiscovery, type Listening, type Referral } from "./discovery.ts";
 import { GeneratedKeys } from "./generated-keys.ts";
+import { HalfOpen } from "./half-open.ts";
 import { adminQueueEntriesMax, checkLimits, defaultLimits, type TargetLimits } from "./limits.ts";
 import { BufferPool, ByteBudget } from "./pool.ts";
 import type { Services, SuccessPolicy } from "./services.ts";
@@ -59,13 +60,21 @@ export interface TargetStatistics {
   }[];
 }
 
-/** Hosts whose counts are kept. */
-const countedHostsMax = 1024;
+/** Hosts that are kept in mind. */
+const knownHostsMax = 1024;
+
+/** What a host has, whatever its controllers. */
+interface KnownHost {
+  readonly statistics: Statistics;
+  /** Its share of the memory: no host takes all of it. */
+  readonly budget: ByteBudget;
+}
 
 /** Offsets in the command and in the data that Connect is refused for. */
 const inCommand = { qid: offsetOf("connect", "qid"), sqsize: offsetOf("connect", "sqsize") };
 const { cntlid, subnqn, hostnqn } = connectData.offsets;
 const inData = { cntlid: cntlid!, subnqn: subnqn!, hostnqn: hostnqn! };
+const connectedAgain = "the host connected the queue again";
 
 /** The target. */
 export class Target implements Services {
@@ -83,8 +92,8 @@ export class Target implements Services {
   readonly #referrals: readonly Referral[];
   readonly #listenings = new Set<Listening>();
   readonly #connections = new Set<TargetConnection>();
-  readonly #halfOpen = new Set<TargetConnection>();
-  readonly #hosts = new Map<string, Statistics>();
+  readonly #halfOpen: HalfOpen<TargetConnection>;
+  readonly #hosts = new Map<string, KnownHost>();
   #genctr = 1n;
 
   /** @throws RangeError when a name is taken twice, a secret is malformed, a list empty, or a
@@ -96,6 +105,7 @@ export class Target implements Services {
     this.log = options.log ?? (() => {});
     this.successPolicy = options.successPolicy ?? "without-flow-control";
     this.#world = world;
+    this.#halfOpen = new HalfOpen(this.limits);
     this.#referrals = options.referrals ?? [];
     this.startedMs = world.nowMs();
     this.#discovery = new Subsystem(
@@ -173,21 +183,16 @@ export class Target implements Services {
 
   /** Takes a connection; `undefined` when there are too many, and it is to be closed. */
   accept(transport: Transport): TargetConnection | undefined {
-    const { connectionsMax, halfOpenMax } = this.limits;
     const { address, port } = transport.remote;
     const peer = `${address}:${port}`;
-    if (this.#connections.size >= connectionsMax) {
+    if (this.#connections.size >= this.limits.connectionsMax) {
       this.log("connection-refused", { peer, reason: "too many connections" });
       return undefined;
     }
-    if (this.#halfOpen.size >= halfOpenMax) {
-      // Who floods a target with connections that say nothing pushes out its own.
-      const [oldest] = this.#halfOpen;
-      oldest?.end("too many connections without a finished Connect");
-    }
     const connection = new TargetConnection(this, transport);
     this.#connections.add(connection);
-    this.#halfOpen.add(connection);
+    const leaving = this.#halfOpen.add(connection, this.#world.nowMs());
+    leaving?.end("too many connections without a finished Connect");
     this.log("connection-accepted", { peer });
     return connection;
   }
@@ -216,7 +221,7 @@ export class Target implements Services {
     return {
       connections: this.#connections.size,
       bytesInFlight: this.budget.usedBytes,
-      hosts: new Map([...this.#hosts].map(([nqn, counts]) => [nqn, counts.snapshot()])),
+      hosts: new Map([...this.#hosts].map(([nqn, host]) => [nqn, host.statistics.snapshot()])),
       namespaces: [...this.#subsystems.values()].flatMap(({ nqn, namespaces }) =>
         [...namespaces.values()].map(({ nsid, statistics }) => ({
           nqn,
@@ -275,6 +280,7 @@ export class Target implements Services {
     await Promise.all(subsystem.leftovers.get(id) ?? []);
     const isStillThere = isDiscovery || this.#subsystems.get(subnqn) === subsystem;
     if (!isStillThere) return connectFailure(inData.subnqn, true);
+    if (connection.attachment) return failure("commandSequence");
     // From here on to its controller nothing is waited for: what holds now is what it gets.
     const access = subsystem.accessOf(hostnqn);
     const admission = admit(connection.transport, subsystem, {
@@ -297,7 +303,11 @@ export class Target implements Services {
         : await this.#findController(subsystem, host, admission, command.qid, cntlid);
     if (!(found instanceof Controller)) return found;
     if (connection.isEnded) return failure("abortedQueueDeleted");
-    if (command.qid > 0) found.ioQueues.set(command.qid, connection);
+    if (command.qid > 0) {
+      // Of two that waited for the old connection to be at rest, the last one has the queue.
+      found.ioQueues.get(command.qid)?.end(connectedAgain);
+      found.ioQueues.set(command.qid, connection);
+    }
     connection.attach({
       controller: found,
       qid: command.qid,
@@ -334,7 +344,7 @@ export class Target implements Services {
       isKeyOnly,
       katoMs: isDiscovery && katoMs === 0 ? this.limits.discoveryKatoMs : katoMs,
       nowMs: this.#world.nowMs(),
-      statistics: this.#statisticsOf(host.hostnqn),
+      ...this.#knownHost(host.hostnqn),
     });
     subsystem.controllers.set(cntlid, controller);
     return controller;
@@ -358,10 +368,11 @@ export class Target implements Services {
     if (controller.security !== security) return failure("connectInvalidHost");
     if (!controller.isAuthenticated) return failure("authenticationRequired");
     if (!controller.isReady) return failure("commandSequence");
+    if (!controller.hasEntrySizes) return connectFailure(inCommand.qid, false);
     const old = controller.ioQueues.get(qid);
     if (old) {
       // The host came back before its old connection was seen to be gone.
-      old.end("the host connected the queue again");
+      old.end(connectedAgain);
       await old.settled();
     }
     const isAlive = subsystem.controllers.get(cntlid) === controller && controller.isReady;
@@ -377,11 +388,12 @@ export class Target implements Services {
     });
   }
 
-  #statisticsOf(hostnqn: string): Statistics {
+  #knownHost(hostnqn: string): KnownHost {
     const known = this.#hosts.get(hostnqn);
     if (known) return known;
-    const made = new Statistics();
-    if (this.#hosts.size < countedHostsMax) this.#hosts.set(hostnqn, made);
+    const share = Math.ceil(this.limits.bytesInFlightMax / 2);
+    const made = { statistics: new Statistics(), budget: new ByteBudget(share, this.budget) };
+    if (this.#hosts.size < knownHostsMax) this.#hosts.set(hostnqn, made);
     return made;
   }
 }

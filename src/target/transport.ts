@@ -43,6 +43,8 @@ export interface Transport {
   readonly isDiscoveryOnly: boolean;
   /** Bytes given to `send` that have not left. */
   readonly bufferedBytes: number;
+  /** A number that changes whenever some of them leave, though it be a part of a long piece. */
+  readonly sendMark: number;
   /** Sends; `sent` is called once the bytes may change, also when they will never leave. */
   send(chunk: Uint8Array, sent: () => void): void;
   /** Stops and resumes what comes in. */

@@ -74,6 +74,8 @@ export class TestQueue {
   isReceiving = true;
   /** Bytes that the fake socket holds back while `isStalled`. */
   bufferedBytes = 0;
+  /** Those of them that left all the same, of a piece whose rest is there. */
+  takenBytes = 0;
   isStalled = false;
   framing: SendFraming = { hdgst: false, ddgst: false, alignmentBytes: 4 };
   /** Longest H2CData. */
@@ -113,6 +115,9 @@ export class TestQueue {
       tlsPolicy,
       get bufferedBytes() {
         return queue.bufferedBytes;
+      },
+      get sendMark() {
+        return queue.bufferedBytes - queue.takenBytes;
       },
       send: (chunk, sent) => {
         if (queue.isEnded) return sent();

@@ -92,7 +92,9 @@ function endsWith(name: string): (path: string) => boolean {
 /** Paths of the project's own files, relative to the root. */
 async function filesOf(pattern: string): Promise<string[]> {
   const isForeign = (path: string) => /^(?:node_modules|out|\.git)(?:\/|$)/.test(path);
-  return await Array.fromAsync(glob(pattern, { cwd: root, exclude: isForeign }));
+  const found: string[] = [];
+  for await (const path of glob(pattern, { cwd: root, exclude: isForeign })) found.push(path);
+  return found;
 }
 
 function literally(words: string): string {

@@ -142,7 +142,7 @@ test("decodeSource passes on what its source throws", async () => {
   }
 });
 
-test("decodeSource that is let go before its end lets its source go, and reads no more of it", async () => {
+test("decodeSource that is let go before its end lets its source go, and goes on reading it no more", async () => {
   for (const format of [...formats, "bzip2"] as const) {
     const data = format === "bzip2" ? bzip2Sample : packers[format](content);
     const inner = cutSource(data, [256]);
@@ -162,9 +162,8 @@ test("decodeSource that is let go before its end lets its source go, and reads n
     assert.ok((await source.read(Buffer.alloc(100))) > 0, format);
     await source[Symbol.asyncDispose]();
     for (let turns = 0; turns < 100; turns++) await setImmediate();
-    assert.equal(calls.indexOf("dispose"), calls.length - 1, `${format}: ${calls.slice(-3)}`);
-    // The sample of bzip2 is too short for that.
-    const isStopped = format === "bzip2" || calls.length < data.length / 256;
-    assert.ok(isStopped, `${format} was read to its end`);
+    const end = calls.slice(calls.indexOf("dispose"));
+    // A read may be on its way to the source just then; it finds the source at its end.
+    assert.match(end.join(" "), /^dispose( read)?$/, format);
   }
 });

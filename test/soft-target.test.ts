@@ -144,15 +144,19 @@ test("SoftTarget ends a host whose export has gone, and its port with the last o
   }));
 
 test("SoftTarget leaves connected hosts alone when others come", () =>
-  withTarget(async ({ target, port }) => {
+  withTarget(async ({ target, port, path, logged }) => {
     await target.settle([wish()]);
     await using controller = await connect(port, { tls: true });
     await using disk = await controller.openNamespace(1);
     const other = { nqn: `${nqn}b`, hosts: new Map([[otherHost, secretsOf(3)]]) };
     const strings = { ...wish().strings, attr_serial: "S2" };
     await target.settle([wish(), wish({ ...other, strings })]);
-    await disk.read(0, Buffer.alloc(512));
+    const found = Buffer.alloc(sizeBytes);
+    await disk.read(0, found);
+    assert.equal(createHash("sha256").update(found).digest("hex"), await hashOf(path));
+    assert.deepEqual(logged, ["host-connected"], "it was the same connection");
     await (await connect(port, { tls: true })).close();
+    assert.deepEqual(logged, ["host-connected", "host-connected"]);
   }));
 
 test("SoftTarget says what it cannot serve, and serves the rest", () =>

@@ -1,7 +1,7 @@
 /** `npm run check`: types, lint, walls, tidiness, dead code; all of them, whatever one finds. */
 
 import { findFiles, type Outcome, readFiles, root, runQuietly } from "./project.ts";
-import { checkTidy } from "./tidy.ts";
+import { checkRoot, checkTidy } from "./tidy.ts";
 import { checkWalls, type Finding } from "./walls.ts";
 
 /** A program from node_modules, run with this Node. */
@@ -28,11 +28,21 @@ const files = findFiles(["**/*", ".ci/*"]).then((paths) =>
   readFiles(paths.filter((path) => !/\.(?:png|jpg|gif|bin|deb|gz|xz|zst|gpg|pgp)$/.test(path))),
 );
 
+/** Paths that git knows; none where this is no checkout of git's. */
+async function listTracked(): Promise<string[]> {
+  const { code, output } = await runQuietly("git", ["ls-files"]).catch(() => ({
+    code: 1,
+    output: "",
+  }));
+  return code === 0 ? output.split("\n").filter((path) => path !== "") : [];
+}
+
 const checks: Readonly<Record<string, () => Promise<Outcome>>> = {
   types: () => runPackage("typescript/bin/tsc", "--noEmit", "-p", "."),
   lint: () => runPackage("@biomejs/biome/bin/biome", "ci", "--colors=off", "."),
   walls: () => runFindings(async () => checkWalls(await files, await listPackages())),
-  tidy: () => runFindings(async () => checkTidy(await files)),
+  tidy: () =>
+    runFindings(async () => [...checkTidy(await files), ...checkRoot(await listTracked())]),
   "dead code": () => runPackage("knip/bin/knip.js", "--no-progress"),
 };
 

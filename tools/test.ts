@@ -3,22 +3,24 @@
  *
  * Arguments that begin with `-` go to the runner; others choose the files whose path has them.
  *
- * Emulated machines that run beside each other starve now and then. Up to two files that failed so
- * are run once more, each by itself, which is said; there the second run counts.
+ * Emulated machines that run beside each other starve now and then. Up to two files that start such
+ * machines, and failed, are run once more, each by itself; there the second run counts. The last line
+ * says how many there were. A file that starts none has no such excuse.
  */
 
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { findFiles, runOpenly } from "./project.ts";
+import { listMachineTests } from "./machines.ts";
+import { findFiles, readFiles, runOpenly } from "./project.ts";
 
 interface Suite {
   readonly title: string;
   readonly patterns: readonly string[];
   /** Files that run at the same time. */
   readonly concurrency: number;
-  /** How many files get a second run, by themselves, when no more than these failed. */
-  readonly secondRuns: number;
+  /** How many files with machines get a second run, by themselves, when nothing else failed. */
+  readonly secondRunsMax: number;
 }
 
 /** What hangs is a failure; the longest file takes a third of this, alone. */
@@ -30,7 +32,7 @@ const unit: Suite = {
   title: "Unit tests",
   patterns: ["src/**/*.test.ts", "tools/**/*.test.ts"],
   concurrency: availableParallelism(),
-  secondRuns: 0,
+  secondRunsMax: 0,
 };
 /** An emulated machine keeps one processor busy; more than two at a time would be slow, and large. */
 const machines = Math.min(2, availableParallelism());
@@ -38,7 +40,7 @@ const boots: Suite = {
   title: "Boots",
   patterns: ["test/*.test.ts"],
   concurrency: machines,
-  secondRuns: 2,
+  secondRunsMax: 2,
 };
 const full: Suite = { ...boots, title: "Long matrices", patterns: ["test/full/*.test.ts"] };
 
@@ -57,8 +59,10 @@ async function runSuite(suite: Suite, args: readonly string[]): Promise<number |
   if (files.length === 0) return undefined;
   console.log(`\n${suite.title}: ${files.length} files`);
   const { code, failed } = await runFiles(files, suite.concurrency, options);
-  const starved = files.length > 1 && failed.length > 0 && failed.length <= suite.secondRuns;
-  return code !== 0 && starved ? runAgain(failed, options) : code;
+  if (code === 0 || files.length === 1 || failed.length === 0) return code;
+  if (failed.length > suite.secondRunsMax) return code;
+  const machineTests = listMachineTests(await readFiles(await findFiles(["test/**/*.ts"])));
+  return failed.every((file) => machineTests.has(file)) ? runAgain(failed, options) : code;
 }
 
 /** @returns the runner's exit code, and the files in which something failed. */
@@ -86,6 +90,7 @@ async function runFiles(
 async function runAgain(files: readonly string[], options: readonly string[]): Promise<number> {
   const codes: number[] = [];
   for (const file of files) {
+    ranAgain.push(file);
     console.log(`\n${file} failed beside another file; again, by itself:`);
     const { code } = await runFiles([file], 1, options);
     console.log(`${file} ${code === 0 ? "passed" : "failed again"} by itself.`);
@@ -101,10 +106,15 @@ if (suites === undefined) {
   process.exit(2);
 }
 
+const ranAgain: string[] = [];
 const codes: number[] = [];
 for (const suite of suites) {
   const code = await runSuite(suite, args);
   if (code !== undefined) codes.push(code);
 }
 if (codes.length === 0) console.error("No test file fits. A run that tests nothing has failed.");
+if (suites.some(({ secondRunsMax }) => secondRunsMax > 0)) {
+  const names = ranAgain.length === 0 ? "" : ` (${ranAgain.join(", ")})`;
+  console.log(`\nSecond runs: ${ranAgain.length}${names}`);
+}
 process.exitCode = codes.length > 0 && codes.every((code) => code === 0) ? 0 : 1;

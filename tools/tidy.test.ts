@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { checkTidy, linesMax } from "./tidy.ts";
+import { checkRoot, checkTidy, commentColumnsMax, linesMax } from "./tidy.ts";
 
 const messagesOf = (path: string, text: string) =>
   checkTidy([{ path, text }]).map(({ message }) => message);
@@ -52,6 +52,24 @@ test("checkTidy: a script may have so many lines and no more", () => {
   assert.deepEqual(messagesOf("tools/a.ts", "\n".repeat(linesMax)), []);
   assert.match(messagesOf("tools/a.ts", "\n".repeat(linesMax + 1))[0]!, /501 lines; 500/);
   assert.deepEqual(messagesOf("docs/a.md", "\n".repeat(linesMax + 1)), []);
+});
+
+test("checkTidy: a comment may have so many columns and no more; code is the formatter's", () => {
+  const wide = (start: string, columns: number) => start.padEnd(columns, "x");
+  for (const start of ["// ", "  * ", "/** "]) {
+    assert.deepEqual(messagesOf("tools/a.ts", wide(start, commentColumnsMax)), []);
+    assert.match(messagesOf("tools/a.ts", wide(start, commentColumnsMax + 1))[0]!, /columns: /);
+  }
+  assert.deepEqual(messagesOf("tools/a.ts", wide('const a = "', commentColumnsMax + 1)), []);
+  assert.deepEqual(messagesOf("docs/a.md", wide("* ", commentColumnsMax + 1)), []);
+});
+
+test("checkRoot allows what a project has at its root, and nothing else", () => {
+  const usual = [".gitignore", ".npmrc", "LICENSE", "README.md", "package-lock.json", "src/a.log"];
+  assert.deepEqual(checkRoot(usual), []);
+  for (const path of ["isolate-0x1-v8.log", "a.ts", "core", "disk.raw", "notes.txt"]) {
+    assert.match(checkRoot([path])[0]!.message, /does not belong at the root/);
+  }
 });
 
 test("checkTidy: each part has a readme and a door; the command line has no door", () => {

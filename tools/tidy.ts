@@ -1,10 +1,18 @@
-/** What the walls do not see: sizes, doors, readmes, and words that may not be in the repository. */
+/**
+ * What the walls do not see: sizes, doors, readmes, what lies at the root, and words that may not be
+ * in the repository.
+ */
 
 import type { SourceFile } from "./source.ts";
 import type { Finding } from "./walls.ts";
 
 /** Most lines that a script may have. */
 export const linesMax = 500;
+/**
+ * Most columns that a line of a comment may have. The formatter keeps code to 100 and lets comments be;
+ * a word more does no harm.
+ */
+export const commentColumnsMax = 108;
 
 interface BannedText {
   readonly pattern: RegExp;
@@ -42,6 +50,10 @@ const banned: readonly BannedText[] = [
   },
 ];
 
+/** What git may know at the root: settings, the licence, documents, and files of tools. */
+const rootFile = /^(?:\.[a-z]+|LICENSE|[A-Z]+\.md|[a-z.-]+\.json)$/;
+const comment = /^\s*(?:\/\/|\/?\*)/;
+const script = /\.[cm]?[jt]s$/;
 const textFile = /\.(?:[cm]?[jt]s|json|md|sh|yml|service|html|css)$|^\.ci\/run$/;
 const lockFile = /(?:^|[/.-])lock\.json$/;
 
@@ -54,8 +66,13 @@ function checkFile({ path, text }: SourceFile): Finding[] {
   if (!textFile.test(path) || lockFile.test(path)) return [];
   const lines = text.split("\n");
   const findings: Finding[] = [];
-  if (/\.[cm]?[jt]s$/.test(path) && lines.length - 1 > linesMax) {
+  if (script.test(path) && lines.length - 1 > linesMax) {
     findings.push({ path, message: `Has ${lines.length - 1} lines; ${linesMax} is the most.` });
+  }
+  const wide = lines.find((line) => line.length > commentColumnsMax && comment.test(line));
+  if (script.test(path) && wide !== undefined) {
+    const message = `A comment has more than ${commentColumnsMax} columns: ${wide.trim()}`;
+    findings.push({ path, message });
   }
   for (const { pattern, why, exempt } of banned) {
     if (exempt?.test(path)) continue;
@@ -64,6 +81,16 @@ function checkFile({ path, text }: SourceFile): Finding[] {
       findings.push({ path, message: `${why}: ${line.trim().slice(0, 120)}` });
   }
   return findings;
+}
+
+/** Checks the paths that git knows: what a program has left at the root is no part of the project. */
+export function checkRoot(paths: readonly string[]): Finding[] {
+  return paths
+    .filter((path) => !path.includes("/") && !rootFile.test(path))
+    .map((path) => ({
+      path,
+      message: "This kind of file does not belong at the root. Move it, or remove it from git.",
+    }));
 }
 
 /** Each part has a door and a readme. */

@@ -22,9 +22,9 @@ const sshPort = 22;
 const discoveryNqn = "nqn.2014-08.org.nvmexpress.discovery";
 
 /**
- * File name → text; diskomator-goodbye.service knows the names. `_nvme-disc._tcp` is what NVMe hosts look for (TP8009: `p` is required), and
- * `_diskomator._tcp` leads to the control channel. Instances have three words, so that two boxes
- * of one network seldom have to change theirs.
+ * File name → text; diskomator-goodbye.service knows the names. `_nvme-disc._tcp` is what NVMe hosts
+ * look for (TP8009: `p` is required), and `_diskomator._tcp` leads to the control channel. Instances
+ * have three words, so that two boxes of one network seldom have to change theirs.
  */
 export function dnssdFiles(what: Announcement): ReadonlyMap<string, string> {
   const own = [

@@ -54,8 +54,8 @@ export class KnownContents {
 
 /**
  * Counts of what has been written to every disk, from /proc/diskstats (Documentation/admin-guide/
- * iostats.rst): writes, their sectors, discards, and theirs. Of every disk, since one that hangs on two cables is two for
- * the kernel.
+ * iostats.rst): writes, their sectors, discards, and theirs. Of every disk, since one that hangs on
+ * two cables is two for the kernel.
  * @param name of the disk that is meant
  * @returns null where it has no counts
  */

@@ -2,10 +2,10 @@
 
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
-import { writeWhole } from "./driver-home.ts";
+import { readOptional, writeWhole } from "./driver-home.ts";
 import { broadcastsOf, magicPacket } from "./magic-packet.ts";
 import { addSeenBoxes, formatSeenBoxes, parseSeenBoxes, type SeenBox } from "./seen.ts";
 
@@ -64,9 +64,12 @@ function send(socket: Socket, mac: string, address: string, port: number): Promi
   });
 }
 
-/** Boxes whose cards are known. */
+/**
+ * Boxes whose cards are known.
+ * @throws BoxError `configuration` when the file cannot be read; one that makes no sense is empty.
+ */
 export async function readSeenBoxes(folder: string): Promise<readonly SeenBox[]> {
-  return parseSeenBoxes(await readFile(join(folder, fileName), "utf8").catch(() => ""));
+  return parseSeenBoxes((await readOptional(join(folder, fileName))) ?? "");
 }
 
 /** Keeps the cards of boxes; writes only what is new. */

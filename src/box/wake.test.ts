@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -78,6 +78,16 @@ test("rememberSeenBoxes keeps others, and is for nobody else to read", async () 
     ];
     assert.deepEqual(await readSeenBoxes(folder), all);
     assert.equal((await stat(join(folder, "boxes-seen.json"))).mode & 0o777, 0o600);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test("readSeenBoxes takes no file that it cannot read for one that is not there", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "seen-"));
+  try {
+    await mkdir(join(folder, "boxes-seen.json"));
+    await assert.rejects(readSeenBoxes(folder), { name: "BoxError", code: "configuration" });
   } finally {
     await rm(folder, { recursive: true });
   }

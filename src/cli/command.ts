@@ -11,10 +11,13 @@ export interface CommandContext {
   readonly signal: AbortSignal;
 }
 
-/** One command of the command line; `help` starts with a usage line and holds an example. */
-export interface Command {
+/**
+ * One command of the command line; `help` starts with a usage line and holds an example. `Code` is
+ * `number` for one that ends as another program does.
+ */
+export interface Command<Code extends number = ExitCode> {
   readonly help: string;
-  run(context: CommandContext): Promise<ExitCode>;
+  run(context: CommandContext): Promise<Code>;
 }
 
 /**

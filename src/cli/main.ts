@@ -3,14 +3,14 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "./command.ts";
 import { printLine } from "./console.ts";
-import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
+import { exitCodes, UsageError } from "./exit.ts";
 import { interruptBySignals } from "./interrupt.ts";
 import { reportFailure } from "./outcome.ts";
 
 /** A command's code is loaded when it runs: each takes a part of the project that others lack. */
 interface KnownCommand {
   readonly summary: string;
-  load(): Promise<Command>;
+  load(): Promise<Command<number>>;
 }
 
 /** The commands by their names; the test of their helps reads them here. */
@@ -104,7 +104,7 @@ const exitCodeLines: Readonly<Record<keyof typeof exitCodes, string>> = {
  * @param args what stands after the program's name
  * @throws UsageError, and what the command could not turn into an exit code.
  */
-export async function main(args: readonly string[], signal: AbortSignal): Promise<ExitCode> {
+export async function main(args: readonly string[], signal: AbortSignal): Promise<number> {
   const [first, ...others] = args;
   if (first === "--version") {
     printLine(`diskomator ${await version()}`);

@@ -82,11 +82,11 @@ export function exitCodeOfAll(codes: readonly ExitCode[]): ExitCode {
  * Runs a command's body and turns what it throws into a message, a result line and an exit code.
  * @param stateAfter what to say about the state that an interruption or a failure leaves.
  */
-export async function withOutcome(
+export async function withOutcome<T extends number>(
   { isJson, signal }: { readonly isJson: boolean; readonly signal: AbortSignal },
-  body: () => Promise<ExitCode>,
+  body: () => Promise<T>,
   stateAfter?: (end: "interrupted" | "failed") => string | undefined,
-): Promise<ExitCode> {
+): Promise<T | ExitCode> {
   try {
     return await body();
   } catch (error) {

@@ -16,7 +16,7 @@ host keys of boxes; your own known_hosts takes no part. Ends with the code of CO
 Example: diskomator ssh lunch-feta journalctl -u diskomator -b`;
 
 /** The command. */
-export const ssh: Command = {
+export const ssh: Command<number> = {
   help,
   async run({ args, signal }) {
     const [box, ...rest] = args;
@@ -35,7 +35,7 @@ export const ssh: Command = {
 };
 
 /** Ctrl-C on a terminal reaches ssh by itself; a signal for us alone is passed on. */
-async function run(args: readonly string[], signal: AbortSignal): Promise<ExitCode> {
+async function run(args: readonly string[], signal: AbortSignal): Promise<number> {
   const child = spawn("ssh", args, { stdio: "inherit" });
   signal.addEventListener("abort", () => child.kill(), { once: true });
   return await new Promise((resolve) => {
@@ -44,7 +44,7 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<ExitCo
       resolve(exitCodes.failure);
     });
     // What the other side's command ends with is its own affair, whatever our codes mean.
-    child.once("close", (code) => resolve((code ?? endedBy(signal)) as ExitCode));
+    child.once("close", (code) => resolve(code ?? endedBy(signal)));
   });
 }
 

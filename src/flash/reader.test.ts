@@ -131,7 +131,8 @@ test("ImageReader.pieces can be left while its source stalls, and gives its buff
     break;
   }
   goOn();
-  for (let taken = 0; taken < 3; taken++) await pool.take();
+  const taken = await Promise.all([pool.take(), pool.take(), pool.take()]);
+  assert.equal(new Set(taken).size, 3, "no buffer was given back twice");
 });
 
 test("ImageReader.pieces ends with the signal's reason while its source stalls", async () => {

@@ -144,7 +144,7 @@ export class RpcClient {
     if (error !== undefined) {
       const parsed = v.safeParse(v.record(v.string(), v.unknown()), error.data);
       throw new RpcError(
-        codeOfNumber(error.code),
+        codeOfNumber(error.code) ?? "failed",
         error.message,
         parsed.success ? parsed.output : {},
       );

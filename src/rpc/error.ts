@@ -59,8 +59,14 @@ export class RpcError extends Error {
   }
 }
 
-/** The code behind a number; a number that a newer box made up counts as `failed`. */
-export function codeOfNumber(number: number): RpcAnswerCode {
-  const found = Object.entries(errorNumbers).find(([, known]) => known === number);
-  return (found?.[0] as RpcAnswerCode | undefined) ?? "failed";
+/** Whether a code is one that a box answers with. */
+export function isAnswerCode(code: string): code is RpcAnswerCode {
+  return Object.hasOwn(errorNumbers, code);
+}
+
+/** The code behind a number; nothing for one that a newer box made up. */
+export function codeOfNumber(number: number): RpcAnswerCode | undefined {
+  return Object.keys(errorNumbers)
+    .filter(isAnswerCode)
+    .find((code) => errorNumbers[code] === number);
 }

@@ -75,8 +75,8 @@ export const methods = {
       /** Null: until it is revoked or the box ends. */
       seconds: v.nullable(secondsOf(grantSecondsMax)),
       /**
-       * It ends a quarter of a minute after this session, however that comes: another session that asks for it
-       * until then takes it over.
+       * It ends a quarter of a minute after this session, however that comes: another session that
+       * asks for it until then takes it over.
        */
       untilSessionEnds: v.optional(v.boolean(), false),
       /** For the list of events: who, and what for. */
@@ -144,7 +144,8 @@ export const methods = {
 
   /**
    * Boots a disk once, by the firmware: an entry for its EFI loader, `BootNext`, and a reboot after
-   * the answer; or by `kexec`, without the firmware. `refused` where the box would not come back, or where there is nothing to boot.
+   * the answer; or by `kexec`, without the firmware. `refused` where the box would not come back, or
+   * where there is nothing to boot.
    */
   bootOnce: { params: bootOnceParams, result: bootOnceResult },
 

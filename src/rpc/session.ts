@@ -6,7 +6,7 @@
 
 import { type JSONRPCRequest, type JSONRPCResponse, JSONRPCServer } from "json-rpc-2.0";
 import * as v from "valibot";
-import { errorNumbers, type RpcAnswerCode, RpcError } from "./error.ts";
+import { codeOfNumber, errorNumbers, isAnswerCode, type RpcAnswerCode, RpcError } from "./error.ts";
 import {
   answerBytesMax,
   inFlightMax,
@@ -148,7 +148,7 @@ export class RpcSession {
     const response = await this.#server.receive(request);
     if (response === null) return;
     const { error } = response;
-    const code = error === undefined ? null : codeOf(error);
+    const code = error === undefined ? null : (codeOfNumber(error.code) ?? "internal");
     this.#options.onCall?.(request.method.slice(0, 40), code, error?.message ?? "");
     await this.#send(response);
   }
@@ -277,10 +277,5 @@ function boxError(error: unknown): RpcError & { readonly code: RpcAnswerCode } {
 }
 
 function isBoxCode(error: RpcError): error is RpcError & { readonly code: RpcAnswerCode } {
-  return error.code in errorNumbers;
-}
-
-function codeOf(error: { readonly code: number }): RpcAnswerCode {
-  const found = Object.entries(errorNumbers).find(([, number]) => number === error.code);
-  return (found?.[0] ?? "internal") as RpcAnswerCode;
+  return isAnswerCode(error.code);
 }

@@ -64,7 +64,8 @@ const releaseBytesMax = 4 * 1024 * 1024;
 /**
  * Loads a release with its updates and security suites.
  * @throws ImageError `signature`, `expired`, `mirror` (a suite or file is not there), `definition`
- * (no such component, or no such package in backports), `network`, `hash`, `disk-full`, `io`; the signal's reason.
+ * (no such component, or no such package in backports), `network`, `hash`, `disk-full`, `io`; the
+ * signal's reason.
  */
 export async function loadIndex(options: LoadIndexOptions): Promise<LoadedIndex> {
   const armored = options.keys ?? (await readKeys());

@@ -51,7 +51,10 @@ function nameFiles(definition: ApplianceDefinition): Piece[] {
   ];
 }
 
-/** Copies that base-files and readline-common make of their defaults; the message of the day is the appliance's. */
+/**
+ * Copies that base-files and readline-common make of their defaults; the message of the day is the
+ * appliance's.
+ */
 function baseFiles(contents: ReadonlyMap<string, string>): Piece[] {
   const copies = [
     ["usr/share/base-files/dot.profile", "root/.profile"],

@@ -10,6 +10,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { crc32 } from "node:zlib";
 import { SegmentCache, writeFailure } from "./driver-cache.ts";
 import { makeSegment } from "./segment.ts";
 
@@ -90,9 +91,33 @@ const damages: { name: string; damage: RegExp; make: (seg: string, json: string)
   {
     name: "another format",
     damage: /header is of another/,
-    make: (_, json) => writeFileSync(json, `{"format":0,"key":"${key}"}\n{}`),
+    make: (_, json) => rewrite(json, (header) => ({ ...header, format: 0 })),
+  },
+  {
+    name: "a header without its checksums",
+    damage: /header cannot be read/,
+    make: (_, json) => rewrite(json, ({ crc32: _left, ...header }) => header),
+  },
+  {
+    name: "a listing of another form",
+    damage: /listing is of another form/,
+    make: (_, json) => {
+      const other = '{"entries":1}';
+      rewrite(json, (header) => ({ ...header, listingCrc32: crc32(other) }), other);
+    },
   },
 ];
+
+/** Puts another header, and another listing, into an entry of the cache. */
+function rewrite(
+  json: string,
+  change: (header: Record<string, unknown>) => unknown,
+  listing?: string,
+): void {
+  const [header = "", found = ""] = readFileSync(json, "utf8").split("\n");
+  writeFileSync(json, `${JSON.stringify(change(JSON.parse(header)))}\n${listing ?? found}`);
+}
+
 for (const { name, damage, make } of damages) {
   test(`SegmentCache.find reports and removes an entry with ${name}`, () =>
     withCache(async ({ cache, directory, events }) => {

@@ -10,8 +10,9 @@ import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { ImageError } from "../error.ts";
+import { type CacheHeader, parseHeader, parseListing } from "./cache-form.ts";
 import { segmentFormat } from "./cache-key.ts";
-import type { Codec, Segment, SegmentListing } from "./segment.ts";
+import type { Segment, SegmentListing } from "./segment.ts";
 
 /** What happened to the cache that a user may want to know. */
 export type SegmentEvent = "segment-damaged";
@@ -25,17 +26,6 @@ export interface CachedSegment extends Segment {
   readonly path: string;
   /** SHA-256 of the bytes, lower-case hex. */
   readonly sha256: string;
-}
-
-/** First line of the .json file; its second line is the listing. */
-interface CacheHeader {
-  readonly format: number;
-  readonly key: string;
-  readonly codec: Codec;
-  readonly sizeBytes: number;
-  readonly sha256: string;
-  readonly crc32: number;
-  readonly listingCrc32: number;
 }
 
 /** A directory of segments by key; several threads and processes may use it at once. */
@@ -58,19 +48,12 @@ export class SegmentCache {
     const text = await readIfThere(json);
     if (text === undefined) return undefined;
     const bytes = await readIfThere(seg);
-    const [header, listing] = parse(text);
-    const damage = damageOf(key, header, listing, bytes);
-    if (damage === undefined) {
-      return {
-        key,
-        codec: header!.codec,
-        path: seg,
-        sha256: header!.sha256,
-        bytes: bytes!,
-        listing: JSON.parse(listing) as SegmentListing,
-      };
+    const found = judge(key, text, bytes);
+    if (typeof found !== "string") {
+      const { codec, sha256 } = found.header;
+      return { key, codec, path: seg, sha256, bytes: found.bytes, listing: found.listing };
     }
-    this.#log("segment-damaged", { key, path: seg, damage });
+    this.#log("segment-damaged", { key, path: seg, damage: found });
     await rm(json, { force: true });
     await rm(seg, { force: true });
     return undefined;
@@ -109,30 +92,24 @@ export class SegmentCache {
   }
 }
 
-/** What is wrong with an entry of the cache; undefined when nothing is. */
-function damageOf(
-  key: string,
-  header: CacheHeader | undefined,
-  listing: string,
-  bytes: Uint8Array | undefined,
-): string | undefined {
+/** An entry of the cache that is whole, or what is wrong with it. */
+function judge(key: string, text: Uint8Array, bytes: Uint8Array | undefined): Whole | string {
+  const [first = "", second = ""] = new TextDecoder().decode(text).split("\n", 2);
+  const header = parseHeader(first);
   if (header === undefined) return "its header cannot be read";
   if (header.format !== segmentFormat || header.key !== key) return "its header is of another";
-  if (header.listingCrc32 !== crc32(listing)) return "its listing has another checksum";
+  if (header.listingCrc32 !== crc32(second)) return "its listing has another checksum";
   if (bytes === undefined) return "its bytes are missing";
   if (header.sizeBytes !== bytes.length) return `it has ${bytes.length} bytes`;
-  return header.crc32 === crc32(bytes) ? undefined : "its bytes have another checksum";
+  if (header.crc32 !== crc32(bytes)) return "its bytes have another checksum";
+  const listing = parseListing(second);
+  return listing === undefined ? "its listing is of another form" : { header, listing, bytes };
 }
 
-/** Header and listing; the checksum of the listing vouches for its form. */
-function parse(text: Uint8Array): [header: CacheHeader | undefined, listing: string] {
-  const [first, listing = ""] = new TextDecoder().decode(text).split("\n", 2);
-  try {
-    const header: CacheHeader | null = JSON.parse(first ?? "");
-    return [header ?? undefined, listing];
-  } catch {
-    return [undefined, listing];
-  }
+interface Whole {
+  readonly header: CacheHeader;
+  readonly listing: SegmentListing;
+  readonly bytes: Uint8Array;
 }
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {

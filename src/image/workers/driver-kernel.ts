@@ -7,6 +7,7 @@ import { type KernelReport, kernelJob } from "../kernel/index.ts";
 import { type Codec, type Json, makeSegment, SegmentCache, segmentKey } from "../segment/index.ts";
 import { readTar, treeOfTar, type UnpackRules } from "../unpack/index.ts";
 import { findSegment, resultOf, type SegmentResult } from "./driver-segments.ts";
+import { type KernelFacts, parseKernelFacts } from "./kernel-facts.ts";
 import type { Task } from "./task.ts";
 
 /** A downloaded .deb by its hash in the lock. */
@@ -58,15 +59,9 @@ export async function findKernelSegments(
   const found = await Promise.all(parts.map((part) => findSegment(cache, keyOf(input, part))));
   const [modules, firmware, vmlinuz, microcode] = found;
   if (!modules || !firmware || !vmlinuz || !microcode) return undefined;
-  const facts = modules.listing.captured[factsName];
-  if (facts === undefined || !("text" in facts)) return undefined;
-  return {
-    modules,
-    firmware,
-    vmlinuz,
-    microcode,
-    ...(JSON.parse(facts.text) as KernelFacts),
-  };
+  const captured = modules.listing.captured[factsName];
+  const facts = captured && "text" in captured ? parseKernelFacts(captured.text) : undefined;
+  return facts && { modules, firmware, vmlinuz, microcode, ...facts };
 }
 
 /**
@@ -115,11 +110,6 @@ export const kernelSegments: Task<KernelSegmentsInput, KernelSegmentsResult> = a
     },
   };
 };
-
-interface KernelFacts {
-  readonly release: string;
-  readonly report: KernelReport;
-}
 
 const factsName = "kernel-facts.json";
 const parts = ["modules", "firmware", "vmlinuz", "microcode"] as const;

@@ -1,9 +1,9 @@
-/** docs/nvme-tcp.md: its programs run, and the tests that it names are there. */
+/** The documents: programs that they show run, and the tests that they name are there. */
 
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { glob, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -63,15 +63,39 @@ test("docs/nvme-tcp.md shows the programs as they are", async () => {
   }
 });
 
-test("docs/nvme-tcp.md names tests that there are", async () => {
-  const named = [...text.matchAll(/`([\w/-]+\.test\.ts)` "([^"]+)"/g)];
-  assert.ok(named.length > 40, `${named.length} tests are named`);
-  for (const [, path = "", title = ""] of named) {
-    const source = await readFile(join(root, path), "utf8");
-    const start = `(?:test(?:Capture)?|scenario)\\(\\s*["\`]${literally(title)}`;
-    assert.ok(new RegExp(start).test(source), title);
+const documents = await filesOf("**/*.md");
+const tests = await filesOf("**/*.test.ts");
+
+test("documents name tests that there are", async () => {
+  let count = 0;
+  for (const document of documents) {
+    const text = await readFile(join(root, document), "utf8");
+    for (const [, path = ""] of text.matchAll(/([\w./-]+\.test\.ts)/g)) {
+      // A name without a folder stands beside another one of the same folder.
+      const isThere = path.includes("/") ? tests.includes(path) : tests.some(endsWith(path));
+      assert.ok(isThere, `${document} names ${path}`);
+      count += 1;
+    }
+    for (const [, path = "", title = ""] of text.matchAll(/`([\w./-]+\.test\.ts)` "([^"]+)"/g)) {
+      const source = await readFile(join(root, path), "utf8");
+      const start = `(?:test(?:Capture)?|scenario)\\(\\s*["\`]${literally(title)}`;
+      assert.ok(new RegExp(start).test(source), `${document}: ${path} "${title}"`);
+    }
   }
+  assert.ok(count > 200, `${count} tests are named`);
 });
+
+function endsWith(name: string): (path: string) => boolean {
+  return (path) => path.endsWith(`/${name}`);
+}
+
+/** Paths of the project's own files, relative to the root. */
+async function filesOf(pattern: string): Promise<string[]> {
+  const isForeign = (path: string) => /^(?:node_modules|out|\.git)(?:\/|$)/.test(path);
+  const found: string[] = [];
+  for await (const path of glob(pattern, { cwd: root, exclude: isForeign })) found.push(path);
+  return found;
+}
 
 function literally(words: string): string {
   return words.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");

@@ -58,7 +58,7 @@ test("reboot of two boxes of which one fails ends with a code of its own, and na
   await using user = await makeFakeUser({ "lunch-feta": one.port, "soup-olive": other.port });
   const ended = await user.run("reboot", "lunch-feta", "soup-olive");
   assert.equal(ended.exitCode, 7, ended.stderr);
-  assert.match(ended.stdout, /lunch-feta boots again\./);
+  assert.match(ended.stdout, /lunch-feta is rebooting\./);
   assert.match(ended.stderr, /soup-olive: .*this box does not go/);
 });
 

@@ -61,7 +61,7 @@ export function boxTools(
       await runTool("systemctl", ["--no-block", how], endTimeoutMs);
     },
     blink: (disk, seconds) => {
-      showNotice(disk === null ? "THIS BOX IS MEANT" : `THIS BOX IS MEANT: disk ${disk}`);
+      showNotice(disk === null ? "THIS IS THE BOX" : `THIS IS THE BOX: disk ${disk}`);
       const end = AbortSignal.timeout(seconds * 1000);
       end.addEventListener("abort", () => showNotice(null), { once: true });
       if (disk !== null) void flicker(openDisk, disk, end);

@@ -63,7 +63,7 @@ function listed(disks: readonly DiskChoice[], box: string): string {
   const rows = disks.map(({ name, serial, model, sizeBytes, state }) => {
     const why =
       state.kind === "not exported"
-        ? `  (not to be had: ${state.reason.text})`
+        ? `  (not available: ${state.reason.text})`
         : state.kind === "failing"
           ? `  (failing: ${state.error})`
           : "";
@@ -82,6 +82,6 @@ export function assertOffered(disk: DiskChoice, box: string): void {
   const { state, name } = disk;
   if (state.kind === "exported") return;
   const why = state.kind === "failing" ? state.error : state.reason.text;
-  const message = `The disk ${name} of ${box} is not to be had: ${why}.`;
+  const message = `Cannot use the disk ${name} of ${box}: ${why}. "diskomator ls ${box}" lists the others.`;
   throw new BoxError("no-such-disk", message, { box, disk: name, state: state.kind });
 }

@@ -24,20 +24,20 @@ import { lookUp } from "./user-home.ts";
 
 const help = `Usage: diskomator connect BOX[:DISK] [OPTIONS]
 
-Attaches a disk of a box to this machine by the Linux kernel's own NVMe/TCP host, and prints the
-path of the block device. Encrypted by TLS, for which tlshd (package ktls-utils) and keyctl
-(keyutils) are needed; "diskomator doctor" looks for both. Root is needed, by sudo.
+Attaches a disk of a box to this machine with the Linux kernel's own NVMe/TCP host, and prints the
+path of the block device. Traffic is encrypted by TLS, which needs tlshd (package ktls-utils) and
+keyctl (keyutils); "diskomator doctor" looks for both. It runs as root, or through sudo.
 
-  --read-only  the box lets nothing be written
-  --overlay    what is written stays in the box's memory, and is gone afterwards
-  --shared     others may write to it at the same time, who say --shared, too: for cluster file
-               systems; any other file system is spoilt by that
-  --no-tls     not encrypted; both ends prove who they are (DH-HMAC-CHAP)
+  --read-only  the box refuses all writes
+  --overlay    writes stay in the box's memory, and are gone afterwards
+  --shared     let others who give --shared write to it at the same time: for cluster file systems;
+               any other file system would be destroyed
+  --no-tls     do not encrypt; both ends still authenticate each other (DH-HMAC-CHAP)
   --json       JSON lines; the last one is the result
 
-Nobody else is let in to a disk that is attached to be written to, unless it is shared. The grant
-lasts until "diskomator disconnect", or until the box ends. When the box was booted again it has new
-keys: the device waits, and the same command again gives them to it.
+While a disk is attached for writing, no one else gets it unless it is shared. The grant lasts until
+"diskomator disconnect", or until the box ends. A box that has rebooted has new keys: the device
+waits until the same command is run again.
 
 Example: diskomator connect lunch-feta:S6Z1NJ0W1 --read-only`;
 

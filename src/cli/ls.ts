@@ -23,9 +23,9 @@ const help = `Usage: diskomator ls [ADDRESS...] [OPTIONS]
 Lists boxes and their disks: those that announce themselves on this network, those that are known
 (boxes.json in the configuration folder), and those at ADDRESS.
 
-  --remember   put each ADDRESS into the list of known boxes, by the name that the box has
-  --forget     take each name or ADDRESS out of it
-  --watch      go on, and show what changes until Ctrl-C
+  --remember   add each ADDRESS to the list of known boxes, under the box's own name
+  --forget     remove each name or ADDRESS from that list
+  --watch      keep running and show changes, until Ctrl-C
   --timeout S  how many seconds a box may take to answer (default 10)
   --json       JSON lines; the last one is the result
 

@@ -22,13 +22,13 @@ function makeCommand(power: Power): Command {
     help: `Usage: diskomator ${command} BOX... [OPTIONS]
 
 ${what}
-A box whose disks somebody may write to is left alone, unless --force is given. What speaks against
-one of several boxes speaks against all, before anything is done.
+Refused while a host may write to one of the boxes' disks, unless --force is given: a reason not to
+touch one of several boxes stops the command before anything is done.
 
-  --force   even so: what is being written is cut short
+  --force   do it anyway: writes in progress are cut off
   --json    JSON lines; the last one is the result
 
-Exit codes: 0 done, 4 somebody may write to a disk of it, 5 no such box, 6 unreachable, 7 some of
+Exit codes: 0 done, 4 a host may write to one of its disks, 5 no such box, 6 unreachable, 7 some of
 several boxes failed.
 
 Example: diskomator ${command} lunch-feta`,
@@ -90,14 +90,14 @@ async function look(
 export const reboot = makeCommand({
   command: "reboot",
   method: "reboot",
-  what: "Boots a box again, or several, from whatever its firmware chooses.",
-  done: "boots again",
+  what: "Reboots one or several boxes, into whatever the firmware chooses.",
+  done: "is rebooting",
 });
 
 /** Switches boxes off. */
 export const poweroff = makeCommand({
   command: "poweroff",
   method: "powerOff",
-  what: "Switches a box off, or several.",
-  done: "goes off",
+  what: "Switches one or several boxes off.",
+  done: "is shutting down",
 });

@@ -105,7 +105,7 @@ function tellAll(
   const boxes = requests.map(({ box }, n) => ({ box, exitCode: codes[n] }));
   const met = codes.filter((code) => code === exitCodes.ok);
   if (isJson) printJson({ event: "result", outcome, exitCode, boxes });
-  else tell(`${met.length} of ${codes.length} boxes: it was so.`);
+  else tell(`${met.length} of ${codes.length} boxes met the condition.`);
   return exitCode;
 }
 

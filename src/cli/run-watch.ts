@@ -32,7 +32,7 @@ export async function watchRuns(
       progressLine.show(`Waiting for ${path} to be written ...`);
       try {
         known = await waitForImage(world, known, ({ pid, name }) => {
-          tell(`${path} is open for writing by ${name || "a process"} (${pid}), and waited for.`);
+          tell(`${path} is open for writing by ${name || "a process"} (${pid}); waiting.`);
         });
         progressLine.clear();
         if (n > 1) await Promise.all(requests.map((request) => waitForBox(request, signal)));
@@ -83,6 +83,6 @@ async function waitForBox(
     }
     if (await isBackWithin(timeoutMs)) return;
   }
-  tell(`${box} is not back yet, and waited for: reboot or reset what runs on it now.`);
+  tell(`${box} is not back yet; waiting for it. Reboot or reset the system that runs on it now.`);
   await isBackWithin(Number.POSITIVE_INFINITY);
 }

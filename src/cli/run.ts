@@ -16,34 +16,35 @@ const optionHelp = `  --until return      until the box is back (default)
   --until ssh         until the system on the disk answers by SSH
   --until port:N      until it accepts TCP connections on this port
   --until text:REGEX  until its console shows a line that matches
-  --console FILE      where that console is: a file that grows or a serial line, tcp:HOST:PORT (a
-                      server of serial lines), or udp:[ADDRESS:]PORT (netconsole sends to this
-                      machine). With any --until: when it is not so, its last lines are shown
+  --console SOURCE    where to read that console: a growing file or a serial line, tcp:HOST:PORT (a
+                      serial console server), or udp:[ADDRESS:]PORT (netconsole sends to this
+                      machine). With any --until, its last lines are shown if the condition fails
   --address ADDRESS   where that system is, if not at the address of the box
   --timeout SECONDS   how long to wait for any of these (default 600)
-  --power-command CMD what the shell runs when that time is over, to reset the machine; the box is
-                      then waited for once more. Its name is in $DISKOMATOR_BOX
-  --exec COMMAND      what the shell runs when it is so; the address is in $DISKOMATOR_ADDRESS
-  --kexec             start the image's kernel without the firmware: seconds instead of its round,
-                      and not the same as a real boot; what differs is said
+  --power-command CMD shell command that resets the machine when that time is over; the wait for the
+                      box then starts again. The box's name is in $DISKOMATOR_BOX
+  --exec COMMAND      shell command to run once the condition is met; the machine's address is in
+                      $DISKOMATOR_ADDRESS
+  --kexec             start the image's kernel without the firmware; not the same as a real boot,
+                      and the differences are listed
   --append-entry      put the boot entry at the end of BootOrder for the run: for firmware that
-                      drops entries which stand in no order
+                      drops entries that are in no order
   --wake              switch the machine on by Wake-on-LAN if it does not answer
-  --no-return         even if the box will not come back by itself
-  --force             even while another host may write to a disk of the box, or another of its
+  --no-return         boot even if the machine would not return to the box on its own
+  --force             boot even while another host may write to a disk of the box, or another of its
                       disks has the same image
   --json              JSON lines; the last one is the result
 
-Exit codes: 0 it is so, and COMMAND succeeded; 1 the box came back without it, or after a crash, or
-COMMAND failed; 4 refused, nothing was booted; 6 the box did not come back, and how it will is said;
-7 some of several boxes failed.`;
+Exit codes: 0 the condition was met, and COMMAND succeeded; 1 the box came back without that, or
+after a crash, or COMMAND failed; 4 refused, nothing was booted; 6 the box did not come back, and
+the message says how to bring it back; 7 some of several boxes failed.`;
 
 const runHelp = `Usage: diskomator run IMAGE BOX[:DISK]... [OPTIONS]
 
-Writes an image to a disk of a box, as flash does, boots it once, and waits. Of several boxes all
-are written before any is booted; then each goes its own way.
+Writes an image to a disk of a box, as flash does, boots it once, and waits. With several boxes,
+all disks are written before any is booted; from then on each box proceeds independently.
 
-  --watch             and again whenever the image file has changed, until Ctrl-C
+  --watch             repeat whenever the image file changes, until Ctrl-C
 ${optionHelp}
 
 Further options are those of flash: --confirm SERIAL, --yes, --grow, --key FILE, --require-checksum,
@@ -53,7 +54,7 @@ Example: diskomator run my-os.raw lunch-feta --yes --until ssh --exec ./test-sui
 
 const bootHelp = `Usage: diskomator boot BOX:DISK... [OPTIONS]
 
-Boots what is on a disk of a box once, and waits; of several boxes at the same time.
+Boots what is on a disk of a box once, and waits; several boxes at the same time.
 
 ${optionHelp}
 

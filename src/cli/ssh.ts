@@ -10,8 +10,9 @@ import { lookUp } from "./user-home.ts";
 
 const help = `Usage: diskomator ssh BOX [--] [COMMAND...]
 
-Logs in to a box as root, or runs a command there. The system's ssh is used, with the keys and the
-host keys of boxes; your own known_hosts takes no part. Ends with the code of COMMAND; 255 is ssh's.
+Logs in to a box as root, or runs a command there. It uses the system's ssh, with the
+keys and host keys of boxes; your own known_hosts is not read. The exit code is that of COMMAND, or
+255 when ssh itself failed.
 
 Example: diskomator ssh lunch-feta journalctl -u diskomator -b`;
 

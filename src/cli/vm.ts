@@ -12,13 +12,13 @@ import { homePaths } from "./user-home.ts";
 const help = `Usage: diskomator vm [APPLIANCE] [OPTIONS]
 
 Boots out/APPLIANCE.raw (default: diskomator) from a virtual USB stick, with an NVMe and a virtio
-scratch disk, and stays until Ctrl-C. As long as it runs it is a known box: "diskomator ls" shows
+scratch disk, and stays until Ctrl-C. While it runs it is a known box: "diskomator ls" shows
 it, and its disks are vm:SCRATCH-NVME and vm:SCRATCH-VIRTIO.
 
   --out DIR       where the image is (default: out)
   --memory MIB    default 1024
   --disk-size MIB size of each scratch disk (default 1024)
-  --name NAME     what the box is called meanwhile (default vm)
+  --name NAME     name of the box while it runs (default vm)
   --display KIND  QEMU's -display, such as gtk (default: none)
   --json          JSON lines: one when it runs, one when the box exports its disks; the last one is
                   the result

@@ -10,11 +10,11 @@ import { seenBox, wakeSeen } from "./wake-box.ts";
 
 const help = `Usage: diskomator wake BOX... [OPTIONS]
 
-Switches a machine on by Wake-on-LAN, or several. Its cards are those that "diskomator ls" saw
-last; its firmware and its card must allow it, and it must have been switched off by a box or by a
-system that arms it.
+Switches one or several machines on by Wake-on-LAN. Their network cards are those that "diskomator
+ls" saw last. Firmware and card must support it, and the system that switched the machine off must
+have armed the card, as a box does.
 
-  --to ADDRESS[:PORT]  where the packets go: the broadcast address of another network, say
+  --to ADDRESS[:PORT]  where the packets go, such as the broadcast address of another network
                        (default: all networks of this machine, port 9)
   --json               JSON lines; the last one is the result
 

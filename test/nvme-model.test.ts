@@ -65,22 +65,27 @@ class Model {
   readonly #possible = Array.from({ length: units }, () => new Set([0]));
   /** Values that may be read now. */
   readonly #now = Array.from({ length: units }, () => new Set([0]));
+  #crashes = 0;
 
-  begin(at: number, count: number, value: number): void {
+  /** An operation is under way; what it returns is for `acknowledge`. */
+  begin(at: number, count: number, value: number): number {
     for (let unit = at; unit < at + count; unit++) {
       this.#now[unit]!.add(value);
       this.#possible[unit]!.add(value);
     }
+    return this.#crashes;
   }
 
-  acknowledge(at: number, count: number, value: number): void {
+  acknowledge(at: number, count: number, value: number, begun: number): void {
     for (let unit = at; unit < at + count; unit++) {
       this.#promised[unit] = new Set([value]);
-      this.#now[unit] = new Set([value]);
+      // The answer may have been on its way when the crash took back what it tells of.
+      if (begun === this.#crashes) this.#now[unit] = new Set([value]);
     }
   }
 
   crash(): void {
+    this.#crashes += 1;
     for (const [unit, possible] of this.#possible.entries()) this.#now[unit] = new Set(possible);
   }
 
@@ -194,10 +199,10 @@ async function run(
           return;
         }
         const written = kind === "zero" ? 0 : value;
-        model.begin(start, count, written);
+        const begun = model.begin(start, count, written);
         if (kind === "zero") await disk.writeZeroes(start * unitBytes, bytes.length);
         else await disk.write(start * unitBytes, bytes);
-        model.acknowledge(start, count, written);
+        model.acknowledge(start, count, written, begun);
       }),
     );
     if (hasFlush) model.flushed(await flush(disk));
@@ -221,8 +226,7 @@ test("every write that was acknowledged and flushed is there, wherever connectio
 
 test("the model finds a disk that forgets what it had flushed", async () => {
   const model = new Model();
-  model.begin(0, 1, 7);
-  model.acknowledge(0, 1, 7);
+  model.acknowledge(0, 1, 7, model.begin(0, 1, 7));
   model.flushed([]);
   const device = new MemoryDisk({ sizeBytes });
   const found = Buffer.alloc(unitBytes);

@@ -76,7 +76,7 @@ test("documents name tests that there are", async () => {
       assert.ok(isThere, `${document} names ${path}`);
       count += 1;
     }
-    for (const [, path = "", title = ""] of text.matchAll(/`([\w./-]+\.test\.ts)` "([^"]+)"/g)) {
+    for (const [, path = "", title = ""] of text.matchAll(/`([\w./-]+\.test\.ts)`\s"([^"]+)"/g)) {
       const source = await readFile(join(root, path), "utf8");
       const start = `(?:test(?:Capture)?|scenario)\\(\\s*["\`]${literally(title)}`;
       assert.ok(new RegExp(start).test(source), `${document}: ${path} "${title}"`);
@@ -98,5 +98,6 @@ async function filesOf(pattern: string): Promise<string[]> {
 }
 
 function literally(words: string): string {
-  return words.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  // In a paragraph, a line may end within them.
+  return words.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(/\s+/g, " ");
 }

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MemoryDisk } from "../src/block/index.ts";
-import type { GrantView } from "../src/rpc/index.ts";
+import { intruder } from "./driver-fake-boots.ts";
 import { type FakeBox, makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
 
 const mebibyte = 1024 * 1024;
@@ -134,18 +134,6 @@ test("flash makes no disk bootable to which another host was let in meanwhile", 
   assert.match(stderr, /does not boot now; the same command again goes on where it can/);
   assert((await readDisk(disk.memory, 512)).subarray(510).equals(Buffer.alloc(2)));
 });
-
-/** Another host's grant of the first disk. */
-const intruder: GrantView = {
-  grant: "g9",
-  hostnqn: "nqn.2014-08.org.nvmexpress:other",
-  mode: "rw",
-  disks: ["nvme0n1"],
-  purpose: "flash by eve on laptop",
-  since: "2026-11-23T12:00:00.000Z",
-  expiresAt: null,
-  overlay: null,
-};
 
 test("flash and reboot leave a disk alone that another host may write to", async () => {
   await using box = await startFakeBox(["S6Z1NJ0W1"]);

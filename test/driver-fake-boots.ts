@@ -4,11 +4,29 @@ import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type DiskView, type Handlers, RpcError, type RunReport } from "../src/rpc/index.ts";
+import {
+  type DiskView,
+  type GrantView,
+  type Handlers,
+  RpcError,
+  type RunReport,
+} from "../src/rpc/index.ts";
 
 const at = "2026-11-23T12:00:00.000Z";
 const answerMs = 100;
 const awayMs = 1500;
+
+/** Another host's grant of the first disk. */
+export const intruder: GrantView = {
+  grant: "g9",
+  hostnqn: "nqn.2014-08.org.nvmexpress:other",
+  mode: "rw",
+  disks: ["nvme0n1"],
+  purpose: "flash by eve on laptop",
+  since: "2026-11-23T12:00:00.000Z",
+  expiresAt: null,
+  overlay: null,
+};
 
 /** What becomes of it; unless told, it comes back with an empty report. */
 export interface FakeBoots {

@@ -7,20 +7,9 @@ import { rm, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { GrantView } from "../src/rpc/index.ts";
+import { intruder } from "./driver-fake-boots.ts";
 import { makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
 import { linesOf } from "./driver-json-lines.ts";
-
-const eves: GrantView = {
-  grant: "g9",
-  hostnqn: "nqn.2014-08.org.nvmexpress:other",
-  mode: "rw",
-  disks: ["nvme0n1"],
-  purpose: "flash by eve on laptop",
-  since: "2026-11-23T12:00:00.000Z",
-  expiresAt: null,
-  overlay: null,
-};
 
 for (const [command, method] of [
   ["reboot", "reboot"],
@@ -31,7 +20,7 @@ for (const [command, method] of [
     await using other = await startFakeBox(["S6Z1NJ0W2"]);
     await using user = await makeFakeUser({ "lunch-feta": one.port, "soup-olive": other.port });
     const calls = () => [one, other].map((box) => box.calls.includes(method));
-    other.grants.set("g9", eves);
+    other.grants.set("g9", intruder);
     const refused = await user.run(command, "lunch-feta", "soup-olive");
     assert.equal(refused.exitCode, 4, refused.stderr);
     assert.match(refused.stderr, /soup-olive: flash by eve on laptop may write to it/);

@@ -15,21 +15,11 @@ import {
   planGptRelocation,
 } from "../src/disk/index.ts";
 import { applyGptEdit } from "../src/disk/testing/apply-edit.ts";
-import type { GrantView } from "../src/rpc/index.ts";
+import { intruder } from "./driver-fake-boots.ts";
 import { type FakeBox, fakeDisk, makeFakeUser, startFakeBox } from "./driver-fake-box.ts";
 import { linesOf } from "./driver-json-lines.ts";
 
 const mebibyte = 1024 * 1024;
-const eves: GrantView = {
-  grant: "g9",
-  hostnqn: "nqn.2014-08.org.nvmexpress:other",
-  mode: "rw",
-  disks: ["nvme0n1"],
-  purpose: "flash by eve on laptop",
-  since: "2026-11-23T12:00:00.000Z",
-  expiresAt: null,
-  overlay: null,
-};
 const blank = { line: "blank", isBlank: true, partitions: [] };
 const panic = [{ name: "Panic#1", text: "Kernel panic - not syncing\n" }];
 
@@ -37,7 +27,7 @@ test("run does not boot a disk that another host got to write to meanwhile, unle
   let box: FakeBox | undefined;
   const onCall = (method: string) => {
     // The image is written, and the box not told yet.
-    if (method === "revoke") box?.grants.set("g9", eves);
+    if (method === "revoke") box?.grants.set("g9", intruder);
   };
   await using made = await startFakeBox(["S6Z1NJ0W1"], { onCall });
   box = made;
@@ -56,7 +46,7 @@ test("run does not boot a disk that another host got to write to meanwhile, unle
 test("flash leaves a disk alone that another host was granted at the same time", async () => {
   let box: FakeBox | undefined;
   const onCall = (method: string) => {
-    if (method === "grant") box?.grants.set("g9", eves);
+    if (method === "grant") box?.grants.set("g9", intruder);
   };
   await using made = await startFakeBox(["S6Z1NJ0W1"], { onCall });
   box = made;

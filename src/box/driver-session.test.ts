@@ -5,12 +5,13 @@ import { createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type CallParams, RpcError, rpcVersion } from "../rpc/index.ts";
+import { sampleDescription } from "../rpc/testing/handlers.ts";
 import { LastingChannel } from "./driver-channel.ts";
 import { openSession, type ReachOptions } from "./driver-session.ts";
 import { BoxError, type BoxErrorCode } from "./error.ts";
 import type { Place } from "./place.ts";
 import { serveFakeBox } from "./testing/fake-box.ts";
-import { sampleDescription, sampleDisk } from "./testing/samples.ts";
+import { sampleDisk } from "./testing/samples.ts";
 
 const fakeSsh = join(import.meta.dirname, "testing/fake-ssh.ts");
 const home = { identities: [], knownHosts: ["known_hosts"], imageKeys: [] };

@@ -7,29 +7,13 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { type Home, type Place, placeOfAddress } from "../box/index.ts";
-import type { BootState, BoxDescription } from "../rpc/index.ts";
+import type { BootState } from "../rpc/index.ts";
+import { sampleDescription } from "../rpc/testing/handlers.ts";
 import { type MachineOptions, machineOf } from "./run-world.ts";
 
 const home: Home = { identities: [], knownHosts: [], imageKeys: [], hostKeys: [], knownBoxes: [] };
 const fakeSsh = join(import.meta.dirname, "../box/testing/fake-ssh.ts");
-const at = "2026-11-23T12:00:00.000Z";
-const description: BoxDescription = {
-  rpc: 1,
-  name: "lunch-feta",
-  fullName: "lunch-feta-olive",
-  box: "cd7c3f8f",
-  version: "0.1.0",
-  access: "paired",
-  readOnly: false,
-  addresses: [],
-  ports: { nvme: 4420, discovery: 8009, readOnly: 4421 },
-  tls: true,
-  bootMedium: "sda",
-  problems: [],
-  startedAt: at,
-  bootedAt: at,
-  now: at,
-};
+const description = sampleDescription();
 const state: BootState = {
   comeback: { certain: true, text: "" },
   secureBoot: null,

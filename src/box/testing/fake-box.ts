@@ -8,7 +8,7 @@ import {
   RpcError,
   RpcSession,
 } from "../../rpc/index.ts";
-import { sampleDescription } from "./samples.ts";
+import { sampleDescription } from "../../rpc/testing/handlers.ts";
 
 /** What the box has, and what it does otherwise than to answer well. */
 export interface FakeBoxOptions {

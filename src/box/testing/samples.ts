@@ -1,6 +1,6 @@
 /** Boxes and disks made of values, for tests. */
 
-import type { BoxDescription, DiskView } from "../../rpc/index.ts";
+import type { DiskView } from "../../rpc/index.ts";
 
 const at = "2026-11-23T12:00:00.000Z";
 
@@ -50,27 +50,5 @@ export function sampleDisk(options: {
     },
     traffic: null,
     health: null,
-  };
-}
-
-/** A box as it describes itself. */
-export function sampleDescription(changes: Partial<BoxDescription> = {}): BoxDescription {
-  return {
-    rpc: 1,
-    name: "lunch-feta",
-    fullName: "lunch-feta-olive",
-    box: "cd7c3f8f",
-    version: "0.1.0",
-    access: "paired",
-    readOnly: false,
-    addresses: [],
-    ports: { nvme: 4420, discovery: 8009, readOnly: 4421 },
-    tls: true,
-    bootMedium: "sda",
-    problems: [],
-    startedAt: at,
-    bootedAt: at,
-    now: at,
-    ...changes,
   };
 }

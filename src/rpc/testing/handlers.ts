@@ -1,6 +1,7 @@
 /** A box made of values, for tests of both ends. */
 
 import type { Handlers } from "../session.ts";
+import type { BoxDescription } from "../values.ts";
 
 const at = "2026-11-23T12:00:00.000Z";
 const done = async () => ({});
@@ -8,23 +9,7 @@ const done = async () => ({});
 /** Handlers that answer at once, changed where a test wants something else. */
 export function sampleHandlers(changes: Partial<Handlers> = {}): Handlers {
   return {
-    describe: async () => ({
-      rpc: 1,
-      name: "lunch-feta",
-      fullName: "lunch-feta-olive",
-      box: "cd7c3f8f",
-      version: "0.1.0",
-      access: "paired",
-      readOnly: false,
-      addresses: [],
-      ports: { nvme: 4420, discovery: 8009, readOnly: 4421 },
-      tls: true,
-      bootMedium: "sda",
-      problems: [],
-      startedAt: at,
-      bootedAt: at,
-      now: at,
-    }),
+    describe: async () => sampleDescription(),
     disks: async () => ({ disks: [], grants: [], peers: [] }),
     grant: async ({ hostnqn, mode }) => ({
       grant: "g1",
@@ -67,6 +52,28 @@ export function sampleHandlers(changes: Partial<Handlers> = {}): Handlers {
     reboot: done,
     powerOff: done,
     blink: done,
+    ...changes,
+  };
+}
+
+/** A box as it describes itself. */
+export function sampleDescription(changes: Partial<BoxDescription> = {}): BoxDescription {
+  return {
+    rpc: 1,
+    name: "lunch-feta",
+    fullName: "lunch-feta-olive",
+    box: "cd7c3f8f",
+    version: "0.1.0",
+    access: "paired",
+    readOnly: false,
+    addresses: [],
+    ports: { nvme: 4420, discovery: 8009, readOnly: 4421 },
+    tls: true,
+    bootMedium: "sda",
+    problems: [],
+    startedAt: at,
+    bootedAt: at,
+    now: at,
     ...changes,
   };
 }

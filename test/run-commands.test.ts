@@ -372,3 +372,10 @@ test("what speaks against one of two boxes speaks against both", async () => {
   const twice = await user.run("boot", "lunch-feta:nvme0n1", "lunch-feta:nvme1n1");
   assert.equal(twice.exitCode, 2, twice.stderr);
 });
+
+test("run refuses --append-entry with --kexec, which makes no entry", async () => {
+  await using user = await makeFakeUser({});
+  const ended = await user.run("run", "os.raw", "lunch-feta", "--kexec", "--append-entry");
+  assert.equal(ended.exitCode, 2, ended.stderr);
+  assert.match(ended.stderr, /--kexec makes no boot entry/);
+});

@@ -201,6 +201,11 @@ function readRequest(target: string, values: RunValues): RunRequest {
   if (!/^[1-9]\d{0,5}$/.test(values.timeout)) {
     throw new UsageError(`--timeout takes a number of seconds, not "${values.timeout}".`);
   }
+  if (values.kexec && values["append-entry"]) {
+    throw new UsageError(
+      "--kexec makes no boot entry that --append-entry could append: leave one out.",
+    );
+  }
   const condition = parseUntil(values.until);
   const source = values.console === undefined ? null : parseConsole(values.console);
   if (condition.kind === "text" && source === null) {

@@ -2,7 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type FirmwareBoot, judgeComeback, rankComeback } from "./boot-comeback.ts";
-import { fileOption, machine, option, stickUuid, testedUuid, withOptions } from "./boot-samples.ts";
+import {
+  fileOption,
+  machine,
+  option,
+  stickUuid,
+  testedUuid,
+  withOptions,
+} from "./testing/boot-samples.ts";
 
 const installed = withOptions([1, fileOption("stick", stickUuid)]);
 const loader = (changes: Partial<FirmwareBoot["loader"]>) => {

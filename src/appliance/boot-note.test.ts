@@ -3,7 +3,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { formatNote, noteOrder, parseNote, printOf } from "./boot-note.ts";
-import { fileOption, machine, note, option, stickUuid, testedUuid } from "./boot-samples.ts";
+import {
+  fileOption,
+  machine,
+  note,
+  option,
+  stickUuid,
+  testedUuid,
+} from "./testing/boot-samples.ts";
 
 test("parseNote reads what formatNote wrote", () => {
   assert.deepEqual(parseNote(formatNote(note)), note);

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { parseNote } from "./boot-note.ts";
 import { chooseEntry, entryDescription, planBootOnce } from "./boot-once.ts";
 import { parseLoadOption, parseNumbers } from "./boot-option.ts";
-import { machine, note, option, withOptions } from "./boot-samples.ts";
+import { machine, note, option, withOptions } from "./testing/boot-samples.ts";
 
 const path = Uint8Array.of(4, 4, 6, 0, 0, 0, 0x7f, 0xff, 4, 0);
 const none = new Uint8Array();

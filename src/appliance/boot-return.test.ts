@@ -6,7 +6,7 @@ import type { RunNote } from "./boot-note.ts";
 import { entryDescription } from "./boot-once.ts";
 import { parseNumbers } from "./boot-option.ts";
 import { planReturn, type ReturnPlan } from "./boot-return.ts";
-import { machine, note, option, testedUuid, withOptions } from "./boot-samples.ts";
+import { machine, note, option, testedUuid, withOptions } from "./testing/boot-samples.ts";
 
 const [menu, stick, disk] = [option("UiApp", 0x109), option("stick"), option("disk")];
 const ours = option(entryDescription);

@@ -24,7 +24,7 @@ import {
   nvmePath,
   partUuid,
   request,
-} from "./driver-boot-samples.ts";
+} from "./testing/driver-boot-samples.ts";
 
 const hourBefore = new Date(at.getTime() - 3_600_000);
 const end = Uint8Array.of(0x7f, 0xff, 4, 0);

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { Machine } from "./driver-boot-samples.ts";
 import { EfiVariables } from "./driver-efi-variables.ts";
 import { efiVariables, globalVendor } from "./efi-names.ts";
 import { ApplianceError } from "./error.ts";
+import { Machine } from "./testing/driver-boot-samples.ts";
 
 const failsFor = (reason: string, message: RegExp) => (error: unknown) => {
   assert(error instanceof ApplianceError, String(error));

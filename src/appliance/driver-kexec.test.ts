@@ -6,8 +6,8 @@ import { test } from "node:test";
 import { openFat } from "../disk/index.ts";
 import { sampleProgram } from "../disk/testing/program-sample.ts";
 import { RpcError } from "../rpc/index.ts";
-import { diskWith, Machine, mebibyte, request } from "./driver-boot-samples.ts";
 import { noteName, noteVendor } from "./efi-names.ts";
+import { diskWith, Machine, mebibyte, request } from "./testing/driver-boot-samples.ts";
 
 /** A box that can start kernels, and the program with which it does. */
 class KexecMachine implements AsyncDisposable {

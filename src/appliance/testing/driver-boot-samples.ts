@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { MemoryDisk } from "../block/index.ts";
+import { MemoryDisk } from "../../block/index.ts";
 import {
   assembleExtents,
   encodeGpt,
@@ -12,10 +12,10 @@ import {
   planFat,
   planGpt,
   shiftExtents,
-} from "../disk/index.ts";
-import { encodeLoadOption, encodeNumbers } from "./boot-option.ts";
-import { BootControl, type BootOnceRequest } from "./driver-boot-control.ts";
-import { globalVendor, loaderVendor } from "./efi-names.ts";
+} from "../../disk/index.ts";
+import { encodeLoadOption, encodeNumbers } from "../boot-option.ts";
+import { BootControl, type BootOnceRequest } from "../driver-boot-control.ts";
+import { globalVendor, loaderVendor } from "../efi-names.ts";
 
 /** When all of it happens. */
 export const at = new Date("2026-11-23T12:00:00.000Z");

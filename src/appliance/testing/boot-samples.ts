@@ -1,7 +1,7 @@
 /** For tests: a machine with a menu, the stick of the box and a disk, and a note of it. */
-import type { FirmwareBoot } from "./boot-comeback.ts";
-import { noteOrder, type RunNote } from "./boot-note.ts";
-import { type LoadOption, loaderPath } from "./boot-option.ts";
+import type { FirmwareBoot } from "../boot-comeback.ts";
+import { noteOrder, type RunNote } from "../boot-note.ts";
+import { type LoadOption, loaderPath } from "../boot-option.ts";
 
 /** The partition of the disk under test. */
 export const testedUuid = "7c0f57bd-7e5c-4b0c-9a5f-3d2f4e1b8a90";

@@ -1,5 +1,6 @@
-/** `npm run check`: types, lint, walls, tidiness, dead code; all of them, whatever one finds. */
+/** `npm run check`: types, lint, walls, tidiness, npm's lock, dead code; all, whatever one finds. */
 
+import { checkLock } from "./lock.ts";
 import { findFiles, type Outcome, readFiles, root, runQuietly } from "./project.ts";
 import { checkRoot, checkTidy } from "./tidy.ts";
 import { checkWalls, type Finding } from "./walls.ts";
@@ -43,6 +44,12 @@ const checks: Readonly<Record<string, () => Promise<Outcome>>> = {
   walls: () => runFindings(async () => checkWalls(await files, await listPackages())),
   tidy: () =>
     runFindings(async () => [...checkTidy(await files), ...checkRoot(await listTracked())]),
+  lock: () =>
+    runFindings(async () =>
+      (await files)
+        .filter(({ path }) => path === "package-lock.json")
+        .flatMap(({ path, text }) => checkLock(path, text)),
+    ),
   "dead code": () => runPackage("knip/bin/knip.js", "--no-progress"),
 };
 

@@ -69,14 +69,20 @@ export class RunBox implements AsyncDisposable {
     return this.#vm;
   }
 
-  /** Gives it power; disks and the firmware's variables are as they were. */
-  async powerOn(): Promise<void> {
+  /**
+   * Gives it power; disks and the firmware's variables are as they were.
+   * @param source where there is no stick, the variables name a place on the network
+   */
+  async powerOn(source: "stick" | "network" = "stick"): Promise<void> {
     // Nothing tells the firmware what to boot but its own variables.
     const { bootIndex: _first, ...stick } = stickOf(join(this.folder, "out"), "diskomator");
     const log = process.env.DISKOMATOR_SERIAL_LOG;
     this.#vm = await startVm({
       name: "box",
-      disks: [stick, { id: this.diskId, kind: "nvme", path: this.disk, serial }],
+      disks: [
+        ...(source === "stick" ? [stick] : []),
+        { id: this.diskId, kind: "nvme", path: this.disk, serial },
+      ],
       nics: [{ network: { kind: "user" } }],
       variablesPath: this.#variables,
       ...(log ? { serialLogPath: log } : {}),

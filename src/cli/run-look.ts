@@ -118,7 +118,7 @@ function refuseComeback({ box, isKexec, noReturn }: RunRequest, state: BootState
   if (isKexec) refuseKexec(box, state);
   if (state.comeback.certain || noReturn) return;
   throw new RefusedError(
-    `${box} would not come back by itself: ${state.comeback.text}. Put its medium first in the ` +
+    `${box} would not come back by itself: ${state.comeback.text}. Put that entry first in the ` +
       "firmware's boot order and boot it again; --no-return boots the disk all the same.",
   );
 }

@@ -2,9 +2,10 @@
  * Power that goes at random points of `flash` (of what differs) and of `run`: QEMU is killed, the disk
  * looked at from outside, the machine switched on again, and the same command has to complete.
  *
- * `npm run bench power-cuts [COUNT] [seed=N] [minutes=N]` (50 cuts unless told; none is made after N
- * minutes). Fails at the first disk that would boot half an image, the first box that does not come
- * back, and the first command that does not complete.
+ * `npm run bench power-cuts [LAST] [from=N] [seed=N] [minutes=N]`: from the first cut of the seed to
+ * the fiftieth unless told; none is made after so many minutes. Fails at the first disk that would
+ * boot half an image, the first box that does not come back, and the first command that does not
+ * complete.
  *
  * A flush that is missing it cannot find: `src/vm/disk.ts` sets `no-flush`, and all that QEMU wrote
  * before it was killed is in the cache of its host, which keeps its power. `CuttableDisk`
@@ -16,7 +17,8 @@ import { RunBox } from "../test/driver-run-box.ts";
 import { describeMachine } from "./machine.ts";
 
 const words = process.argv.slice(2);
-const count = Number(words.find((word) => /^\d+$/.test(word)) ?? 50);
+const last = Number(words.find((word) => /^\d+$/.test(word)) ?? 50);
+const from = numberOf("from") ?? 1;
 const seed = numberOf("seed") ?? 20261123;
 const lateMs = performance.now() + (numberOf("minutes") ?? 600) * 60_000;
 /** Of so many cuts one is in `run`, whose rerun takes two boots more. */
@@ -24,10 +26,10 @@ const runEvery = 3;
 
 await using box = await RunBox.start();
 console.log(`${describeMachine()}, ${box.vm.accelerator}, seed ${seed}`);
-const cuts = await PowerCuts.prepare(box, seed);
+const cuts = await PowerCuts.prepare(box, seed, from - 1);
 const found = new Map<string, number>();
-let done = 0;
-while (done < count && performance.now() < lateMs) {
+let done = from - 1;
+while (done < last && performance.now() < lateMs) {
   done += 1;
   const { kind, during, disk, backSeconds } = await cuts.cut(
     done % runEvery === 0 ? "run" : "flash",
@@ -38,7 +40,7 @@ while (done < count && performance.now() < lateMs) {
   found.set(`${kind}, ${disk}`, (found.get(`${kind}, ${disk}`) ?? 0) + 1);
 }
 const states = [...found].map(([state, times]) => `${times} × ${state}`).join("; ");
-console.log(`${done} cuts: ${states}. Every box came back, every command completed.`);
+console.log(`cuts ${from} to ${done}: ${states}. Every box came back, every command completed.`);
 
 function numberOf(name: string): number | undefined {
   const word = words.find((one) => one.startsWith(`${name}=`));

@@ -34,8 +34,11 @@ export class PowerCuts {
   /** How long a whole command took last. */
   readonly #wholeMs: Record<CutKind, number>;
 
-  /** Writes both images whole once, to learn how long that takes. */
-  static async prepare(box: RunBox, seed: number): Promise<PowerCuts> {
+  /**
+   * Writes both images whole once, to learn how long that takes.
+   * @param done so many cuts of this seed were made before
+   */
+  static async prepare(box: RunBox, seed: number, done = 0): Promise<PowerCuts> {
     const images: [string, string] = [
       await box.imageOf("reboot", "cut-even"),
       await box.imageOf("reboot", "cut-odd"),
@@ -45,7 +48,9 @@ export class PowerCuts {
     await spoil(box, images[0]);
     const flash = await timed(() => perform(box, "flash", images[1]));
     const run = flash + awayMsGuess;
-    return new PowerCuts(box, images.reverse() as typeof images, randomOf(seed), { flash, run });
+    const random = randomOf(seed);
+    for (let n = 0; n < done; n++) random();
+    return new PowerCuts(box, images.reverse() as typeof images, random, { flash, run });
   }
 
   private constructor(

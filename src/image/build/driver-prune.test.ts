@@ -45,6 +45,16 @@ test("pruneCache keeps what was used a month from its last use on", async (t) =>
   assert.equal(await pruneCache(cache, [], daysAgo(-11)), 10);
 });
 
+test("pruneCache keeps what only the second build of each day uses", async (t) => {
+  const cache = cacheWith(t, { "debs/sha256/aa": 0, "debs/sha256/bb": 0 });
+  const [first, second] = ["debs/sha256/aa", "debs/sha256/bb"].map((path) => join(cache, path));
+  for (let day = 1; day <= 32; day++) {
+    await pruneCache(cache, [first!], daysAgo(-day));
+    await pruneCache(cache, [second!], daysAgo(-day));
+  }
+  assert.ok(existsSync(second!));
+});
+
 test("pruneCache looks a cache through once a day", async (t) => {
   const cache = cacheWith(t, {});
   await pruneCache(cache, [], now);

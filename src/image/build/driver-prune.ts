@@ -19,7 +19,8 @@ const stampName = "pruned";
 
 /**
  * Marks the files that a build has used, and removes those that were last used or made more than 30
- * days before `now`. Does nothing when the cache was looked through on the same day.
+ * days before `now`. Marks only when the cache was looked through on the same day: what is never
+ * built first on its day is in use all the same, and a mirror may no longer have it.
  * @param used paths below `cacheDirectory`.
  * @returns how many bytes have gone.
  * Rejects with the system's error when a file can be neither marked nor removed.
@@ -29,10 +30,10 @@ export async function pruneCache(
   used: Iterable<string>,
   now: Date,
 ): Promise<number> {
+  await Promise.all(Array.from(used, (path) => utimes(path, now, now)));
   const stamp = join(cacheDirectory, stampName);
   const last = await modifiedMs(stamp);
   if (last !== undefined && now.getTime() - last < pruneIntervalMs) return 0;
-  for (const path of used) await utimes(path, now, now);
   let removedBytes = 0;
   for (const folder of await foldersOf(cacheDirectory)) {
     for (const path of await filesOf(folder)) {

@@ -46,7 +46,7 @@ interface Supplies {
 /**
  * Builds an appliance and writes its outputs.
  * @throws ImageError; see its codes. Outputs of an earlier build are replaced one by one, each
- * whole, and only once everything has been made.
+ * whole, and only once all new ones lie beside them.
  */
 export async function buildAppliance(options: BuildOptions): Promise<BuildReport> {
   const times = new PhaseTimes(options);

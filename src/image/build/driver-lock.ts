@@ -1,6 +1,6 @@
 /** The lock file of an appliance: read, resolved anew, written. */
 
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import {
   compareLocks,
   findMirrors,
@@ -24,6 +24,7 @@ import {
 } from "../fetch/index.ts";
 import { reviewedScripts } from "../finish/index.ts";
 import type { Lock, LockedNpmPackage, LockedPackage } from "../lock.ts";
+import { plannedFile, writePlanned } from "../raw/index.ts";
 import { maintainerScriptHashes } from "./driver-scripts.ts";
 import type { BuildOptions } from "./options.ts";
 import { wantedPackages } from "./plan.ts";
@@ -53,11 +54,12 @@ export async function readLock(path: string): Promise<Lock | undefined> {
   return parseLock(text, path);
 }
 
-/** Writes a lock file so that no one ever sees half of it. */
+/**
+ * Writes a lock file so that no one ever sees half of it.
+ * @throws ImageError `disk-full` or `io`.
+ */
 export async function writeLock(path: string, lock: Lock): Promise<void> {
-  const temporary = `${path}.tmp`;
-  await writeFile(temporary, stringifyLock(lock));
-  await rename(temporary, path);
+  await writePlanned(path, plannedFile([Buffer.from(stringifyLock(lock))]));
 }
 
 /** Access to the mirrors with the proxies of the host. */

@@ -4,9 +4,10 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { ApplianceDefinition } from "../definition.ts";
 import { ImageError } from "../error.ts";
+import { runTogether } from "../fetch/index.ts";
 import type { Finished } from "../finish/index.ts";
 import type { Lock } from "../lock.ts";
-import { type PlannedFile, plannedFile, writePlanned } from "../raw/index.ts";
+import { type PlannedFile, plannedFile, type StagedFile, stagePlanned } from "../raw/index.ts";
 import { type Component, licencesOf, makeSbom } from "../report/index.ts";
 import { readPublicKey } from "../ssh-key.ts";
 import type { AssembledImage } from "./driver-assemble.ts";
@@ -40,23 +41,33 @@ export async function makeOutDirectory(path: string): Promise<void> {
   });
 }
 
-/** Writes all outputs into their folder, each whole or not at all. */
+/**
+ * Writes all outputs into their folder: only once all of them lie there whole do they take the
+ * places of those of an earlier build, the sums last.
+ */
 export async function writeOutputs(
   request: OutputRequest,
 ): Promise<Pick<BuildReport, "manifest" | "outDirectory">> {
   const { definition, image, options } = request;
-  const { outDirectory, signal } = options;
-  const write = async (name: string, file: PlannedFile): Promise<Output> => {
+  const { outDirectory } = options;
+  const staged: StagedFile[] = [];
+  await using stack = new AsyncDisposableStack();
+  const write = async (name: string, file: PlannedFile, signal?: AbortSignal): Promise<Output> => {
     const path = join(outDirectory, name);
-    const sha256 = await writePlanned(path, file, signal ? { signal } : {});
-    return { file: name, sizeBytes: file.sizeBytes, sha256 };
+    const one = stack.use(await stagePlanned(path, file, signal ? { signal } : {}));
+    staged.push(one);
+    return { file: name, sizeBytes: file.sizeBytes, sha256: one.sha256 };
   };
-  const writeText = (name: string, text: string) => write(name, plannedFile([Buffer.from(text)]));
+  const writeText = (name: string, text: string) =>
+    write(name, plannedFile([Buffer.from(text)]), options.signal);
   const { name } = definition;
-  const large = await Promise.all([
-    write(`${name}.efi`, plannedFile(image.uki.chunks)),
-    write(`${name}.raw`, image.raw),
-  ]);
+  const large = await runTogether(
+    [
+      (signal) => write(`${name}.efi`, plannedFile(image.uki.chunks), signal),
+      (signal) => write(`${name}.raw`, image.raw, signal),
+    ],
+    options.signal,
+  );
   const manifest = makeManifest(request, large);
   const [efi] = large;
   const sbom = makeSbom({
@@ -73,6 +84,7 @@ export async function writeOutputs(
   ]);
   const sums = [...large, ...texts].map(({ file, sha256 }) => `${sha256}  ${file}\n`).join("");
   await writeText(`${name}.SHA256SUMS`, sums);
+  for (const file of staged) await file.commit();
   return { manifest, outDirectory };
 }
 

@@ -30,39 +30,78 @@ export function plannedFile(chunks: readonly Uint8Array[]): PlannedFile {
 const buffersMax = 1024;
 const stepBytes = 4 * 1024 * 1024;
 
+/** A file that lies whole beside its place; disposal removes it unless it has been committed. */
+export interface StagedFile extends AsyncDisposable {
+  /** SHA-256 of the file as it reads, holes as zeros, in lower-case hex. */
+  readonly sha256: string;
+  /**
+   * Puts it in its place at once, over what is there.
+   * @throws ImageError `io`.
+   */
+  commit(): Promise<void>;
+}
+
 /**
- * Writes `file` beside `path` and renames it there: `path` never has a part of it. Each step is
+ * Writes `file` beside `path`, so that several files can take their places together. Each step is
  * hashed while the system writes it, so that the hash costs no time of its own.
+ * @throws ImageError `disk-full` or `io`, with the cause; the signal's reason when aborted.
+ */
+export async function stagePlanned(
+  path: string,
+  file: PlannedFile,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<StagedFile> {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
+  const remove = () => rm(temporary, { force: true });
+  let sha256: string;
+  try {
+    sha256 = await writeTo(temporary, file, signal);
+  } catch (error) {
+    await remove();
+    throw asImageError(path, file.sizeBytes, error);
+  }
+  return {
+    sha256,
+    async commit() {
+      await rename(temporary, path).catch((error) => {
+        throw asImageError(path, file.sizeBytes, error);
+      });
+    },
+    [Symbol.asyncDispose]: remove,
+  };
+}
+
+/**
+ * Writes `file` beside `path` and renames it there: `path` never has a part of it.
  * @returns SHA-256 of the file as it reads, holes as zeros, in lower-case hex.
  * @throws ImageError `disk-full` or `io`, with the cause; the signal's reason when aborted.
  */
 export async function writePlanned(
   path: string,
   file: PlannedFile,
-  { signal }: { readonly signal?: AbortSignal } = {},
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<string> {
+  await using staged = await stagePlanned(path, file, options);
+  await staged.commit();
+  return staged.sha256;
+}
+
+async function writeTo(
+  temporary: string,
+  file: PlannedFile,
+  signal: AbortSignal | undefined,
 ): Promise<string> {
   const hash = new SparseHash();
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
-  try {
-    const handle = await open(temporary, "wx", 0o666);
-    try {
-      await handle.truncate(file.sizeBytes);
-      for (const { offsetBytes, buffers } of gather(file.extents)) {
-        signal?.throwIfAborted();
-        const writing = writeAll(handle, offsetBytes, buffers);
-        hash.update(offsetBytes, buffers);
-        await writing;
-      }
-    } finally {
-      await handle.close();
-    }
+  await using handle = await open(temporary, "wx", 0o666);
+  await handle.truncate(file.sizeBytes);
+  for (const { offsetBytes, buffers } of gather(file.extents)) {
     signal?.throwIfAborted();
-    await rename(temporary, path);
-    return hash.digest(file.sizeBytes);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw asImageError(path, file.sizeBytes, error);
+    const writing = writeAll(handle, offsetBytes, buffers);
+    hash.update(offsetBytes, buffers);
+    await writing;
   }
+  signal?.throwIfAborted();
+  return hash.digest(file.sizeBytes);
 }
 
 const zeros = new Uint8Array(1024 * 1024);

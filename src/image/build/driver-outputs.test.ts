@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import type { Extent } from "../../disk/index.ts";
+import { defineAppliance } from "../definition.ts";
+import type { Lock, LockedPackage } from "../lock.ts";
+import type { SegmentResult } from "../workers/index.ts";
+import { writeOutputs } from "./driver-outputs.ts";
+import type { BuildOptions } from "./options.ts";
+
+const definition = defineAppliance({
+  name: "box",
+  title: "Box",
+  version: "1",
+  release: "trixie",
+  architecture: "amd64",
+  components: ["main"],
+  packages: [],
+  excludeDependencies: {},
+  kernel: { package: "linux-image-amd64", classes: [] },
+  enable: [],
+  defaultTarget: "box.target",
+  kernelCommandLine: [],
+});
+const stub: LockedPackage = {
+  name: "systemd-boot-efi",
+  version: "1",
+  architecture: "amd64",
+  archive: "debian",
+  path: "p",
+  sizeBytes: 1,
+  sha256: "00",
+  scripts: {},
+};
+const lock: Lock = {
+  format: 1,
+  appliance: "box",
+  releases: [],
+  packages: [stub],
+  npm: [],
+  ids: {},
+  epochSeconds: 1_795_000_000,
+};
+const segment: SegmentResult = {
+  key: "k",
+  path: "p",
+  sizeBytes: 0,
+  sha256: "00",
+  codec: { kind: "store" },
+  listing: { entries: [], captured: {}, control: {}, scripts: {} },
+  cached: true,
+};
+const report = {
+  modules: [],
+  modulePackedBytes: 0,
+  moduleRawBytes: 0,
+  firmwareBytes: 0,
+  firmwareByModule: [],
+  firmwareMissing: [],
+  unusedFirmwareExclusions: [],
+  unmatchedRules: [],
+};
+
+/** Outputs into a folder of the test's own. */
+async function requestFor(t: TestContext, extents: readonly Extent[]) {
+  const outDirectory = await mkdtemp(join(tmpdir(), "outputs-"));
+  t.after(() => rm(outDirectory, { recursive: true }));
+  const options: BuildOptions = {
+    definitionPath: "box.ts",
+    outDirectory,
+    cacheDirectory: "cache",
+    update: "never",
+    compression: "fast",
+    now: new Date(0),
+    clock: () => 0,
+  };
+  const share = { modules: segment, firmware: segment, vmlinuz: segment, microcode: segment };
+  return {
+    definition,
+    lock,
+    roles: { userland: [], kernel: [], firmware: [], microcode: [], stub },
+    segments: {
+      userland: [],
+      node: undefined,
+      kernel: { ...share, release: "6.12", report },
+      stub: segment,
+    },
+    finished: { entries: [], ids: {}, modeOverrides: new Map(), osRelease: "", notes: [] },
+    image: {
+      uki: {
+        chunks: [Buffer.from("efi")],
+        sizeBytes: 3,
+        layout: { sections: [], imageSizeBytes: 0 },
+      },
+      raw: { extents, sizeBytes: 4096, guids: { disk: "", partition: "" } },
+      segments: [],
+      buildId: "id",
+    },
+    options,
+  };
+}
+
+const names = ["box.SHA256SUMS", "box.efi", "box.manifest.json", "box.raw", "box.spdx.json"];
+
+test("writeOutputs replaces all outputs of an earlier build, and leaves nothing else", async (t) => {
+  const request = await requestFor(t, [{ offsetBytes: 0, bytes: Buffer.from("raw") }]);
+  const folder = request.options.outDirectory;
+  for (const name of names) await writeFile(join(folder, name), "old");
+  await writeOutputs(request);
+  assert.deepEqual((await readdir(folder)).sort(), names);
+  for (const name of names) assert.notEqual(await readFile(join(folder, name), "utf8"), "old");
+});
+
+test("writeOutputs replaces none of them when one cannot be written", async (t) => {
+  // The disk image fails when the EFI file has long been written.
+  const parts = Array.from({ length: 64 }, (_, i) => ({ offsetBytes: i * 64, bytes: Buffer.of(1) }));
+  const last = {
+    offsetBytes: 4095,
+    get bytes(): Uint8Array {
+      throw new Error("no more");
+    },
+  };
+  const request = await requestFor(t, [...parts, last]);
+  const folder = request.options.outDirectory;
+  for (const name of names) await writeFile(join(folder, name), "old");
+  await assert.rejects(writeOutputs(request), /^Error: no more$/);
+  assert.deepEqual((await readdir(folder)).sort(), names);
+  for (const name of names) assert.equal(await readFile(join(folder, name), "utf8"), "old", name);
+});

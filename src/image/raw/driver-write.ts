@@ -1,7 +1,7 @@
 /** Writes a planned file: sparse, in large steps, and whole or not at all. */
 
 import { createHash, randomUUID } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Extent } from "../../disk/index.ts";
 import { ImageError } from "../error.ts";
@@ -55,6 +55,7 @@ export async function stagePlanned(
   const remove = () => rm(temporary, { force: true });
   let sha256: string;
   try {
+    await removeLeftovers(path);
     sha256 = await writeTo(temporary, file, signal);
   } catch (error) {
     await remove();
@@ -84,6 +85,20 @@ export async function writePlanned(
   await using staged = await stagePlanned(path, file, options);
   await staged.commit();
   return staged.sha256;
+}
+
+/** What nobody has written to for this long is of a process that was killed. */
+const leftoverAgeMs = 3600 * 1000;
+
+/** Removes what earlier writers of `path` could not. */
+async function removeLeftovers(path: string): Promise<void> {
+  const prefix = `.${basename(path)}.`;
+  for (const name of await readdir(dirname(path))) {
+    if (!name.startsWith(prefix) || !/^[0-9a-f-]{36}$/.test(name.slice(prefix.length))) continue;
+    const leftover = join(dirname(path), name);
+    const found = await stat(leftover).catch(() => undefined);
+    if (found && Date.now() - found.mtimeMs > leftoverAgeMs) await rm(leftover, { force: true });
+  }
 }
 
 async function writeTo(

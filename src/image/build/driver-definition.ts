@@ -1,6 +1,6 @@
 /** Loads a definition and reads the files that it names. */
 
-import { constants, readdir, readFile, stat } from "node:fs/promises";
+import { constants, readdir, readFile, readlink, stat } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import type { ApplianceDefinition } from "../definition.ts";
 import { checkDefinition } from "../definition-check.ts";
@@ -58,22 +58,31 @@ export async function readDefinitionFiles(
   return new Map([...tree, ...((await Promise.all(read)) as [string, ExtraFile][])]);
 }
 
-/** All regular files below `root` by their path from it, in bytewise order. */
+/** All files and symbolic links below `root` by their path from it, in bytewise order. */
 async function readTree(root: string): Promise<[string, ExtraFile][]> {
   const found = await readdir(root, { recursive: true, withFileTypes: true }).catch((cause) => {
     throw new ImageError("definition", `Cannot read the folder ${root}.`, { root }, { cause });
   });
   const paths = found
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(root, join(entry.parentPath, entry.name)).split(sep).join("/"))
-    .filter((path) => path !== "README.md")
-    .sort();
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => ({
+      entry,
+      path: relative(root, join(entry.parentPath, entry.name)).split(sep).join("/"),
+    }))
+    .filter(({ path }) => path !== "README.md")
+    .sort((a, b) => (a.path < b.path ? -1 : 1));
   return await Promise.all(
-    paths.map(async (path): Promise<[string, ExtraFile]> => {
-      const [content, facts] = await Promise.all([
-        readFile(join(root, path)),
-        stat(join(root, path)),
-      ]);
+    paths.map(async ({ entry, path }): Promise<[string, ExtraFile]> => {
+      const source = join(root, path);
+      if (entry.isSymbolicLink()) return [path, { content: { symlink: await readlink(source) } }];
+      if (!entry.isFile()) {
+        throw new ImageError(
+          "definition",
+          `Cannot put ${source} into the image: it is neither a file nor a symbolic link.`,
+          { path, source },
+        );
+      }
+      const [content, facts] = await Promise.all([readFile(source), stat(source)]);
       const isExecutable = (facts.mode & constants.S_IXUSR) !== 0;
       return [path, { content, mode: isExecutable ? 0o755 : 0o644 }];
     }),

@@ -54,14 +54,21 @@ export async function assembleImage(input: {
     )),
     placeSegment("config", config),
   ];
+  const { vmlinuz: kernel, microcode } = segments.kernel;
+  const ingredients = [
+    ...named,
+    { name: "kernel", sha256: kernel.sha256 },
+    { name: "microcode", sha256: microcode.sha256 },
+    { name: "stub", sha256: segments.stub.sha256 },
+  ];
   const buildId = createHash("sha256")
-    .update(named.map(({ name, sha256 }) => `${name} ${sha256}\n`).join(""))
+    .update(ingredients.map(({ name, sha256 }) => `${name} ${sha256}\n`).join(""))
     .update(definition.kernelCommandLine.join(" "))
     .digest("hex");
   const stamp = placeSegment("stamp", makeSegment(stampEntries(buildId, epochSeconds), codec));
   const all = [...named, stamp];
 
-  const vmlinuz = await bytesOf(segments.kernel.vmlinuz);
+  const vmlinuz = await bytesOf(kernel);
   const uki = buildUki({
     stub: findStub(await bytesOf(segments.stub)),
     sections: {
@@ -69,7 +76,7 @@ export async function assembleImage(input: {
       cmdline: definition.kernelCommandLine.join(" "),
       linux: kernelOf(vmlinuz),
       initrd: concatenateSegments(all),
-      ucode: await bytesOf(segments.kernel.microcode),
+      ucode: await bytesOf(microcode),
     },
   });
   const raw = planRaw({ efi: uki, epochSeconds, seed: buildId });

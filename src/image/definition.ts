@@ -76,7 +76,10 @@ export interface ApplianceDefinition {
    * One that no package asks for is an error, so that the list stays true.
    */
   readonly excludeDependencies: Readonly<Record<string, string>>;
-  /** Folders of local .deb files that win over the archive, relative to the definition. */
+  /**
+   * Folders of local .deb files that win over the archive, relative to the definition; of several of
+   * one name the latest version counts.
+   */
   readonly packageDirectories?: readonly string[];
   readonly kernel: KernelDefinition;
   /** Put the official Node.js binary at `usr/bin/node`. */

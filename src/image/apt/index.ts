@@ -29,3 +29,4 @@ export {
 } from "./resolution.ts";
 export { type ResolveRequest, resolvePackages } from "./resolve.ts";
 export type { ArchiveName, MirrorOptions, Mirrors } from "./sources.ts";
+export { compareVersions } from "./version.ts";

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import {
+  compareVersions,
   indexRecords,
   type PackageRecord,
   type Problem,
@@ -25,10 +26,10 @@ export interface LocalSubstitution {
 }
 
 /**
- * Puts the packages of `packageDirectories` in the place of their namesakes. The lock file itself
- * never holds them.
- * @throws ImageError `definition` for a folder that cannot be read, or a package whose name the
- * lock does not have; `unsatisfied` when one needs what the lock does not have.
+ * Puts the packages of `packageDirectories` in the place of their namesakes; of several of one name,
+ * as builds leave them behind, the latest version counts. The lock file itself never holds them.
+ * @throws ImageError `definition` for a folder that cannot be read, a package whose name the lock
+ * does not have, or one for other machines; `unsatisfied` when one needs what the lock does not have.
  */
 export async function applyLocalPackages(
   definition: ApplianceDefinition,
@@ -42,7 +43,9 @@ export async function applyLocalPackages(
     const directory = resolve(dirname(definitionPath), folder);
     for (const name of await listDebs(directory)) {
       const path = join(directory, name);
-      const found = await readLocal(path, lock);
+      const found = await readLocal(path, lock, definition.architecture);
+      const known = replaced.get(found.name);
+      if (known && compareVersions(found.version, known.version) < 0) continue;
       replaced.set(found.name, found);
       local.set(found.name, path);
     }
@@ -56,10 +59,19 @@ export async function applyLocalPackages(
 }
 
 /** What the lock would say of a local package. */
-async function readLocal(path: string, lock: Lock): Promise<LockedPackage> {
+async function readLocal(path: string, lock: Lock, wanted: string): Promise<LockedPackage> {
   const bytes = await readFile(path);
   const { control } = readDeb(bytes, path);
   const name = control.get("Package") ?? "";
+  const architecture = control.get("Architecture") ?? "";
+  if (architecture !== wanted && architecture !== "all") {
+    throw new ImageError(
+      "definition",
+      `Cannot use ${path}: it is for ${architecture}, and the image for ${wanted}. Take it out of ` +
+        "the folder.",
+      { path, found: architecture, wanted },
+    );
+  }
   const locked = lock.packages.find((candidate) => candidate.name === name);
   if (locked === undefined) {
     throw new ImageError(
@@ -71,7 +83,7 @@ async function readLocal(path: string, lock: Lock): Promise<LockedPackage> {
   }
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const version = control.get("Version") ?? locked.version;
-  return { ...locked, version, sha256, sizeBytes: bytes.length };
+  return { ...locked, version, architecture, sha256, sizeBytes: bytes.length };
 }
 
 /**

@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { defineAppliance } from "../definition.ts";
+import type { Lock, LockedPackage } from "../lock.ts";
+import { debArchive, tarArchive } from "../unpack/testing/fixture.ts";
+import { applyLocalPackages } from "./driver-local.ts";
+
+const definition = defineAppliance({
+  name: "box",
+  title: "Box",
+  version: "1",
+  release: "trixie",
+  architecture: "amd64",
+  components: ["main"],
+  packages: ["less"],
+  excludeDependencies: {},
+  packageDirectories: ["debs"],
+  kernel: { package: "linux-image-amd64", classes: [] },
+  enable: [],
+  defaultTarget: "box.target",
+  kernelCommandLine: [],
+});
+const locked: LockedPackage = {
+  name: "less",
+  version: "1",
+  architecture: "amd64",
+  archive: "debian",
+  path: "pool/less.deb",
+  sizeBytes: 1,
+  sha256: "00",
+  scripts: {},
+};
+const lock: Lock = {
+  format: 1,
+  appliance: "box",
+  releases: [],
+  packages: [locked],
+  npm: [],
+  ids: {},
+  epochSeconds: 1,
+};
+
+/** A definition's folder with packages of `less` in `debs`, and a downloaded one beside. */
+async function folderWith(t: TestContext, controls: Readonly<Record<string, string>>) {
+  const folder = await mkdtemp(join(tmpdir(), "local-"));
+  t.after(() => rm(folder, { recursive: true }));
+  await mkdir(join(folder, "debs"));
+  const all = { "../less.deb": "Version: 1\nArchitecture: amd64\n", ...controls };
+  for (const [name, control] of Object.entries(all)) {
+    const file = { name: "./control", data: `Package: less\n${control}` };
+    await writeFile(join(folder, "debs", name), debArchive(tarArchive(), [file]));
+  }
+  const packages = new Map([["less", join(folder, "less.deb")]]);
+  return applyLocalPackages(definition, join(folder, "box.ts"), lock, packages);
+}
+
+test("applyLocalPackages takes the latest version of a name, not the last file", async (t) => {
+  const { pinned, local } = await folderWith(t, {
+    "less_1+x10_amd64.deb": "Version: 1+x10\nArchitecture: amd64\n",
+    "less_1+x9_amd64.deb": "Version: 1+x9\nArchitecture: amd64\n",
+  });
+  assert.equal(basename(local.get("less") ?? ""), "less_1+x10_amd64.deb");
+  assert.equal(pinned.packages[0]?.version, "1+x10");
+});
+
+test("applyLocalPackages refuses a package for other machines", async (t) => {
+  const found = folderWith(t, { "less_2_arm64.deb": "Version: 2\nArchitecture: arm64\n" });
+  await assert.rejects(found, { code: "definition", message: /arm64\.deb: it is for arm64, and/ });
+});

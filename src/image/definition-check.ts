@@ -1,6 +1,11 @@
 /** What a definition must be beyond its types, told by the first field that is not. */
 
-import type { ApplianceDefinition } from "./definition.ts";
+import type {
+  ApplianceDefinition,
+  FileDefinition,
+  KernelDefinition,
+  ModuleClass,
+} from "./definition.ts";
 import { ImageError } from "./error.ts";
 import { readPublicKey } from "./ssh-key.ts";
 
@@ -8,6 +13,9 @@ type Rule = (definition: ApplianceDefinition) => string | undefined;
 
 const isStrings = (value: unknown): value is readonly string[] =>
   Array.isArray(value) && value.every((item) => typeof item === "string" && item !== "");
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const rules: Readonly<Record<string, Rule>> = {
   name: ({ name }) =>
@@ -24,6 +32,17 @@ const rules: Readonly<Record<string, Rule>> = {
     return twice ? `each package once, and "${twice}" is there twice` : undefined;
   },
   backports: ({ backports = [] }) => (isStrings(backports) ? undefined : "a list of package names"),
+  excludeDependencies: ({ excludeDependencies }) =>
+    isRecord(excludeDependencies) && isStrings(Object.values(excludeDependencies))
+      ? undefined
+      : "a reason for each package",
+  packageDirectories: ({ packageDirectories = [] }) =>
+    isStrings(packageDirectories) ? undefined : "a list of folders",
+  kernel: ({ kernel }) => wrongInKernel(kernel),
+  excludeFiles: ({ excludeFiles = [] }) =>
+    isStrings(excludeFiles) ? undefined : "a list of globs",
+  keepSetuid: ({ keepSetuid = [] }) => (isStrings(keepSetuid) ? undefined : "a list of globs"),
+  mask: ({ mask = [] }) => (isStrings(mask) ? undefined : "a list of units"),
   kernelCommandLine: ({ kernelCommandLine }) =>
     isStrings(kernelCommandLine) && kernelCommandLine.every((word) => !/[\s"]/.test(word))
       ? undefined
@@ -32,14 +51,16 @@ const rules: Readonly<Record<string, Rule>> = {
     const bad = Object.keys(files).find(
       (path) => path.startsWith("/") || /(^|\/)\.\.?(\/|$)/.test(path),
     );
-    return bad ? `paths without a leading slash or dots, and found "${bad}"` : undefined;
+    if (bad !== undefined) return `paths without a leading slash or dots, and found "${bad}"`;
+    const [path] = Object.entries(files).find(([, file]) => !isFile(file)) ?? [];
+    return path && `content and, as a number, mode of each file, and ${path} has other things`;
   },
   authorizedKeys: ({ authorizedKeys = [] }) => {
     const bad = authorizedKeys.find((key) => !/^(ssh-|ecdsa-|sk-)[^\n]+$/.test(key));
     return bad ? `public keys, one line each, and found "${bad.slice(0, 40)}"` : undefined;
   },
-  sshHostKey: ({ sshHostKey = "" }) =>
-    sshHostKey === "" || readPublicKey(sshHostKey) !== null
+  sshHostKey: ({ sshHostKey }) =>
+    sshHostKey === undefined || readPublicKey(sshHostKey) !== null
       ? undefined
       : "a private key as OpenSSH writes it, without a passphrase",
   enable: ({ enable }) =>
@@ -80,10 +101,68 @@ const fields: Readonly<Record<keyof ApplianceDefinition, true>> = {
 
 const optional: ReadonlySet<string> = new Set([
   "backports",
+  "packageDirectories",
   "files",
+  "excludeFiles",
+  "keepSetuid",
+  "mask",
   "authorizedKeys",
   "sshHostKey",
 ]);
+
+const kernelFields: Readonly<Record<keyof KernelDefinition, true>> = {
+  package: true,
+  classes: true,
+  modules: true,
+  excludeModules: true,
+  unpackedModules: true,
+  firmwarePackages: true,
+  excludeFirmware: true,
+  microcodePackages: true,
+};
+
+const moduleClassNames: Readonly<Record<ModuleClass, true>> = {
+  "network-wired": true,
+  "network-usb": true,
+  "network-virtual": true,
+  "thunderbolt-net": true,
+  storage: true,
+  "storage-usb": true,
+  "nvme-target": true,
+  "nvme-host": true,
+  "device-mapper": true,
+  "filesystems-basic": true,
+  hid: true,
+  tls: true,
+  efi: true,
+  console: true,
+};
+
+/** What a kernel should be and is not. */
+function wrongInKernel(kernel: unknown): string | undefined {
+  if (!isRecord(kernel) || typeof kernel.package !== "string") return "an object with its package";
+  const stray = Object.keys(kernel).find((field) => !Object.hasOwn(kernelFields, field));
+  const names = Object.keys(kernelFields).join(", ");
+  if (stray !== undefined) return `an object of ${names}, and has ${stray}`;
+  const { classes } = kernel;
+  if (!isStrings(classes)) return "an object with classes as a list of names";
+  const [list] =
+    Object.entries(kernel).find(
+      ([field, value]) => field !== "package" && value !== undefined && !isStrings(value),
+    ) ?? [];
+  if (list !== undefined) return `an object with ${list} as a list of names`;
+  const none = classes.find((name) => !Object.hasOwn(moduleClassNames, name));
+  const known = Object.keys(moduleClassNames).join(", ");
+  return none && `an object with classes out of ${known}, and "${none}" is none`;
+}
+
+function isFile(file: Partial<FileDefinition>): boolean {
+  const { content, mode = 0o644 } = file;
+  const isMode = Number.isInteger(mode) && mode >= 0 && mode <= 0o7777;
+  if (!isMode || content === undefined) return false;
+  if (typeof content === "string" || content instanceof Uint8Array) return true;
+  return typeof ("symlink" in content ? content.symlink : content.file) === "string";
+}
 
 /**
  * Checks a definition, which may come from JavaScript that no compiler saw.

@@ -57,8 +57,7 @@ function kernelOf(content: string): Uint8Array {
 }
 
 const sbat: readonly [string, Uint8Array] = [".sbat", Buffer.from("sbat,1,SBAT Version\n\0")];
-const stubOf = (code: string) =>
-  sampleProgram({ sections: [[".text", Buffer.from(code)], sbat] });
+const stubOf = (code: string) => sampleProgram({ sections: [[".text", Buffer.from(code)], sbat] });
 
 interface Parts {
   readonly kernel?: string;

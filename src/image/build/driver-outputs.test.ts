@@ -115,7 +115,10 @@ test("writeOutputs replaces all outputs of an earlier build, and leaves nothing 
 
 test("writeOutputs replaces none of them when one cannot be written", async (t) => {
   // The disk image fails when the EFI file has long been written.
-  const parts = Array.from({ length: 64 }, (_, i) => ({ offsetBytes: i * 64, bytes: Buffer.of(1) }));
+  const parts = Array.from({ length: 64 }, (_, i) => ({
+    offsetBytes: i * 64,
+    bytes: Buffer.of(1),
+  }));
   const last = {
     offsetBytes: 4095,
     get bytes(): Uint8Array {

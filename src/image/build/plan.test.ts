@@ -78,7 +78,12 @@ test("checkLock takes the lock that was resolved for the definition", () => {
 });
 
 for (const [what, changed, lock, message] of [
-  ["of another release", {}, lockOf(["bookworm"]), /is of bookworm, .* asks for trixie\. Run build/],
+  [
+    "of another release",
+    {},
+    lockOf(["bookworm"]),
+    /is of bookworm, .* asks for trixie\. Run build/,
+  ],
   ["without backports", { backports: ["a"] }, lockOf(["trixie"]), /lacks trixie-backports/],
   ["with backports", {}, lockOf(["trixie", "trixie-backports"]), /has trixie-backports/],
   ["without Node.js", { node: true }, lockOf(["trixie"]), /has no Node\.js/],

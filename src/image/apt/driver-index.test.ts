@@ -106,6 +106,20 @@ async function refused(changes: Partial<LoadIndexOptions> = {}): Promise<ImageEr
   assert.fail("it was loaded");
 }
 
+test("loadIndex tells nobody the password of a mirror", async () => {
+  const { host } = new URL(options().mirrors.debian);
+  const mirror = `http://somebody:hunter2@${host}/debian`;
+  const mirrors = { debian: mirror, "debian-security": `${mirror}-security` };
+  files.set("/debian/dists/trixie/InRelease", "not signed");
+  const errors = [await refused({ mirrors })];
+  await publish("debian", "trixie", "a", "Sat, 12 Sep 2026 07:55:41 UTC");
+  errors.push(await refused({ mirrors, components: ["contrib"] }));
+  for (const { message, facts } of errors) {
+    assert.ok(message.includes(` http://${host}/debian`), message);
+    assert.doesNotMatch(message + JSON.stringify(facts), /hunter2/);
+  }
+});
+
 test("loadIndex joins the three suites, and says what vouches for them", async () => {
   const events: string[] = [];
   const { packages, releases } = await loadIndex(options({ log: (event) => events.push(event) }));

@@ -10,6 +10,7 @@ import {
   fetchVerified,
   type RetryPolicy,
   runTogether,
+  shownUrl,
   type Transport,
 } from "../fetch/index.ts";
 import type { LockedRelease } from "../lock.ts";
@@ -122,7 +123,7 @@ async function loadSuite(suite: Suite, keys: readonly TrustedKey[], options: Loa
   const newestSeen = await newestDate(options, suite);
   const release = await readRelease(file, {
     ...suite,
-    mirror,
+    mirror: shownUrl(mirror),
     keys,
     now: options.now,
     ...(newestSeen === undefined ? {} : { newestSeen }),
@@ -180,7 +181,7 @@ async function loadComponent(
   if (!release.components.includes(component) || listed === undefined) {
     throw new ImageError(
       "definition",
-      `Cannot load ${name} of ${suite.suite} from ${mirror}: the suite does not list it. Its ` +
+      `Cannot load ${name} of ${suite.suite} from ${shownUrl(mirror)}: the suite does not list it. Its ` +
         `components are ${release.components.join(", ")}, its architectures ` +
         `${release.architectures.join(", ")}. Choose components among these.`,
       { ...suite, component, components: release.components },

@@ -141,7 +141,7 @@ test("chooseMirrors refuses, naming the option that helps", () => {
     {
       sources: [],
       options: { mirror: "http://x.example.org/d" },
-      message: /--security-mirror URL/,
+      message: /beside a --mirror that ends in \/debian, .* --security-mirror URL/,
     },
   ];
   for (const { sources, options, message } of table) {

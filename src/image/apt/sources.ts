@@ -64,7 +64,12 @@ export function chooseMirrors(sources: readonly AptSource[], options: MirrorOpti
   const debian =
     options.mirror ?? best(sources, (source) => score(source, "debian", /^[a-z]+(-updates)?$/));
   if (debian === undefined) {
-    throw missing("the Debian archive", "--mirror URL", "http://mirror.example.org/debian");
+    throw missing(
+      "the Debian archive",
+      "this machine's apt configuration names none",
+      "--mirror URL",
+      "http://mirror.example.org/debian",
+    );
   }
   const configured =
     options.mirror === undefined
@@ -74,6 +79,9 @@ export function chooseMirrors(sources: readonly AptSource[], options: MirrorOpti
   if (security === undefined) {
     throw missing(
       "Debian's security archive",
+      options.mirror === undefined
+        ? "this machine's apt configuration names none"
+        : "it is found beside a --mirror that ends in /debian, and this one does not",
       "--security-mirror URL",
       "http://mirror.example.org/debian-security",
     );
@@ -155,11 +163,10 @@ function checked(uri: string, option: string): string {
   return uri.replace(/\/+$/, "");
 }
 
-function missing(archive: string, option: string, example: string): ImageError {
+function missing(archive: string, why: string, option: string, example: string): ImageError {
   return new ImageError(
     "mirror",
-    `Cannot find a mirror of ${archive}: this machine's apt configuration names none. ` +
-      `Give one with ${option}, for example ${example}.`,
+    `Cannot find a mirror of ${archive}: ${why}. Give one with ${option}, for example ${example}.`,
     { archive, option },
   );
 }

@@ -120,8 +120,8 @@ export function errorOfStorage(error: unknown, path: string, neededBytes: number
   );
 }
 
-/** A URL without the password in it. */
-function shownUrl(url: string): string {
+/** A URL without the password in it, for messages. */
+export function shownUrl(url: string): string {
   const shown = new URL(url);
   shown.username = "";
   shown.password = "";

@@ -19,6 +19,7 @@ export {
   fetchPackages,
 } from "./driver-packages.ts";
 export type { Digest } from "./driver-part.ts";
+export { shownUrl } from "./failure.ts";
 export { type ProxySettings, proxyFromEnvironment } from "./proxy.ts";
 export type { RetryPolicy } from "./retry.ts";
 export { runTogether } from "./together.ts";

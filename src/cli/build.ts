@@ -87,6 +87,10 @@ export const build: Command = {
       },
       1,
     );
+    for (const [option, value] of Object.entries(values)) {
+      // Of a variable that is not set: what it should have said must not be left out in silence.
+      if (value === "") throw new UsageError(`--${option} wants a value, and found an empty one.`);
+    }
     const noKeys = values["no-ssh-keys"];
     if (noKeys && values["ssh-key"]) {
       throw new UsageError("--ssh-key and --no-ssh-keys exclude each other.");

@@ -63,6 +63,7 @@ test("a command line that makes no sense ends with 2, and says what is wrong and
     [["flash", "--bogus"], /There is no option "--bogus"\. See: diskomator flash --help/],
     [["build", "--threads", "-1"], /--threads wants a value.*--threads=VALUE/],
     [["build", "--mirror"], /--mirror wants a value/],
+    [["build", "--access", ""], /--access wants a value, and found an empty one/],
     [["doctor", "--json=yes"], /--json takes no value/],
     [["build", "none"], /no appliance none: .* Wanted .*diskomator.*, or the path/],
     [["build", "/"], /no appliance \/: .*no TypeScript file/],

@@ -2,13 +2,13 @@
 
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
 import type { LockedPackage } from "../lock.ts";
 import { maintainerScripts, readDeb } from "../unpack/index.ts";
 
 /** SHA-256 of each maintainer script that a .deb has, names in the order of the lock. */
 export async function maintainerScriptHashes(path: string): Promise<LockedPackage["scripts"]> {
-  const deb = readDeb(await readFile(path), basename(path));
+  // The whole path: a damaged one is to be removed by hand, and its name is but a hash.
+  const deb = readDeb(await readFile(path), path);
   const hashes: Partial<Record<(typeof maintainerScripts)[number], string>> = {};
   for (const name of maintainerScripts.toSorted()) {
     const script = deb.scripts.get(name);

@@ -238,6 +238,10 @@ test("buildUki merges the kernel's .sbat and drops the stub's symbols", () => {
   assert.equal(pe.sections[1]!.rawOffset, 0x800);
 });
 
+test("buildUki takes the longest command line that the kernel reads whole", () => {
+  buildUki({ stub, sections: { ...sections, cmdline: "x".repeat(2047) } });
+});
+
 test("buildUki refuses what would not boot, and says why", () => {
   const build = (ownStub: Uint8Array, change: Partial<UkiSections> = {}) =>
     buildUki({ stub: ownStub, sections: { ...sections, ...change } });
@@ -257,6 +261,11 @@ test("buildUki refuses what would not boot, and says why", () => {
       () => build(fakePe({ sections: [sbatSection, ...many(1)], headersSize: 0x200 })),
       "uki",
       /5 sections do not fit beside the stub's 2: its headers have room for 4 in all/,
+    ],
+    [
+      () => build(stub, { cmdline: "x".repeat(2048) }),
+      "uki",
+      /drop the end of a command line of 2048 bytes, and takes 2047/,
     ],
     [() => build(text("no PE")), "uki", /Cannot read the stub/],
     [() => build(stub, { linux: text("no PE") }), "uki", /Cannot read the kernel/],

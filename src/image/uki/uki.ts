@@ -50,11 +50,14 @@ const sectionsMax = 25;
 /** Firmware allocates the image in one piece and fails from 2 GiB on (systemd#31452). */
 const imageBytesMax = 2 ** 31 - 1;
 
+/** x86 kernels cut what is longer without a word (COMMAND_LINE_SIZE, with its NUL). */
+const cmdlineBytesMax = 2047;
+
 /**
  * Builds a UKI.
  * @param stub systemd's `linuxx64.efi.stub`.
- * @throws ImageError `uki` when the stub is signed, has no room for a section, or is no PE file;
- *   `kernel` when the kernel's release cannot be read.
+ * @throws ImageError `uki` when the stub is signed, has no room for a section, or is no PE file, or
+ *   the command line is too long; `kernel` when the kernel's release cannot be read.
  */
 export function buildUki(wanted: {
   readonly stub: Uint8Array;
@@ -65,6 +68,13 @@ export function buildUki(wanted: {
   const kernel = inspectPe("the kernel", [sections.linux]);
   if (pe.certificates.size > 0 || pe.certificates.offset > 0) {
     throw refuse("its stub is signed, and the signature would not hold. Use an unsigned stub");
+  }
+  const cmdlineBytes = Buffer.byteLength(sections.cmdline);
+  if (cmdlineBytes > cmdlineBytesMax) {
+    throw refuse(
+      `its kernel would drop the end of a command line of ${cmdlineBytes} bytes, and takes ` +
+        `${cmdlineBytesMax}. Name fewer parameters`,
+    );
   }
   const fresh = listSections(sections);
   const count = pe.sections.length + fresh.length;

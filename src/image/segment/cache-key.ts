@@ -7,7 +7,7 @@ import type { Codec } from "./segment.ts";
  * Raised whenever code of this part or of `unpack` makes other bytes or listings of the same
  * input, so that segments of an older builder are not taken for current ones.
  */
-export const segmentFormat = 2;
+export const segmentFormat = 3;
 
 /** Values that have a canonical JSON form. */
 export type Json =

@@ -39,6 +39,21 @@ test("treeOfDeb gives paths the owner and mode of the rules, set-id bits only wh
   assert.deepEqual(modes(["usr/lib/helper"])[1], "usr/lib/helper 4754 0:993");
 });
 
+test("treeOfDeb makes symbolic links of all names of one, and devices of those of one", () => {
+  const entries: TarFields[] = [
+    { name: "./a", type: "2", linkName: "target" },
+    { name: "./b", type: "1", linkName: "./a" },
+    { name: "./c", type: "3", major: 1, minor: 3 },
+    { name: "./d", type: "1", linkName: "./c" },
+  ];
+  assert.deepEqual(listed(entries), [
+    "symlink a → target",
+    "symlink b → target",
+    "character c",
+    "character d",
+  ]);
+});
+
 test("treeOfDeb sorts by path and adds the parents that are missing", () => {
   const entries = [{ name: "./b/c/d" }, directory("./b.x/"), { name: "./a" }];
   assert.deepEqual(listed(entries), [
@@ -190,6 +205,11 @@ const malformedTable = [
   {
     name: "a file below a symlink",
     entries: [{ name: "a", type: "2", linkName: "/etc" }, { name: "a/x" }],
+    message: /the path a is a symlink/,
+  },
+  {
+    name: "a file in a folder below a symlink that the archive leaves out",
+    entries: [{ name: "a", type: "2", linkName: "/etc" }, { name: "a/b/x" }],
     message: /the path a is a symlink/,
   },
   {

@@ -111,10 +111,12 @@ function canonicalOf(raw: string, what: string, source: string): string {
 
 function checkParents(nodes: Nodes, source: string): void {
   for (const { path } of nodes.values()) {
-    const parent = parentPath(path);
-    const type = nodes.get(parent)?.tar.type ?? "directory";
-    if (type === "directory") continue;
-    throw malformed({ source, part: `the path ${parent}`, found: `a ${type}`, wanted: "a folder" });
+    for (let parent = parentPath(path); parent !== ""; parent = parentPath(parent)) {
+      const type = nodes.get(parent)?.tar.type ?? "directory";
+      if (type === "directory") continue;
+      const part = `the path ${parent}`;
+      throw malformed({ source, part, found: `a ${type}`, wanted: "a folder" });
+    }
   }
 }
 
@@ -167,7 +169,10 @@ function originOf(node: Node, nodes: Nodes, source: string): TarEntry {
   return tar;
 }
 
-/** Of several names of one file the first has the data, whichever the archive gave it to. */
+/**
+ * Of several names of one file the first has the data, whichever the archive gave it to. Only files
+ * stay linked: the kernel makes each symbolic link of its own entry, and a link of no target fails.
+ */
 function makeEntry(
   path: string,
   tar: TarEntry,
@@ -184,7 +189,9 @@ function makeEntry(
     gid,
     mtimeSeconds: Math.min(tar.mtimeSeconds, rules.epochSeconds),
   };
-  if (firstName !== undefined) return { ...base, type: "hardlink", target: firstName };
+  if (firstName !== undefined && tar.type === "file") {
+    return { ...base, type: "hardlink", target: firstName };
+  }
   switch (tar.type) {
     case "file":
       return { ...base, type: "file", data: tar.data };

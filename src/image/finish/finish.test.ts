@@ -107,6 +107,39 @@ test("finishTree gives the same entries for the same input in another order", ()
   assert.deepEqual(finishTree(reversed), finishTree(input));
 });
 
+test("finishTree brings nothing back that filters keep out, or that the definition replaces", () => {
+  const folder = "usr/lib/udev/rules.d/";
+  const unit = "usr/lib/systemd/system/gone.service";
+  const own = {
+    [`${folder}60-block.rules`]: text('OPTIONS+="watch" # ours\n'),
+    [`${folder}61-masked.rules`]: { content: { symlink: "/dev/null" } },
+  };
+  const input = makeInput(own);
+  const listing = new Map(input.listing);
+  const contents = new Map(input.contents).set(unit, "[Install]\nWantedBy=multi-user.target\n");
+  for (const name of ["60-block.rules", "61-masked.rules", "63-md-raid-arrays.rules"]) {
+    contents.set(folder + name, 'OPTIONS+="watch" # theirs\n');
+    if (!(folder + name in dropPaths)) {
+      listing.set(folder + name, { type: "file", mode: 0o644, uid: 0, gid: 0 });
+    }
+  }
+  const entries = byPath(finishTree({ ...input, listing, contents }).entries);
+  assert.equal(
+    textOf(entries.get("etc/udev/rules.d/60-block.rules")),
+    'OPTIONS+="nowatch" # ours\n',
+  );
+  assert.equal(entries.has("etc/udev/rules.d/61-masked.rules"), false);
+  assert.equal(entries.has("etc/udev/rules.d/63-md-raid-arrays.rules"), false);
+  const enable = ["gone.service"];
+  assert.throws(
+    () => finishTree({ ...input, listing, contents, definition: { ...definition, enable } }),
+    {
+      code: "definition",
+      message: /no package or file brings this unit/,
+    },
+  );
+});
+
 test("finishTree emits a package's directory again as the package or its script has it", () => {
   const entries = byPath(finishTree(makeInput({ "etc/credstore/a": text("") })).entries);
   const owner = (path: string) => {

@@ -38,11 +38,12 @@ const decoder = new TextDecoder();
 export function finishTree(input: FinishInput): Finished {
   const { definition, listing, epochSeconds, files } = input;
   const texts = withOwnFiles(input);
+  const kept = new Map([...texts].filter(([path]) => listing.has(path) || files.has(path)));
   const accounts = withUsableShell(makeAccounts(input, texts), input);
   const modes = resolveModes(listing, accounts);
   const ssh = sshFiles(listing, definition.authorizedKeys ?? [], definition.sshHostKey);
-  const units = linkUnits(input, texts, ssh);
-  const udev = udevFiles(input.contents);
+  const units = linkUnits(input, kept, ssh);
+  const udev = udevFiles(kept);
   const osRelease = osReleaseText(input.contents.get(osReleasePath) ?? "", definition);
   const pieces: Piece[] = [
     ...accountFiles(accounts, {
@@ -81,7 +82,7 @@ export function finishTree(input: FinishInput): Finished {
       ...modes.notes,
       ...units.notes,
       ...udev.notes,
-      ...checkReferences(listing, texts, accounts),
+      ...checkReferences(listing, kept, accounts),
       ...unreadFiles(input),
       ...notes,
     ],
@@ -107,12 +108,13 @@ function changedFolders(
 
 /** Captured texts, and over them those of the definition's files that are read the same way. */
 function withOwnFiles({ contents, files }: FinishInput): ReadonlyMap<string, string> {
-  const folders = [...unitFolders, "etc/sysusers.d/", "usr/lib/sysusers.d/"];
+  const accounts = ["etc/sysusers.d/", "usr/lib/sysusers.d/"];
+  const folders = [...unitFolders, ...accounts, "usr/lib/udev/rules.d/"];
   const texts = new Map(contents);
   for (const [path, { content }] of files) {
-    if (content instanceof Uint8Array && folders.some((folder) => path.startsWith(folder))) {
-      texts.set(path, decoder.decode(content));
-    }
+    if (!folders.some((folder) => path.startsWith(folder))) continue;
+    if (content instanceof Uint8Array) texts.set(path, decoder.decode(content));
+    else texts.delete(path);
   }
   return texts;
 }

@@ -30,7 +30,7 @@ export interface ExtraFile {
 export interface FinishInput {
   readonly definition: ApplianceDefinition;
   readonly listing: Listing;
-  /** Text of each regular file that `capturePatterns` names. */
+  /** Text of each regular file that `capturePatterns` names, those that filters keep out included. */
   readonly contents: ReadonlyMap<string, string>;
   /** The lock's ids: account name → uid and gid, for accounts that no package fixes. */
   readonly ids: Readonly<Record<string, number>>;

@@ -48,13 +48,22 @@ export async function makeOutDirectory(path: string): Promise<void> {
 export async function writeOutputs(
   request: OutputRequest,
 ): Promise<Pick<BuildReport, "manifest" | "outDirectory">> {
-  const { definition, image, options } = request;
-  const { outDirectory } = options;
   const staged: StagedFile[] = [];
-  await using stack = new AsyncDisposableStack();
+  try {
+    const manifest = await stageOutputs(request, staged);
+    for (const file of staged) await file.commit();
+    return { manifest, outDirectory: request.options.outDirectory };
+  } finally {
+    for (const file of staged) await file[Symbol.asyncDispose]();
+  }
+}
+
+/** Writes all outputs beside their places; those that are there are in `staged`, whatever comes. */
+async function stageOutputs(request: OutputRequest, staged: StagedFile[]): Promise<Manifest> {
+  const { definition, image, options } = request;
   const write = async (name: string, file: PlannedFile, signal?: AbortSignal): Promise<Output> => {
-    const path = join(outDirectory, name);
-    const one = stack.use(await stagePlanned(path, file, signal ? { signal } : {}));
+    const path = join(options.outDirectory, name);
+    const one = await stagePlanned(path, file, signal ? { signal } : {});
     staged.push(one);
     return { file: name, sizeBytes: file.sizeBytes, sha256: one.sha256 };
   };
@@ -78,14 +87,13 @@ export async function writeOutputs(
     epochSeconds: request.lock.epochSeconds,
     components: componentsOf(request),
   });
-  const texts = await Promise.all([
-    writeText(`${name}.manifest.json`, `${JSON.stringify(manifest, null, 2)}\n`),
-    writeText(`${name}.spdx.json`, `${JSON.stringify(sbom, null, 2)}\n`),
-  ]);
+  const texts = [
+    await writeText(`${name}.manifest.json`, `${JSON.stringify(manifest, null, 2)}\n`),
+    await writeText(`${name}.spdx.json`, `${JSON.stringify(sbom, null, 2)}\n`),
+  ];
   const sums = [...large, ...texts].map(({ file, sha256 }) => `${sha256}  ${file}\n`).join("");
   await writeText(`${name}.SHA256SUMS`, sums);
-  for (const file of staged) await file.commit();
-  return { manifest, outDirectory };
+  return manifest;
 }
 
 function makeManifest(request: OutputRequest, outputs: readonly Output[]): Manifest {

@@ -10,6 +10,7 @@ import { planRaw, type RawPlan } from "../raw/index.ts";
 import { concatenateSegments, makeSegment, readCpio, type Segment } from "../segment/index.ts";
 import { buildUki, type Uki } from "../uki/index.ts";
 import { type SegmentResult, vmlinuzPath } from "../workers/index.ts";
+import { breakLinks } from "./break-links.ts";
 import { firstEntries, stampEntries } from "./complete.ts";
 import type { ImageSegments } from "./driver-segments.ts";
 import { type BuildOptions, codecsOf } from "./options.ts";
@@ -45,8 +46,9 @@ export async function assembleImage(input: {
   const { definition, lock, segments, finished, options } = input;
   const { epochSeconds } = lock;
   const codec = codecsOf[options.compression].packages;
-  const config = makeSegment(finished.entries, codec);
   const ordered = orderOf(segments);
+  const shipped = ordered.flatMap(([, { listing }]) => listing.entries);
+  const config = makeSegment(breakLinks(finished.entries, shipped), codec);
   const named = [
     placeSegment("first", makeSegment(firstEntries(epochSeconds), codec)),
     ...(await Promise.all(

@@ -38,10 +38,20 @@ export interface LockedRelease {
   readonly sha256: string;
 }
 
+/** What a definition asked for when its lock was made; all names sorted. */
+export interface LockedRequest {
+  /** Kernel, firmware and stub included. */
+  readonly packages: readonly string[];
+  readonly excluded: readonly string[];
+  readonly backports: readonly string[];
+}
+
 /** `appliances/NAME.lock.json`. */
 export interface Lock {
   readonly format: 1;
   readonly appliance: string;
+  /** Tells when the definition has come to ask for something else; old locks do not have it. */
+  readonly request?: LockedRequest;
   readonly releases: readonly LockedRelease[];
   /** Sorted by name. */
   readonly packages: readonly LockedPackage[];

@@ -25,6 +25,7 @@ function locked(name: string, version = "1", changes: Partial<LockedPackage> = {
 const lock: Lock = {
   format: 1,
   appliance: "box",
+  request: { packages: ["a", "b"], excluded: ["c"], backports: [] },
   releases: [
     {
       archive: "debian",
@@ -41,6 +42,8 @@ const lock: Lock = {
 
 test("parseLock gives back what stringifyLock wrote", () => {
   assert.deepEqual(parseLock(stringifyLock(lock), "it"), lock);
+  const { request: _, ...old } = lock;
+  assert.deepEqual(parseLock(stringifyLock(old), "it"), old);
 });
 
 test("stringifyLock writes one text for one lock, whatever the order in it", () => {
@@ -53,6 +56,7 @@ test("stringifyLock writes one text for one lock, whatever the order in it", () 
       { ...locked("a"), ...{ suite: "not of the contract" } },
     ],
     releases: lock.releases,
+    request: { backports: [], excluded: ["c"], packages: ["b", "a"] },
     appliance: "box",
     format: 1,
   };
@@ -93,6 +97,12 @@ test("parseLock refuses what is not as the contract has it, naming the place", (
     [change(["ids", "x"], 1.5), /ids\.x/],
     [change(["releases", 0, "date"], "yesterday"), /releases\.0\.date/],
     [change(["epochSeconds"], undefined), /a field epochSeconds/],
+    [
+      change(["epochSeconds"], 1_790_000_000_000),
+      /epochSeconds, wanted a whole number from 0 to 4/,
+    ],
+    [change(["request"], {}), /at request, wanted a field packages/],
+    [change(["request", "packages", 0], "--x"), /request\.packages\.0/],
   ];
   for (const [text, message] of table) {
     assert.throws(
@@ -101,7 +111,7 @@ test("parseLock refuses what is not as the contract has it, naming the place", (
         assert.ok(error instanceof ImageError, String(error));
         assert.equal(error.code, "lock");
         assert.match(error.message, message);
-        assert.match(error.message, /box\.lock\.json.*--update/);
+        assert.match(error.message, /box\.lock\.json.* remove it and make it anew with --update/);
         return true;
       },
     );

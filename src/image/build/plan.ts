@@ -2,7 +2,7 @@
 
 import type { ApplianceDefinition } from "../definition.ts";
 import { ImageError } from "../error.ts";
-import type { Lock, LockedPackage } from "../lock.ts";
+import type { Lock, LockedPackage, LockedRequest } from "../lock.ts";
 
 /** The packages of a lock by what the build does with them. */
 export interface PackageRoles {
@@ -36,6 +36,15 @@ export function wantedPackages(definition: ApplianceDefinition): string[] {
   ].sort();
 }
 
+/** What a lock remembers of the definition that it is made for. */
+export function requestOf(definition: ApplianceDefinition): LockedRequest {
+  return {
+    packages: wantedPackages(definition),
+    excluded: Object.keys(definition.excludeDependencies).sort(),
+    backports: [...(definition.backports ?? [])].sort(),
+  };
+}
+
 /**
  * Refuses a lock that was resolved for another definition, as far as a lock tells: what it has and
  * the definition does not want any more would be in the image all the same, and without a word.
@@ -61,12 +70,29 @@ export function checkLock(definition: ApplianceDefinition, lock: Lock): void {
   }
   const excluded = lock.packages.find((locked) => Object.hasOwn(excludeDependencies, locked.name));
   if (excluded) throw refuse(`has the package ${excluded.name}`, "excludes it");
+  if (lock.request !== undefined) checkRequest(lock.request, requestOf(definition), refuse);
   const nodes = lock.npm.map((locked) => `${locked.name} ${locked.version}`);
   if (nodes.length !== (definition.node ? 1 : 0)) {
     throw refuse(
       `has ${nodes.join(" and ") || "no Node.js"}`,
       `asks for ${definition.node ? "one Node.js" : "none"}`,
     );
+  }
+}
+
+/** What is asked for anew, `assignRoles` and the packages of the lock tell. */
+function checkRequest(
+  before: LockedRequest,
+  now: LockedRequest,
+  refuse: (found: string, wanted: string) => ImageError,
+): void {
+  const gone = before.packages.find((name) => !now.packages.includes(name));
+  if (gone !== undefined) throw refuse(`was made for the package ${gone}`, "asks no more for it");
+  const back = before.excluded.find((name) => !now.excluded.includes(name));
+  if (back !== undefined) throw refuse(`was made without ${back}`, "excludes it no more");
+  const [found, wanted] = [before, now].map(({ backports }) => backports.join(", ") || "nothing");
+  if (found !== wanted) {
+    throw refuse(`was made with ${found} from backports`, `asks for ${wanted} from there`);
   }
 }
 

@@ -4,12 +4,12 @@
  */
 
 import { execFile } from "node:child_process";
-import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { randomBytes, randomUUID } from "node:crypto";
+import { link, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir, userInfo } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { makeSshKey } from "../image/index.ts";
+import { makeSshKey, readPublicKey } from "../image/index.ts";
 import { tell } from "./console.ts";
 import { UsageError } from "./exit.ts";
 import { configDirectory } from "./user-folders.ts";
@@ -91,30 +91,64 @@ async function ownLoginKey(): Promise<string> {
   return (await keyOf(loginKeyFile, `${userInfo().username} for diskomator`)).publicKey;
 }
 
-/** A pair of the folder, made when it is not there. */
+/**
+ * A pair of the folder, made when it is not there. Several programs may want it at once, and each may
+ * be killed at any time: the private key is there whole or not at all, and the other follows from it.
+ */
 async function keyOf(
   name: string,
   comment: string,
 ): Promise<{ readonly privateKey: string; readonly publicKey: string }> {
   const path = join(configDirectory(), name);
-  const read = async () => ({
-    privateKey: await readFile(path, "utf8"),
-    publicKey: (await readFile(`${path}.pub`, "utf8")).trim(),
-  });
-  try {
-    return await read();
-  } catch {
-    const pair = makeSshKey(randomBytes(32), comment);
-    await mkdir(configDirectory(), { recursive: true, mode: 0o700 });
-    try {
-      // Never in the place of a key that is there, whatever was wrong with reading it.
-      await writeFile(path, pair.privateKey, { mode: 0o600, flag: "wx" });
-    } catch (cause) {
-      if (cause instanceof Error && "code" in cause && cause.code === "EEXIST") return await read();
-      throw cause;
-    }
-    await writeFile(`${path}.pub`, `${pair.publicKey}\n`);
-    tell(`Made an SSH key for boxes: ${path}`);
-    return pair;
+  const privateKey = (await readIfThere(path)) ?? (await makeKey(path, comment));
+  const known = (await readIfThere(`${path}.pub`))?.trim();
+  if (known) return { privateKey, publicKey: known };
+  const key = readPublicKey(privateKey);
+  if (key === null) {
+    throw new UsageError(
+      `Cannot use the SSH key ${path}: wanted a private key as OpenSSH writes it, without a ` +
+        "passphrase. Restore it, or remove it, and another one is made.",
+    );
   }
+  const publicKey = `${key} ${comment}`;
+  await putWhole(`${path}.pub`, `${publicKey}\n`, 0o644, rename);
+  return { privateKey, publicKey };
+}
+
+/** Makes a private key; it is never put in the place of one that is there. */
+async function makeKey(path: string, comment: string): Promise<string> {
+  const { privateKey } = makeSshKey(randomBytes(32), comment);
+  await mkdir(configDirectory(), { recursive: true, mode: 0o700 });
+  try {
+    await putWhole(path, privateKey, 0o600, link);
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && cause.code === "EEXIST") {
+      return await readFile(path, "utf8");
+    }
+    throw cause;
+  }
+  tell(`Made an SSH key for boxes: ${path}`);
+  return privateKey;
+}
+
+async function putWhole(
+  path: string,
+  text: string,
+  mode: number,
+  put: (from: string, to: string) => Promise<void>,
+): Promise<void> {
+  const scratch = `${path}.${randomUUID()}`;
+  try {
+    await writeFile(scratch, text, { mode, flag: "wx" });
+    await put(scratch, path);
+  } finally {
+    await rm(scratch, { force: true });
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  return await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === "ENOENT") return undefined;
+    throw new UsageError(`Cannot read the SSH key ${path}: ${cause.message}.`, { cause });
+  });
 }

@@ -20,4 +20,4 @@ export {
 } from "./definition.ts";
 export type { Entry } from "./entry.ts";
 export { ImageError, type ImageErrorCode } from "./error.ts";
-export { makeSshKey, type SshKeyPair } from "./ssh-key.ts";
+export { makeSshKey, readPublicKey, type SshKeyPair } from "./ssh-key.ts";

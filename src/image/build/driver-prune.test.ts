@@ -55,6 +55,15 @@ test("pruneCache keeps what only the second build of each day uses", async (t) =
   assert.ok(existsSync(second!));
 });
 
+test("pruneCache removes what a killed npm has left", async (t) => {
+  const cache = cacheWith(t, { "npm/fetch-old/a.tgz": 31, "npm/fetch-new/a.tgz": 31 });
+  utimesSync(join(cache, "npm/fetch-old"), daysAgo(31), daysAgo(31));
+  utimesSync(join(cache, "npm/fetch-new"), daysAgo(1), daysAgo(1));
+  await pruneCache(cache, [], now);
+  assert.equal(existsSync(join(cache, "npm/fetch-old")), false);
+  assert.ok(existsSync(join(cache, "npm/fetch-new/a.tgz")));
+});
+
 test("pruneCache looks a cache through once a day", async (t) => {
   const cache = cacheWith(t, {});
   await pruneCache(cache, [], now);

@@ -12,7 +12,7 @@ const pruneIntervalMs = dayMs;
 /** How long a file stays that no build uses. */
 const unusedMs = 30 * dayMs;
 
-/** Folders of the cache whose files may go, and those that hold folders of such files. */
+/** Folders of the cache whose contents may go, and those that hold folders of such files. */
 const flatFolders = ["debs/sha256", "npm", "index/sha256"];
 const nestedFolders = ["segments"];
 const stampName = "pruned";
@@ -36,10 +36,10 @@ export async function pruneCache(
   if (last !== undefined && now.getTime() - last < pruneIntervalMs) return 0;
   let removedBytes = 0;
   for (const folder of await foldersOf(cacheDirectory)) {
-    for (const path of await filesOf(folder)) {
+    for (const path of await pathsIn(folder)) {
       const facts = await stat(path).catch(() => undefined);
       if (facts === undefined || now.getTime() - facts.mtimeMs < unusedMs) continue;
-      await rm(path, { force: true });
+      await rm(path, { recursive: true, force: true });
       removedBytes += facts.size;
     }
   }
@@ -65,7 +65,8 @@ async function foldersOf(cacheDirectory: string): Promise<string[]> {
   return [...flatFolders.map((name) => join(cacheDirectory, name)), ...nested.flat()];
 }
 
-async function filesOf(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
-  return entries.filter((entry) => entry.isFile()).map((entry) => join(folder, entry.name));
+/** Folders too: a download by npm that was killed leaves one. */
+async function pathsIn(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch(() => []);
+  return names.map((name) => join(folder, name));
 }

@@ -7,7 +7,7 @@ import type { Extent } from "../../disk/index.ts";
 import { defineAppliance } from "../definition.ts";
 import type { Lock, LockedPackage } from "../lock.ts";
 import type { SegmentResult } from "../workers/index.ts";
-import { writeOutputs } from "./driver-outputs.ts";
+import { makeOutDirectory, writeOutputs } from "./driver-outputs.ts";
 import type { BuildOptions } from "./options.ts";
 
 const definition = defineAppliance({
@@ -101,6 +101,19 @@ async function requestFor(t: TestContext, extents: readonly Extent[]) {
     options,
   };
 }
+
+test("makeOutDirectory makes a folder, and leaves nothing in it", async (t) => {
+  const { outDirectory } = (await requestFor(t, [])).options;
+  await makeOutDirectory(join(outDirectory, "a/b"));
+  assert.deepEqual(await readdir(join(outDirectory, "a/b")), []);
+});
+
+test("makeOutDirectory refuses a folder that takes no files, before anything is built", async (t) => {
+  // Nobody can write there, and root has no other such folder.
+  if (process.platform !== "linux") return t.skip("there is no /proc");
+  const message = /^Cannot use the folder \/proc for the outputs: .* Choose another one\.$/;
+  await assert.rejects(makeOutDirectory("/proc"), { code: "io", message });
+});
 
 const names = ["box.SHA256SUMS", "box.efi", "box.manifest.json", "box.raw", "box.spdx.json"];
 

@@ -1,6 +1,6 @@
 /** Writes what a build made: the EFI file, the disk image, manifest, bill of materials, sums. */
 
-import { mkdir } from "node:fs/promises";
+import { mkdir, mkdtemp, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { ApplianceDefinition } from "../definition.ts";
 import { ImageError } from "../error.ts";
@@ -27,18 +27,18 @@ interface OutputRequest {
 }
 
 /**
- * Makes the folder of the outputs, before the work whose result could not be stored otherwise.
+ * Makes the folder of the outputs, and sees that it takes files, before the work whose result could
+ * not be stored otherwise.
  * @throws ImageError `io`.
  */
 export async function makeOutDirectory(path: string): Promise<void> {
-  await mkdir(path, { recursive: true }).catch((cause: Error) => {
-    throw new ImageError(
-      "io",
-      `Cannot make the folder ${path} for the outputs: ${cause.message}. Choose another one.`,
-      { path },
-      { cause },
-    );
-  });
+  const refuse = (cannot: string) => (cause: Error) => {
+    const message = `Cannot ${cannot} for the outputs: ${cause.message}. Choose another one.`;
+    throw new ImageError("io", message, { path }, { cause });
+  };
+  await mkdir(path, { recursive: true }).catch(refuse(`make the folder ${path}`));
+  const probe = await mkdtemp(join(path, ".probe-")).catch(refuse(`use the folder ${path}`));
+  await rmdir(probe);
 }
 
 /**

@@ -98,6 +98,7 @@ export async function buildAppliance(options: BuildOptions): Promise<BuildReport
     definition,
     lock,
     roles,
+    local: new Set(local.keys()),
     segments,
     finished,
     image,

@@ -80,6 +80,7 @@ async function requestFor(t: TestContext, extents: readonly Extent[]) {
   return {
     definition,
     lock,
+    local: new Set<string>(),
     roles: { userland: [], kernel: [], firmware: [], microcode: [], stub },
     segments: {
       userland: [],
@@ -124,6 +125,21 @@ test("writeOutputs replaces all outputs of an earlier build, and leaves nothing 
   await writeOutputs(request);
   assert.deepEqual((await readdir(folder)).sort(), names);
   for (const name of names) assert.notEqual(await readFile(join(folder, name), "utf8"), "old");
+});
+
+test("writeOutputs calls a local package nobody's, and any other Debian's", async (t) => {
+  const request = await requestFor(t, []);
+  const own = { ...stub, name: "own" };
+  const roles = { ...request.roles, userland: [own] };
+  await writeOutputs({ ...request, roles, local: new Set(["own"]) });
+  const path = join(request.options.outDirectory, "box.spdx.json");
+  const { packages } = JSON.parse(await readFile(path, "utf8"));
+  const of = (name: string) => packages.find((one: { name: string }) => one.name === name);
+  assert.equal(of("own").supplier, undefined);
+  assert.equal(of("own").externalRefs[0].referenceLocator, "pkg:generic/own@1?arch=amd64");
+  assert.equal(of(stub.name).supplier, "Organization: Debian");
+  const debian = "pkg:deb/debian/systemd-boot-efi@1?arch=amd64&distro=trixie";
+  assert.equal(of(stub.name).externalRefs[0].referenceLocator, debian);
 });
 
 test("writeOutputs replaces none of them when one cannot be written", async (t) => {

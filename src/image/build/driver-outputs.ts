@@ -20,6 +20,8 @@ interface OutputRequest {
   readonly definition: ApplianceDefinition;
   readonly lock: Lock;
   readonly roles: PackageRoles;
+  /** Names of packages that are not Debian's. */
+  readonly local: ReadonlySet<string>;
   readonly segments: ImageSegments;
   readonly finished: Finished;
   readonly image: AssembledImage;
@@ -135,7 +137,8 @@ function makeManifest(request: OutputRequest, outputs: readonly Output[]): Manif
 }
 
 /** What the image holds, for the bill of materials; the kernel and firmware packages too. */
-function componentsOf({ definition, lock, roles, segments }: OutputRequest): Component[] {
+function componentsOf(request: OutputRequest): Component[] {
+  const { definition, lock, roles, local, segments } = request;
   const distro = definition.release;
   const controls = new Map(
     segments.userland.map(({ locked, segment }) => [locked.name, segment.listing]),
@@ -151,14 +154,16 @@ function componentsOf({ definition, lock, roles, segments }: OutputRequest): Com
     const listing = controls.get(locked.name);
     const copyright = listing?.captured[`usr/share/doc/${locked.name}/copyright`];
     const homepage = listing?.control.Homepage;
+    const isLocal = local.has(locked.name);
+    const origin = isLocal ? "generic" : "deb/debian";
     return {
       name: locked.name,
       version: locked.version,
       purl:
-        `pkg:deb/debian/${encodeURIComponent(locked.name)}@${encodeURIComponent(locked.version)}` +
-        `?arch=${locked.architecture}&distro=${distro}`,
+        `pkg:${origin}/${encodeURIComponent(locked.name)}@${encodeURIComponent(locked.version)}` +
+        `?arch=${locked.architecture}${isLocal ? "" : `&distro=${distro}`}`,
       checksum: { algorithm: "SHA256", hex: locked.sha256 },
-      supplier: "Debian",
+      ...(isLocal ? {} : { supplier: "Debian" }),
       ...(homepage ? { homepage } : {}),
       licences: copyright && "text" in copyright ? licencesOf(copyright.text, locked.name) : [],
     };

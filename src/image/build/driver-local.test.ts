@@ -5,7 +5,6 @@ import { basename, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { defineAppliance } from "../definition.ts";
 import type { Lock, LockedPackage } from "../lock.ts";
-import { debArchive, tarArchive } from "../unpack/testing/fixture.ts";
 import { applyLocalPackages } from "./driver-local.ts";
 
 const definition = defineAppliance({
@@ -43,6 +42,42 @@ const lock: Lock = {
   epochSeconds: 1,
 };
 
+/** A tar of one file; POSIX ustar has the columns. */
+function tar(name: string, text: string): Buffer {
+  const header = Buffer.alloc(512);
+  header.write(name);
+  for (const [at, field] of [
+    [100, "0000644"],
+    [108, "0000000"],
+    [116, "0000000"],
+    [124, text.length.toString(8).padStart(11, "0")],
+    [136, "00000000000"],
+    [148, "        0ustar"],
+  ] as const) {
+    header.write(field, at);
+  }
+  const sum = header.reduce((total, byte) => total + byte, 0);
+  header.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+  const padding = Buffer.alloc((512 - (text.length % 512)) % 512);
+  return Buffer.concat([header, Buffer.from(text), padding, Buffer.alloc(1024)]);
+}
+
+/** A package of no files. */
+function deb(control: string): Buffer {
+  const member = (name: string, data: Buffer) => [
+    Buffer.from(
+      `${name.padEnd(16)}0           0     0     100644  ${`${data.length}`.padEnd(10)}\`\n`,
+    ),
+    data,
+  ];
+  return Buffer.concat([
+    Buffer.from("!<arch>\n"),
+    ...member("debian-binary", Buffer.from("2.0\n")),
+    ...member("control.tar", tar("./control", control)),
+    ...member("data.tar", Buffer.alloc(1024)),
+  ]);
+}
+
 /** A definition's folder with packages of `less` in `debs`, and a downloaded one beside. */
 async function folderWith(t: TestContext, controls: Readonly<Record<string, string>>) {
   const folder = await mkdtemp(join(tmpdir(), "local-"));
@@ -50,8 +85,7 @@ async function folderWith(t: TestContext, controls: Readonly<Record<string, stri
   await mkdir(join(folder, "debs"));
   const all = { "../less.deb": "Version: 1\nArchitecture: amd64\n", ...controls };
   for (const [name, control] of Object.entries(all)) {
-    const file = { name: "./control", data: `Package: less\n${control}` };
-    await writeFile(join(folder, "debs", name), debArchive(tarArchive(), [file]));
+    await writeFile(join(folder, "debs", name), deb(`Package: less\n${control}`));
   }
   const packages = new Map([["less", join(folder, "less.deb")]]);
   return applyLocalPackages(definition, join(folder, "box.ts"), lock, packages);

@@ -46,7 +46,8 @@ export function compareLocks(from: Lock, to: Lock): LockChanges {
 }
 
 /**
- * One line for each change, scripts last; none when the locks hold the same.
+ * One line for each change, scripts last, those of new packages among them unless they are known;
+ * none when the locks hold the same.
  * @param reviewed what is known of packages' scripts: what they did before the change.
  */
 export function formatLockChanges(
@@ -68,6 +69,13 @@ export function formatLockChanges(
         `review   ${entry.package}: the script ${entry.script} was ${entry.change}` +
         known(entry.package),
     ),
+    ...changes.added.flatMap(({ name, scripts }) => {
+      // Nearly every library has triggers, which only ask for ldconfig.
+      const found = maintainerScripts.filter((script) => script !== "triggers" && scripts[script]);
+      return found.length === 0 || Object.hasOwn(reviewed, name)
+        ? []
+        : [`review   ${name}: is new, and has ${found.join(", ")}, and no script is run`];
+    }),
   ];
 }
 

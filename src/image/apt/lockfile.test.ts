@@ -145,7 +145,8 @@ test("compareLocks tells packages and scripts apart; formatLockChanges says it i
   const to: Lock = {
     ...lock,
     packages: [
-      locked("added", "3", { scripts: { postinst: hex("9") } }),
+      locked("added", "3", { scripts: { postinst: hex("9"), triggers: hex("9") } }),
+      locked("addedlib", "1", { scripts: { triggers: hex("9") } }),
       locked("kept"),
       locked("local", "1", { sha256: hex("6") }),
       locked("newer", "1.10", {
@@ -164,6 +165,7 @@ test("compareLocks tells packages and scripts apart; formatLockChanges says it i
   });
   assert.deepEqual(formatLockChanges(changes), [
     "added    added 3",
+    "added    addedlib 1",
     "removed  gone 1",
     "rebuilt  local 1",
     "newer    newer 1.9 → 1.10",
@@ -172,8 +174,10 @@ test("compareLocks tells packages and scripts apart; formatLockChanges says it i
     "review   newer: the script preinst was removed",
     "review   newer: the script postinst was changed",
     "review   newer: the script triggers was added",
+    "review   added: is new, and has postinst, and no script is run",
   ]);
   assert.deepEqual(formatLockChanges(compareLocks(to, to)), []);
-  const [review] = formatLockChanges(changes, { newer: "makes a link." }).slice(-3);
+  const known = { newer: "makes a link.", added: "makes another." };
+  const [review] = formatLockChanges(changes, known).slice(-3);
   assert.equal(review, "review   newer: the script preinst was removed; so far: makes a link.");
 });

@@ -6,7 +6,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { type SoftExport, SoftTarget } from "../src/appliance/index.ts";
+import { type SoftExport, SoftTarget, type SoftTargetOptions } from "../src/appliance/index.ts";
+import { FileDisk } from "../src/block/index.ts";
 import { connectController, discover } from "../src/initiator/index.ts";
 import { ConfiguredPsk, DhchapSecret } from "../src/nvme/index.ts";
 import { freePort } from "./driver-port.ts";
@@ -47,13 +48,16 @@ interface Machine {
   readonly logged: readonly string[];
 }
 
-async function withTarget(scenario: (machine: Machine) => Promise<void>): Promise<void> {
+async function withTarget(
+  scenario: (machine: Machine) => Promise<void>,
+  more: Pick<SoftTargetOptions, "openDisk"> = {},
+): Promise<void> {
   const root = await mkdtemp(join(tmpdir(), "diskomator-soft-"));
   const path = join(root, "dev/sda");
   const port = await freePort();
   const logged: string[] = [];
   const log = (event: string) => void logged.push(event);
-  const target = new SoftTarget({ root, ipv6: false, log, port });
+  const target = new SoftTarget({ root, ipv6: false, log, port, ...more });
   try {
     await mkdir(join(root, "dev"));
     await writeFile(path, randomBytes(sizeBytes));
@@ -98,6 +102,21 @@ test("SoftTarget serves a disk for reading, with a key and by TLS, and refuses w
     }
     assert.equal(await hashOf(path), before);
   }));
+
+test("SoftTarget looks past the page cache at each grant: the kernel's target writes past it", () => {
+  const opened: string[] = [];
+  const openDisk = async (path: string) => {
+    opened.push(path);
+    return await FileDisk.open(path, { readOnly: true });
+  };
+  return withTarget(
+    async ({ target, path }) => {
+      for (const wishes of [[wish()], [wish()], [], [wish()]]) await target.settle(wishes);
+      assert.deepEqual(opened, [path, path]);
+    },
+    { openDisk },
+  );
+});
 
 test("SoftTarget lets in nobody else, and shows nobody else what there is", () =>
   withTarget(async ({ target, port, logged }) => {

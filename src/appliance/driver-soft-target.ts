@@ -18,6 +18,8 @@ export interface SoftTargetOptions {
   readonly log: Log;
   /** Where it listens; `readOnlyPort` on a box. */
   readonly port: number;
+  /** In place of the machine's disks, for tests. */
+  readonly openDisk?: (path: string) => Promise<BlockDevice>;
 }
 
 interface Served {
@@ -127,9 +129,9 @@ export class SoftTarget {
   }
 
   async #open(wish: SoftExport): Promise<Pick<Served, "device" | "overlay">> {
-    const { FileDisk, OverlayDisk } = await import("../block/index.ts");
+    const { OverlayDisk } = await import("../block/index.ts");
     const path = join(this.#options.root, "dev", wish.disk);
-    const disk = await FileDisk.open(path, { readOnly: true });
+    const disk = await (this.#options.openDisk ?? openPastCache)(path);
     if (disk.sizeBytes !== wish.sizeBytes) {
       await disk[Symbol.asyncDispose]();
       const facts = { path, found: disk.sizeBytes, wanted: wish.sizeBytes };
@@ -173,6 +175,14 @@ export class SoftTarget {
     this.#listeners = listeners;
     this.#listening = listening;
   }
+}
+
+/**
+ * Hosts have written to the disk past the page cache, by the kernel's target, which keeps it open: the
+ * cache would still hold what was there when somebody looked before.
+ */
+async function openPastCache(path: string): Promise<BlockDevice> {
+  return await (await import("./driver-hashing.ts")).openPastCache(path);
 }
 
 /** A grant always says how much; an overlay without one holds nothing. */

@@ -289,6 +289,71 @@ test("Daemon lets a granted host in, and ends it alone when its time is up", asy
   await withDaemon(machine, scenario, change);
 });
 
+/** A disk that calls itself as its twin does, in another slot. */
+const likeDisk = (name: string, port: number) =>
+  sampleFacts({
+    name,
+    diskSequence: port,
+    devicePath: `/devices/usb/port${port}/block/${name}`,
+    udev: { ID_SERIAL: "Bridge_0815-4711-AB", ID_PATH: `pci-usb-${port}` },
+  });
+
+test("Daemon leaves a granted disk its name when a twin is plugged in", async () => {
+  const machine = new Machine([likeDisk("sda", 1)]);
+  const grants = new Grants();
+  const scenario = async (daemon: Daemon): Promise<void> => {
+    const served = await grantFirst(machine, daemon, grants);
+    machine.disks.set("sdb", likeDisk("sdb", 2));
+    await announce(daemon, likeDisk("sdb", 2), "add");
+    assert.deepEqual(machine.shown, { sda: "exported", sdb: "exported" });
+    assert.ok(daemon.reach.served.has(served), "the host that has it keeps it");
+  };
+  await withDaemon(machine, scenario, { grants });
+});
+
+test("Daemon that comes back opens a granted disk anew, too, when another took its place", async () => {
+  const first = new Machine([nvmeFacts]);
+  const grants = new Grants();
+  await withDaemon(first, (daemon) => grantFirst(first, daemon, grants).then(() => {}), { grants });
+  const exports = rememberExports(JSON.stringify(first.states.at(-1)));
+  const calls = first.model.calls;
+  const second = new Machine([{ ...nvmeFacts, diskSequence: 99 }], first.model);
+  await withDaemon(
+    second,
+    async (daemon) => {
+      assert.equal(
+        first.model.calls - calls,
+        4,
+        "disable and enable, for the box and for the host",
+      );
+      second.disks.set("nvme0n1", { ...nvmeFacts, diskSequence: 99, sectors512: 4_194_304 });
+      await announce(daemon, nvmeFacts, "change");
+      assert.equal(first.model.calls - calls, 6, "both learn of the new size");
+    },
+    { exports, grants },
+  );
+});
+
+/** Grants the first disk to a host; the NQN that it is served under. */
+async function grantFirst(machine: Machine, daemon: Daemon, grants: Grants): Promise<string> {
+  const [row] = machine.states.at(-1)!.disks;
+  assert.ok(row?.state.kind === "exported");
+  const { nqn } = row.state;
+  const now = { monotonicMs: machine.monotonicMs(), date: machine.now() };
+  const how = {
+    mode: "rw",
+    shared: false,
+    seconds: null,
+    purpose: "",
+    overlayBytes: null,
+  } as const;
+  const keys = keyMaker((length) => new Uint8Array(length));
+  grants.add({ ...how, hostnqn: "nqn.a", nqns: [nqn] }, now, keys);
+  await daemon.settle();
+  assert.ok(daemon.reach.served.has(grantNqn(nqn, "nqn.a")));
+  return grantNqn(nqn, "nqn.a");
+}
+
 test("Daemon takes everything down when it is stopped for good", async () => {
   const machine = new Machine([nvmeFacts, virtioFacts]);
   const daemon = new Daemon(setup, machine);

@@ -252,7 +252,7 @@ export class Daemon {
       bootMemory: this.#bootMemory,
       bootTimeIsUp: this.#world.monotonicMs() >= bootMediumWaitMs,
       waitedEnough: this.#waitedEnough,
-      held: this.#found === null ? new Map() : heldNames(this.#found),
+      held: heldNames(this.#found, this.#world.softTarget.served, this.#exports),
       exports: this.#exports,
       blocked: this.#retries.blocked(),
       choices: this.#setup.choices,
@@ -362,13 +362,14 @@ export class Daemon {
     const served = this.#served();
     for (const { disk, verdict } of this.#stock!.disks) {
       if (verdict.kind === "export" && served.has(verdict.names.nqn)) {
-        this.#retries.clear(disk.name);
-        if (!this.#exports.has(verdict.names.nqn)) {
-          const { nqn } = verdict.names;
-          const { name, diskSequence, sizeBytes } = disk;
-          // The project's own target begins anew with each daemon: there is nothing to adopt.
-          const tookMs = this.#world.softTarget.served.has(nqn) ? this.#took(name) : null;
-          this.#remember(nqn, name, diskSequence, sizeBytes, tookMs);
+        const { nqn } = verdict.names;
+        const { name, diskSequence, sizeBytes } = disk;
+        this.#retries.clear(name);
+        const known = this.#exports.get(nqn);
+        // The project's own target begins anew with each daemon and disk: there is nothing to adopt.
+        const isSoft = this.#world.softTarget.served.has(nqn);
+        if (known === undefined || (isSoft && known.diskSequence !== diskSequence)) {
+          this.#remember(nqn, name, diskSequence, sizeBytes, isSoft ? this.#took(name) : null);
         }
       }
     }

@@ -83,7 +83,9 @@ export function wantedAccess(
     if (mode !== "rw") {
       soft.push(softExport(offer, nqn, mode, overlayBytes, new Map([[hostnqn, secrets]])));
     } else if (!offer.readOnly) {
-      kernel.push(hostExport(offer, nqn, hostnqn, exports.get(nqn)));
+      // A state file tells of the disk's own export only: both were opened on the same disk.
+      const known = exports.get(nqn) ?? exports.get(offer.base.nqn);
+      kernel.push(hostExport(offer, nqn, hostnqn, known));
       hosts.set(hostnqn, wantedHost(hostnqn, secrets));
       const tls = grant.keys.find((one) => one.nqn === offer.base.nqn);
       if (tls !== undefined) tlsKeys.set(tls.identity, Buffer.from(tls.key, "base64"));

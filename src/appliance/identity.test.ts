@@ -3,18 +3,18 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import fc from "fast-check";
-import { assignNames, boxId, isLasting, nqnLengthMax } from "./identity.ts";
+import { assignNames, boxId, type HeldNames, isLasting, nqnLengthMax } from "./identity.ts";
 import { type Disk, takeInventory } from "./inventory.ts";
 import { nvmeFacts, stickFacts, virtioFacts } from "./testing/facts-samples.ts";
 
 const base = "nqn.2026-11.org.example";
 const box = "1a2b3c4d";
-const none = new Map<string, string>();
+const none: HeldNames = new Map();
 const nvme = takeInventory(nvmeFacts);
 const stick = takeInventory(stickFacts);
 const virtio = takeInventory(virtioFacts);
 
-function nameOne(disk: Disk, onBox = box, held: ReadonlyMap<string, string> = none) {
+function nameOne(disk: Disk, onBox = box, held: HeldNames = none) {
   return assignNames([disk], base, onBox, held).get(disk.name)!;
 }
 
@@ -86,22 +86,22 @@ test("assignNames tells twins apart by where they are plugged in", () => {
 
 test("assignNames lets an exported disk keep its name when a twin comes and when it goes", () => {
   const plain = nameOne(stick);
-  const heldPlain = new Map([["sdb", plain.nqn]]);
+  const heldPlain = new Map([["sdb", new Set([plain.nqn])]]);
   const both = assignNames([stick, twin], base, box, heldPlain);
   assert.deepEqual(both.get("sdb"), plain);
   const placed = both.get("sdc")!;
   assert.notEqual(placed.nqn, plain.nqn);
-  const alone = assignNames([twin], base, box, new Map([["sdc", placed.nqn]]));
+  const alone = assignNames([twin], base, box, new Map([["sdc", new Set([placed.nqn])]]));
   assert.deepEqual(alone.get("sdc"), placed);
 });
 
 test("assignNames gives a disk that is known by its place the same names again", () => {
   const names = nameOne(virtio);
-  assert.deepEqual(nameOne(virtio, box, new Map([["vda", names.nqn]])), names);
+  assert.deepEqual(nameOne(virtio, box, new Map([["vda", new Set([names.nqn])]])), names);
 });
 
 test("assignNames gives a disk that held another disk's name its own", () => {
-  const held = new Map([["sdb", nameOne(nvme).nqn]]);
+  const held = new Map([["sdb", new Set([nameOne(nvme).nqn])]]);
   assert.deepEqual(nameOne(stick, box, held), nameOne(stick));
 });
 

@@ -64,18 +64,20 @@ export function isLasting(
   return !isFromFirmware || uuid === machineId.trim();
 }
 
+/** Kernel name → NQNs that the disk is exported under now. */
+export type HeldNames = ReadonlyMap<string, ReadonlySet<string>>;
+
 /**
  * Names for all disks at once. Two disks with one identity would get the same names; then the
  * place where each is plugged in becomes part of them. A disk that is exported already keeps
  * the name that it has, as long as it is one of its own, so that no host loses it because
  * a twin was plugged in.
- * @param held kernel name → NQN that the kernel exports it under now
  */
 export function assignNames(
   disks: readonly Disk[],
   base: string,
   box: string,
-  held: ReadonlyMap<string, string>,
+  held: HeldNames,
 ): Map<string, ExportNames> {
   const plain = new Map(disks.map((disk) => [disk.name, nameDisk(disk, base, box, false)]));
   const counts = new Map<string, number>();
@@ -87,10 +89,10 @@ export function assignNames(
     const own = plain.get(disk.name)!;
     if (counts.get(own.nqn) === 1) {
       const placed = nameDisk(disk, base, box, true);
-      names.set(disk.name, held.get(disk.name) === placed.nqn ? placed : own);
+      names.set(disk.name, held.get(disk.name)?.has(placed.nqn) ? placed : own);
       continue;
     }
-    const keeps = held.get(disk.name) === own.nqn;
+    const keeps = held.get(disk.name)?.has(own.nqn);
     names.set(disk.name, keeps ? own : nameDisk(disk, base, box, true));
   }
   return names;

@@ -3,6 +3,7 @@
 import type { GroupResult } from "./apply.ts";
 import type { BootClues, BootMemory } from "./boot-medium.ts";
 import type { Grant } from "./grants.ts";
+import type { HeldNames } from "./identity.ts";
 import type { Found, Step } from "./nvmet.ts";
 import type { DiskRow, DiskState, ExportMemory, GrantRow } from "./state.ts";
 import type { Judged } from "./stock.ts";
@@ -16,14 +17,27 @@ export function servedNqns(found: Found): ReadonlySet<string> {
   return new Set(enabled.map(({ nqn }) => nqn).filter((nqn) => linked.has(nqn)));
 }
 
-/** Kernel name → NQN of what is exported now. */
-export function heldNames(found: Found): ReadonlyMap<string, string> {
-  const held = new Map<string, string>();
-  for (const { nqn, namespaces } of found.subsystems) {
+/**
+ * Kernel name → NQNs of what is exported now: a disk has one of its own, and one for each host that it
+ * is granted to.
+ * @param soft those that the project's own target serves
+ */
+export function heldNames(
+  found: Found | null,
+  soft: ReadonlySet<string>,
+  exports: ReadonlyMap<string, ExportMemory>,
+): HeldNames {
+  const held = new Map<string, Set<string>>();
+  const hold = (name: string, nqn: string): void => {
+    held.set(name, (held.get(name) ?? new Set()).add(nqn));
+  };
+  for (const { nqn, namespaces } of found?.subsystems ?? []) {
     const path = namespaces.find(({ nsid }) => nsid === 1)?.attributes.device_path ?? "";
-    if (path.startsWith("/dev/")) {
-      held.set(path.slice("/dev/".length), nqn);
-    }
+    if (path.startsWith("/dev/")) hold(path.slice("/dev/".length), nqn);
+  }
+  for (const nqn of soft) {
+    const name = exports.get(nqn)?.name;
+    if (name !== undefined) hold(name, nqn);
   }
   return held;
 }

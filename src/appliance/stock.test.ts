@@ -102,8 +102,16 @@ test("servedNqns are enabled and linked", () => {
   assert.deepEqual([...servedNqns(found)], ["a"]);
 });
 
-test("heldNames gives the NQN of each device path", () => {
-  assert.equal(heldNames(found).get("sdc"), "c");
+test("heldNames gives all NQNs of each disk: its own, those of hosts, and the second target's", () => {
+  const granted = { ...found.subsystems[2]!, nqn: "c:h-123456789abc" };
+  const memory = { name: "sdr", diskSequence: 1, sizeBytes: 512, since: "", tookMs: null };
+  const held = heldNames(
+    { ...found, subsystems: [...found.subsystems, granted] },
+    new Set(["r"]),
+    new Map([["r", memory]]),
+  );
+  assert.deepEqual([...(held.get("sdc") ?? [])], ["c", "c:h-123456789abc"]);
+  assert.deepEqual([...(held.get("sdr") ?? [])], ["r"]);
 });
 
 test("describeFailure says what was done, to what, and what the kernel said", () => {

@@ -6,7 +6,7 @@ import { type BootClues, type BootMemory, isKnown, judgeBootMedium } from "./boo
 import type { Config } from "./config.ts";
 import type { BlockFacts } from "./facts.ts";
 import type { Offer } from "./grant-exports.ts";
-import { assignNames, type ExportNames } from "./identity.ts";
+import { assignNames, type ExportNames, type HeldNames } from "./identity.ts";
 import { type Disk, takeInventory } from "./inventory.ts";
 import { isBackstage, judge, type Reason } from "./policy.ts";
 import type { ExportMemory } from "./state.ts";
@@ -23,8 +23,7 @@ export interface StockInput {
   readonly bootTimeIsUp: boolean;
   /** Kernel names of disks whose partitions udev had time enough to describe. */
   readonly waitedEnough: ReadonlySet<string>;
-  /** Kernel name → NQN that the kernel exports it under now. */
-  readonly held: ReadonlyMap<string, string>;
+  readonly held: HeldNames;
   /** NQN → what is remembered of the export. */
   readonly exports: ReadonlyMap<string, ExportMemory>;
   /** Kernel names of disks whose export failed and is not due again. */

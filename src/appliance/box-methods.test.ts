@@ -165,6 +165,43 @@ test("overlays share the memory that there is for them", async () => {
   await assert.rejects(client.call("grant", { ...wish, ...next }), fails("limit", /400 left/));
 });
 
+test("an overlay that is asked for again stays as it is, however much the others hold", async () => {
+  const { client, grants } = connectBox();
+  const one = { ...wish, mode: "overlay" as const, overlayBytes: 600 };
+  await client.call("grant", one);
+  await client.call("grant", { ...one, disks: ["vda"], overlayBytes: 400 });
+  for (const overlayBytes of [undefined, 600, 700]) {
+    const { overlayBytes: _, ...rest } = one;
+    const again = overlayBytes === undefined ? rest : { ...rest, overlayBytes };
+    assert.equal((await client.call("grant", again)).grant, "g1");
+    assert.equal(grants.list[0]?.overlayBytes, 600, "with another size it would be another one");
+  }
+});
+
+test("a disk that hangs on two cables is one: who writes to it has it alone", async () => {
+  const cable = { ...nvmeFacts, name: "nvme1n1", devicePath: "/devices/pci1/nvme/nvme1/nvme1n1" };
+  const { client } = connectBox({ more: [cable] });
+  const other = { ...wish, hostnqn: `${hostnqn.slice(0, -1)}1`, disks: ["nvme1n1"] };
+  await client.call("grant", wish);
+  for (const mode of ["rw", "ro"] as const) {
+    const asked = client.call("grant", { ...other, mode });
+    await assert.rejects(asked, fails("refused", /Cannot grant nvme1n1 as .* has it as "rw"/));
+  }
+  await client.call("revoke", { grant: "g1" });
+  await client.call("grant", other);
+});
+
+test("a grant that cannot be served for a moment when it is prolonged keeps its keys", async () => {
+  const { client, grants, faults } = connectBox();
+  const first = await client.call("grant", wish);
+  faults.isBroken = true;
+  await assert.rejects(client.call("grant", wish), fails("failed", /cannot open it/));
+  faults.isBroken = false;
+  const again = await client.call("grant", wish);
+  assert.deepEqual([again.grant, again.secrets], [first.grant, first.secrets]);
+  assert.equal(grants.list.length, 1);
+});
+
 test("a grant until the session ends is gone soon after, unless another session takes it over", async () => {
   const { client, session, grants, events } = connectBox();
   const held = { ...wish, untilSessionEnds: true };

@@ -62,6 +62,8 @@ export interface GrantRequest {
   readonly purpose: string;
   readonly overlayBytes: number | null;
   readonly shared: boolean;
+  /** NQNs of the same disks on other cables; none unless told. */
+  readonly twins?: readonly string[];
 }
 
 /** Both clocks at one moment. */
@@ -118,6 +120,12 @@ export class Grants {
     return this.#secrets.get(hostnqn);
   }
 
+  /** The grant of the same host, disks and mode. */
+  find({ hostnqn, mode, nqns }: Pick<GrantRequest, "hostnqn" | "mode" | "nqns">) {
+    const isSame = (one: Grant) => one.hostnqn === hostnqn && one.mode === mode;
+    return this.list.find((one) => isSame(one) && sameSet(one.nqns, nqns));
+  }
+
   /** Makes a grant, or prolongs the one that has the same host, disks and mode. */
   add(request: GrantRequest, now: Moment, maker: KeyMaker): Grant | GrantFault {
     const own = this.list.filter(({ hostnqn }) => hostnqn === request.hostnqn);
@@ -129,7 +137,7 @@ export class Grants {
     const rivals = this.#rivalsOf(request);
     const rival = rivals.find(({ grant }) => !grant.orphaned) ?? rivals[0];
     if (rival !== undefined) return { fault: "in-use", ...rival };
-    const same = own.find(({ mode, nqns }) => mode === request.mode && sameSet(nqns, request.nqns));
+    const same = this.find(request);
     if (same === undefined && this.#grants.size >= maker.grantsMax) return { fault: "limit" };
     const secrets = this.#secrets.get(request.hostnqn) ?? maker.makeSecrets();
     this.#secrets.set(request.hostnqn, secrets);
@@ -164,8 +172,9 @@ export class Grants {
   }
 
   #rivalsOf(request: GrantRequest): readonly { readonly nqn: string; readonly grant: Grant }[] {
+    const nqns = [...request.nqns, ...(request.twins ?? [])];
     return this.list.flatMap((grant) => {
-      const nqn = commonDisk(grant, request);
+      const nqn = commonDisk(grant, { nqns });
       const isOther = grant.hostnqn !== request.hostnqn;
       return nqn !== undefined && isOther && !canMeet(grant, request) ? [{ nqn, grant }] : [];
     });
@@ -218,7 +227,7 @@ export function isGrant(given: Grant | GrantFault): given is Grant {
 
 type Wanted = Pick<GrantRequest, "nqns" | "mode" | "shared">;
 
-function commonDisk(one: Wanted, other: Wanted): string | undefined {
+function commonDisk(one: Pick<Wanted, "nqns">, other: Pick<Wanted, "nqns">): string | undefined {
   return one.nqns.find((nqn) => other.nqns.includes(nqn));
 }
 

@@ -81,7 +81,10 @@ export const methods = {
       untilSessionEnds: v.optional(v.boolean(), false),
       /** For the list of events: who, and what for. */
       purpose: v.optional(words(200), ""),
-      /** With `overlay`: how much may be written; a quarter of the box's memory unless told. */
+      /**
+       * With `overlay`: how much may be written; a quarter of the box's memory unless told. A grant
+       * that is prolonged keeps what it has.
+       */
       overlayBytes: v.optional(v.pipe(count, v.minValue(1))),
     }),
     result: grantedAccess,

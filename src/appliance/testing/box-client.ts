@@ -10,6 +10,7 @@ import {
 } from "../../rpc/index.ts";
 import { type BoxState, type BoxTools, boxMethods } from "../box-methods.ts";
 import { EventList } from "../events.ts";
+import type { BlockFacts } from "../facts.ts";
 import { grantNqn } from "../grant-exports.ts";
 import { keyMaker } from "../grant-keys.ts";
 import { Grants } from "../grants.ts";
@@ -25,7 +26,7 @@ export const at = "2026-11-23T12:00:00.000Z";
 /** A host that asks. */
 export const hostnqn = "nqn.2014-08.org.nvmexpress:uuid:6c0f57bd-7e5c-4b0c-9a5f-3d2f4e1b8a90";
 
-function stateOf(access: AccessMode, readOnly: boolean): State {
+function stateOf(access: AccessMode, readOnly: boolean, more: readonly BlockFacts[]): State {
   const exported = (facts: typeof nvmeFacts) => {
     const disk = takeInventory(facts);
     const nqn = `${prefix}${disk.name}`;
@@ -58,6 +59,7 @@ function stateOf(access: AccessMode, readOnly: boolean): State {
       exported(virtioFacts),
       exported(sampleFacts({ name: "sdr", readOnly: true, udev: { ID_SERIAL_SHORT: "RO1" } })),
       { disk: takeInventory(stickFacts), state: { kind: "not exported", reason } },
+      ...more.map(exported),
     ],
     bootMedium: "sdb",
     problems: [],
@@ -81,35 +83,36 @@ function hashed(device: MemoryDisk): HashedDisk {
   return { sizeBytes, blockSizeBytes, digest, [Symbol.asyncDispose]: async () => {} };
 }
 
+interface BoxOptions {
+  readonly access?: AccessMode;
+  readonly readOnly?: boolean;
+  readonly broken?: boolean;
+  readonly letIn?: boolean;
+  readonly stays?: boolean;
+  /** Disks beside the usual ones, exported. */
+  readonly more?: readonly BlockFacts[];
+}
+
 /** A client of a box on which the targets serve what is granted, unless told otherwise. */
-export function connectBox(
-  options: {
-    access?: AccessMode;
-    readOnly?: boolean;
-    broken?: boolean;
-    letIn?: boolean;
-    stays?: boolean;
-  } = {},
-) {
-  const {
-    access = "paired",
-    readOnly = false,
-    broken = false,
-    letIn = false,
-    stays = false,
-  } = options;
+export function connectBox(options: BoxOptions = {}) {
+  const { access = "paired", readOnly = false, broken = false, letIn = false } = options;
+  const { stays = false, more = [] } = options;
   let count = 0;
   const keys = keyMaker((length) => new Uint8Array(length).fill(++count));
   const grants = new Grants();
   const events = new EventList();
   const done: string[] = [];
+  /** What goes wrong from now on. */
+  const faults = { isBroken: broken };
   const device = new MemoryDisk({ sizeBytes: 1024 * 1024 });
   const box: BoxState = {
-    state: stateOf(access, readOnly),
+    state: stateOf(access, readOnly, more),
     settle: async () => void done.push("settle"),
     get reach() {
       const served = grants.list.flatMap((one) => one.nqns.map((n) => grantNqn(n, one.hostnqn)));
-      return { served: new Set(broken ? [] : served), failures: broken ? ["cannot open it"] : [] };
+      const { isBroken } = faults;
+      const failures = isBroken ? ["cannot open it"] : [];
+      return { served: new Set(isBroken ? [] : served), failures };
     },
   };
   const tools: BoxTools = {
@@ -168,7 +171,7 @@ export function connectBox(
     handlers,
     write: async (line) => client.receive(Buffer.from(line)),
   });
-  return { client, handlers, session, grants, events, done, choices, device };
+  return { client, handlers, session, grants, events, done, choices, device, faults };
 }
 
 /** Over a session of its own. */

@@ -2,7 +2,9 @@
 
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { lookup } from "node:dns/promises";
 import { access, constants, readdir, readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import { delimiter, join } from "node:path";
 import { nqnOfUuid, uuidOfHash } from "../nvme/index.ts";
 import { readOptional } from "./driver-home.ts";
@@ -23,6 +25,19 @@ export async function findProgram(name: string, path: string): Promise<string | 
     if (folder !== "" && isThere) return candidate;
   }
   return null;
+}
+
+/**
+ * The IP address of a host: the kernel looks up no names.
+ * @throws BoxError `unreachable`
+ */
+export async function numericAddress(host: string): Promise<string> {
+  if (isIP(host.replace(/%.*$/, "")) !== 0) return host;
+  try {
+    return (await lookup(host)).address;
+  } catch (cause) {
+    throw new BoxError("unreachable", `Cannot find the address of ${host}.`, { host }, { cause });
+  }
 }
 
 /**

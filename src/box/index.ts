@@ -5,7 +5,13 @@ export { findAddress } from "./driver-address.ts";
 export { LastingChannel } from "./driver-channel.ts";
 export { type FindOptions, findAll, findBox } from "./driver-find.ts";
 export { type Home, type HomeOptions, readHome, writeKnownBoxes } from "./driver-home.ts";
-export { findProgram, machineHostnqn, readControllers, runSteps } from "./driver-kernel.ts";
+export {
+  findProgram,
+  machineHostnqn,
+  numericAddress,
+  readControllers,
+  runSteps,
+} from "./driver-kernel.ts";
 export {
   BoxSession,
   openSession,
@@ -28,6 +34,7 @@ export {
   type KernelStep,
   planConnect,
   planDisconnect,
+  planForget,
 } from "./kernel.ts";
 export { addKnownBox, type KnownBox } from "./known.ts";
 export { type Place, placeOfAddress, portAt } from "./place.ts";

@@ -37,7 +37,7 @@ export interface KernelConnection {
   readonly access: GrantedAccess;
   readonly disk: GrantedAccess["disks"][number];
   readonly place: Place;
-  /** At which the box was reached. */
+  /** At which the box was reached; an IP address, since the kernel looks up no names. */
   readonly address: string;
   readonly isEncrypted: boolean;
   /** The controller that there is for it already, left from before the box was booted again. */
@@ -65,11 +65,8 @@ export function planConnect(connection: KernelConnection): readonly KernelStep[]
 }
 
 /** Steps to take a controller away. */
-export function planDisconnect({
-  name,
-  hostnqn,
-  subsystemNqn,
-}: KernelController): readonly KernelStep[] {
+export function planDisconnect(controller: KernelController): readonly KernelStep[] {
+  const { name } = controller;
   const path = `/sys/class/nvme/${name}/delete_controller`;
   return [
     {
@@ -77,15 +74,20 @@ export function planDisconnect({
       args: ["-c", 'echo 1 >"$1"', "sh", path],
       purpose: `take ${name} away`,
     },
+    ...planForget(controller),
+  ];
+}
+
+/** Steps to forget the keys of a host for a subsystem. */
+export function planForget({
+  hostnqn,
+  subsystemNqn,
+}: Pick<KernelController, "hostnqn" | "subsystemNqn">): readonly KernelStep[] {
+  const script = `command -v keyctl >/dev/null || exit 0; ${forget}`;
+  return [
     {
       program: "sh",
-      args: [
-        "-c",
-        `command -v keyctl >/dev/null || exit 0; ${forget}`,
-        "sh",
-        hostnqn,
-        subsystemNqn,
-      ],
+      args: ["-c", script, "sh", hostnqn, subsystemNqn],
       purpose: "forget its key",
     },
   ];

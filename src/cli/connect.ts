@@ -8,8 +8,11 @@ import {
   findProgram,
   type KernelController,
   machineHostnqn,
+  numericAddress,
   openSession,
   planConnect,
+  planDisconnect,
+  planForget,
   readControllers,
   runSteps,
 } from "../box/index.ts";
@@ -18,7 +21,7 @@ import { findWriter, isInTheClear, pickDisk, purposeOf, wordsOf } from "./box-ta
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine, progressLine, tell } from "./console.ts";
 import { type ExitCode, exitCodes, RefusedError, UsageError } from "./exit.ts";
-import { withOutcome } from "./outcome.ts";
+import { messageOf, withOutcome } from "./outcome.ts";
 import { rootPrefix } from "./root.ts";
 import { lookUp } from "./user-home.ts";
 
@@ -121,7 +124,7 @@ async function attach(request: ConnectRequest, signal: AbortSignal): Promise<Exi
           `Cannot attach ${disk.name} of ${place.name}: ${wordsOf(other)}. End that first.`,
         );
       }
-      const { address } = session;
+      const address = await numericAddress(session.address);
       const isSecret = isEncrypted && !isInTheClear(session, place.name);
       const how = { address, isEncrypted: isSecret, found };
       const connection = { access: granted, disk: one, place, ...how };
@@ -129,8 +132,11 @@ async function attach(request: ConnectRequest, signal: AbortSignal): Promise<Exi
     }
     await appear(device, () => findController(one.nqn, hostnqn), signal);
   } catch (error) {
-    // A grant that nobody uses is taken back; one of a device that waits is what it waits for.
-    if (found === undefined) await session.call("revoke", { grant: granted.grant }).catch(() => {});
+    // A device that waits, waits for its grant; nothing else stays.
+    if (found === undefined) {
+      await leaveNothing(one.nqn, hostnqn, prefix);
+      await session.call("revoke", { grant: granted.grant }).catch(() => {});
+    }
     throw error;
   }
   if (isJson) {
@@ -142,6 +148,24 @@ async function attach(request: ConnectRequest, signal: AbortSignal): Promise<Exi
     if (found?.state === "live") tell("It was attached already.");
   }
   return exitCodes.ok;
+}
+
+/**
+ * Takes away what a failed attempt has left in the kernel: a controller, which would try to come back
+ * for ever, and its key.
+ */
+async function leaveNothing(
+  subsystemNqn: string,
+  hostnqn: string,
+  prefix: readonly string[],
+): Promise<void> {
+  try {
+    const left = await findController(subsystemNqn, hostnqn);
+    const steps = left ? planDisconnect(left) : planForget({ hostnqn, subsystemNqn });
+    await runSteps(steps, { prefix });
+  } catch (error) {
+    tell(`What was begun could not be taken back: ${messageOf(error)}`);
+  }
 }
 
 /** What can be told before anything is asked of anybody. */

@@ -26,7 +26,9 @@ const help = `Usage: diskomator disconnect BOX[:DISK] [OPTIONS]
        diskomator disconnect --all [OPTIONS]
 
 Detaches what "diskomator connect" has attached, and takes the grant back. If the box cannot be
-reached, name the device instead. A disk that is in use is left alone.
+reached, name the device instead, or use --all: then the grant stays, until the same is done with
+the name of the box, or the box is rebooted. A disk that is mounted, swapped to, or beneath another
+device is left alone.
 
   --force  detach it even while it is in use: data not written yet is lost
   --json   JSON lines; the last one is the result
@@ -51,7 +53,9 @@ export const disconnect: Command = {
       const ours = (await readControllers()).filter((one) => one.hostnqn === hostnqn);
       if (name === undefined || name.startsWith("/")) {
         const chosen = name === undefined ? ours : await ofDevice(name, ours);
-        return await detach(chosen, name ?? "this machine", { force, isJson, signal });
+        const code = await detach(chosen, name ?? "this machine", { force, isJson, signal });
+        tell("Its box still keeps the disk for this machine, until: diskomator disconnect BOX");
+        return code;
       }
       return await leaveBox(name, ours, { force, isJson, signal });
     });
@@ -80,19 +84,25 @@ async function leaveBox(
   progressLine.clear();
   const nqns = named.flatMap(({ state }) => (state.kind === "exported" ? [state.nqn] : []));
   const chosen = ours.filter((one) => nqns.some((nqn) => isFor(one, nqn)));
-  const code = await detach(chosen, text, options);
   const hostnqn = await machineHostnqn();
   const names = new Set(named.map((disk) => disk.name));
-  for (const grant of grants) {
-    if (grant.hostnqn !== hostnqn || !grant.disks.some((disk) => names.has(disk))) continue;
+  const own = grants.filter((one) => {
+    // A disk that is not there now has no name in its grant.
+    const isMeant = wanted === undefined || one.disks.some((disk) => names.has(disk));
+    return one.hostnqn === hostnqn && isMeant;
+  });
+  // A device that was detached without its box leaves a grant.
+  const isGrantOnly = chosen.length === 0 && own.length > 0;
+  const code = isGrantOnly ? exitCodes.ok : await detach(chosen, text, options);
+  for (const { grant } of own) {
     try {
-      await session.call("revoke", { grant: grant.grant }, { signal });
+      await session.call("revoke", { grant }, { signal });
+      if (isGrantOnly) tell(`Nothing was attached; the grant ${grant} is taken back.`);
     } catch (error) {
-      tell(
-        `The grant ${grant.grant} of ${place.name} could not be taken back: ${messageOf(error)}`,
-      );
+      tell(`The grant ${grant} of ${place.name} could not be taken back: ${messageOf(error)}`);
     }
   }
+  if (isGrantOnly) finish([], options);
   return code;
 }
 
@@ -124,9 +134,12 @@ async function detach(
     await runSteps(planDisconnect(controller), { prefix, signal });
     if (!isJson) printLine(`${controller.name} is detached`);
   }
-  if (isJson) {
-    const detached = chosen.map(({ name }) => name);
-    printJson({ event: "result", outcome: "ok", exitCode: exitCodes.ok, detached });
-  }
+  finish(chosen, { isJson });
   return exitCodes.ok;
+}
+
+function finish(chosen: readonly KernelController[], { isJson }: Pick<DetachOptions, "isJson">) {
+  if (!isJson) return;
+  const detached = chosen.map(({ name }) => name);
+  printJson({ event: "result", outcome: "ok", exitCode: exitCodes.ok, detached });
 }

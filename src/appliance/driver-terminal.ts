@@ -6,6 +6,7 @@
 import { closeSync, constants, openSync, readFileSync, write } from "node:fs";
 import { basename, join } from "node:path";
 import { isatty, ReadStream, WriteStream } from "node:tty";
+import { createPainter } from "./driver-painter.ts";
 import { fitSecret, noSecret, type Secret } from "./keyboard.ts";
 import { renderScreen } from "./screen.ts";
 import type { State } from "./state.ts";
@@ -92,10 +93,14 @@ function openVirtual(path: string, pressed: (text: string) => void): Draw | null
     closeSync(fd);
     return null;
   }
-  const stream = new WriteStream(fd);
+  // Each stream changes how its descriptor behaves.
+  const [asked, typed] = [openTerminal(path), openTerminal(path)];
+  if (asked === null || typed === null) return null;
+  const paint = createPainter(fd);
+  // Only asked for its size: what is written to it waits until it is out.
+  const stream = new WriteStream(asked);
   stream.on("error", () => {});
-  stream.write(prepare);
-  const keyboard = new ReadStream(fd);
+  const keyboard = new ReadStream(typed);
   keyboard.on("error", () => {});
   keyboard.setRawMode(true).setEncoding("utf8").on("data", pressed);
   return (state, secret) => {
@@ -104,7 +109,7 @@ function openVirtual(path: string, pressed: (text: string) => void): Draw | null
     const above = fitSecret(secret, room);
     const size = { ...room, rows: room.rows - above.rows, colour: true };
     const whole = [...above.lines.map((line) => `${line}\n`), renderScreen(state, size)].join("");
-    stream.write(`${clear}${whole}`);
+    paint(`${prepare}${clear}${whole}`);
   };
 }
 

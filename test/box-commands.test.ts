@@ -175,6 +175,17 @@ test("connect attaches no disk that another host was granted at the same time, u
   assert.equal(overlay.exitCode, 2, overlay.stderr);
 });
 
+test("ls shows nothing that a terminal would obey, whatever a box says", async () => {
+  await using box = await startFakeBox(["S6\x1b[2JZ\x9b1mN"]);
+  await using user = await makeFakeUser({ "lunch-feta": box.port });
+  const shown = await user.run("ls");
+  assert.match(shown.stdout, /S6\?\[2JZ\?1mN/);
+  const json = await user.run("ls", "--json");
+  assert.doesNotMatch(json.stdout.replaceAll("\n", ""), /\p{Cc}/u);
+  const { boxes } = JSON.parse(json.stdout.trim().split("\n").at(-1) ?? "{}");
+  assert.equal(boxes[0].disks[0].serial, "S6\x1b[2JZ\x9b1mN");
+});
+
 test("ls shows known boxes with their disks, and those that do not answer", async () => {
   await using box = await startFakeBox(["S6Z1NJ0W1"]);
   await using user = await makeFakeUser({ "lunch-feta": box.port, gone: 1 });

@@ -20,7 +20,7 @@ import type { DiskHashing } from "../flash/index.ts";
 import { InitiatorError } from "../initiator/index.ts";
 import { nqnOfUuid } from "../nvme/index.ts";
 import { type DiskView, type GrantView, hashRangesMax, type Item } from "../rpc/index.ts";
-import { tell } from "./console.ts";
+import { tell, visible } from "./console.ts";
 import { type OpenTarget, openNamespaceTarget } from "./namespace-target.ts";
 import { messageOf } from "./outcome.ts";
 import { lookUp } from "./user-home.ts";
@@ -74,7 +74,7 @@ export async function openBoxTarget(
   const { place, reach, session } = await openSessionWith(box, signal);
   const channel = stack.use(new LastingChannel(session, reach));
   const { disk } = await pickDisk(session, wanted, signal);
-  const name = `${place.name}:${disk.serial || disk.name}`;
+  const name = visible(`${place.name}:${disk.serial || disk.name}`);
   const follower = new GrantFollower(name);
   const request: GrantRequest = {
     params: {

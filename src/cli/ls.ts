@@ -13,7 +13,7 @@ import {
 } from "../box/index.ts";
 import { type BoxLook, type Looked, lookAround, Sessions } from "./box-look.ts";
 import { type Command, readOptions } from "./command.ts";
-import { printJson, printLine, progressLine, tell } from "./console.ts";
+import { printJson, printLine, progressLine, tell, visible } from "./console.ts";
 import { type ExitCode, exitCodes, NotFoundError, UsageError } from "./exit.ts";
 import { withOutcome } from "./outcome.ts";
 import { homePaths } from "./user-home.ts";
@@ -176,7 +176,7 @@ async function watchBoxes(
       const text = formatLooked(looked).join("\n") || "No box yet.";
       if (text !== shown) {
         if (isJson) printJson({ event: "boxes", boxes: looked.boxes.map(jsonOf) });
-        else if (update) update(text);
+        else if (update) update(visible(text));
         else printLine(text);
       }
       shown = text;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { BlockDevice } from "../block/index.ts";
 import type { BoxTools } from "./box-methods.ts";
 import { readOptional } from "./driver-files.ts";
+import { Patience } from "./driver-patience.ts";
 import { readTool, runTool } from "./driver-process.ts";
 import type { SoftTarget } from "./driver-soft-target.ts";
 import { parseHealth, smartType } from "./health.ts";
@@ -13,6 +14,7 @@ import { parsePeers } from "./peers.ts";
 
 /** A disk that takes longer to show what is on it has something else to do, or is ill. */
 const lookTimeoutMs = 5000;
+const patience = { timeoutMs: lookTimeoutMs, atOnceMax: 2 };
 /** Of a systemd that does not answer. */
 const endTimeoutMs = 20_000;
 /** Reads per second that make a disk's light flicker. */
@@ -33,8 +35,9 @@ export function boxTools(
     const { openPastCache } = await import("./driver-hashing.ts");
     return await openPastCache(pathOf(name));
   };
+  const [looks, reports] = [new Patience(patience), new Patience(patience)];
   const known = new KnownContents({
-    look: (name) => within(lookTimeoutMs, (signal) => readContents(openDisk, name, signal)),
+    look: (name) => looks.ask(name, (signal) => readContents(openDisk, name, signal)),
     writes: (name) => readWrites(root, name),
     monotonicMs,
   });
@@ -42,7 +45,8 @@ export function boxTools(
     openDisk,
     openHashed: async (name) => (await import("./driver-hashing.ts")).openHashed(pathOf(name)),
     contents: (name) => known.of(name),
-    health: (name, transport) => readHealth(join(root, "dev", name), transport),
+    health: (name, transport) =>
+      reports.ask(name, () => readHealth(join(root, "dev", name), transport)),
     traffic: (name) => readTraffic(root, name),
     peers: () => {
       const tables = ["proc/net/tcp", "proc/net/tcp6"].map((path) => readOptional(root, path));
@@ -119,24 +123,6 @@ async function readHealth(path: string, transport: string) {
   return parseHealth(
     await readTool("smartctl", ["-j", "-H", "-A", "-d", type, path], lookTimeoutMs),
   );
-}
-
-/** What `look` gives, or null when it fails or takes too long. */
-async function within<T>(
-  timeoutMs: number,
-  look: (signal: AbortSignal) => Promise<T>,
-): Promise<T | null> {
-  const late = Promise.withResolvers<null>();
-  const end = new AbortController();
-  const timer = setTimeout(() => {
-    end.abort();
-    late.resolve(null);
-  }, timeoutMs);
-  try {
-    return await Promise.race([look(end.signal).catch(() => null), late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Documentation/block/stat.rst: sectors of 512 bytes are fields 3 and 7, calls under way field 9. */

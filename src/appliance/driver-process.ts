@@ -51,32 +51,49 @@ export function runCompanion(
  * Runs a program to its end and returns its standard output.
  * @throws ApplianceError `tool` when it cannot be run, fails, or takes longer than `timeoutMs`
  */
-export function runTool(
+export async function runTool(
   command: string,
   parameters: readonly string[],
   timeoutMs: number,
 ): Promise<string> {
-  return new Promise((resolve, reject) => {
-    execFile(command, parameters, { timeout: timeoutMs }, (error, stdout, stderr) => {
-      if (error === null) {
-        resolve(stdout);
-        return;
-      }
-      const said = stderr.trim() || error.message;
-      const message = `${[command, ...parameters].join(" ")} failed: ${said}`;
-      reject(new ApplianceError("tool", message, { command, parameters }, { cause: error }));
-    });
-  });
+  const { error, stdout, stderr } = await execute(command, parameters, timeoutMs);
+  if (error === null) return stdout;
+  const said = stderr.trim() || error.message;
+  const message = `${[command, ...parameters].join(" ")} failed: ${said}`;
+  throw new ApplianceError("tool", message, { command, parameters }, { cause: error });
 }
 
 /** Runs a program and returns its standard output, however it ended; nothing after `timeoutMs`. */
-export function readTool(
+export async function readTool(
   command: string,
   parameters: readonly string[],
   timeoutMs: number,
 ): Promise<string> {
+  return (await execute(command, parameters, timeoutMs)).stdout;
+}
+
+interface Execution {
+  readonly error: Error | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function execute(
+  command: string,
+  parameters: readonly string[],
+  timeoutMs: number,
+): Promise<Execution> {
   return new Promise((resolve) => {
-    execFile(command, parameters, { timeout: timeoutMs }, (_error, stdout) => resolve(stdout));
+    const child = execFile(command, parameters, (error, stdout, stderr) => {
+      clearTimeout(timer);
+      resolve({ error, stdout, stderr });
+    });
+    const timer = setTimeout(() => {
+      // One that waits for a disk ends when the disk lets it, whatever it is sent.
+      child.kill("SIGKILL");
+      const error = new Error(`it took longer than ${timeoutMs / 1000} s`);
+      resolve({ error, stdout: "", stderr: "" });
+    }, timeoutMs);
   });
 }
 

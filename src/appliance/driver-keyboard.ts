@@ -19,18 +19,21 @@ import type { State } from "./state.ts";
 /** What the keyboard is given. */
 export interface KeyboardSetup {
   readonly root: string;
-  readonly terminals: Terminals;
+  readonly terminals: Pick<Terminals, "whisper">;
   readonly state: () => State | null;
   readonly grant: Handlers["grant"];
   readonly nqnBase: string;
   readonly bootId: string;
   readonly showNotice: (text: string | null) => void;
+  readonly monotonicMs: () => number;
   readonly log: Log;
 }
 
 /** Below the root: there once somebody has let hosts in; sshd waits for it. */
 export const letInFile = "run/diskomator/let-in";
 const toolTimeoutMs = 60_000;
+/** A key that is held down, or lain upon, comes again sooner: only its first press counts. */
+const repeatMsMax = 1000;
 
 /** The keyboard of one box. */
 export class Keyboard {
@@ -39,6 +42,7 @@ export class Keyboard {
   #isLetIn: boolean;
   #hides: NodeJS.Timeout | undefined;
   #count = 0;
+  #pressedMs = Number.NEGATIVE_INFINITY;
 
   constructor(setup: KeyboardSetup, isLetIn: boolean) {
     this.#setup = setup;
@@ -56,7 +60,11 @@ export class Keyboard {
     if (state === null) return;
     for (const key of text.slice(0, 8).toLowerCase()) {
       if (key === "l" && state.access === "local") this.#letIn();
-      if (key === "c" && state.access !== "open") void this.#showConnectLines(state);
+      if (key !== "c" || state.access === "open") continue;
+      // Each press is another grant, and there are so many for the whole box.
+      const beforeMs = this.#pressedMs;
+      this.#pressedMs = this.#setup.monotonicMs();
+      if (this.#pressedMs - beforeMs > repeatMsMax) void this.#showConnectLines(state);
     }
   }
 
@@ -94,7 +102,7 @@ export class Keyboard {
       terminals.whisper({ lines: [why], code: null });
     }
     clearTimeout(this.#hides);
-    this.#hides = setTimeout(() => terminals.whisper(noSecret), shownMs);
+    this.#hides = setTimeout(() => terminals.whisper(noSecret), shownMs).unref();
   }
 
   /** Each press is another host: they share what they write to, by the wish of one who stands there. */

@@ -56,6 +56,7 @@ export function serveOwner(owned: Owned, signal: AbortSignal): Keyboard {
       nqnBase: configuration.config.nqnBase,
       bootId,
       showNotice,
+      monotonicMs: tools.monotonicMs,
       log,
       state: () => daemon.state,
       // Whoever presses C is there, which is all that mode `local` asks for.

@@ -17,7 +17,15 @@ const disk = (name: string) => ({
   tlsIdentity: null,
 });
 
-function lines(count: number): readonly string[] {
+const routed = {
+  interface: "eth0",
+  address: "192.0.2.7",
+  family: "IPv4",
+  linkLocal: false,
+  mac: "52:54:00:12:34:56",
+} as const;
+
+function lines(count: number, addresses: GrantedAccess["addresses"] = [routed]): readonly string[] {
   const access: GrantedAccess = {
     grant: "g1",
     hostnqn: "nqn.2026-11.org.example:screen",
@@ -25,15 +33,7 @@ function lines(count: number): readonly string[] {
     expiresAt: null,
     secrets: { host: "DHHC-1:01:aG9zdA==:", controller: "DHHC-1:01:x:" },
     tlsPsk: null,
-    addresses: [
-      {
-        interface: "eth0",
-        address: "192.0.2.7",
-        family: "IPv4",
-        linkLocal: false,
-        mac: "52:54:00:12:34:56",
-      },
-    ],
+    addresses,
     disks: Array.from({ length: count }, (_, at) => disk(`sd${at}`)),
   };
   return connectLines(access, { disks: [] as State["disks"] } as State);
@@ -47,6 +47,11 @@ test("connectLines are what nvme-cli takes, and say how long they are worth some
       "-q nqn.2026-11.org.example:screen -S DHHC-1:01:aG9zdA==:",
     "",
   ]);
+});
+
+test("connectLines ask for the host's interface where the network has no other addresses", () => {
+  const local = { ...routed, address: "fe80::1", family: "IPv6", linkLocal: true } as const;
+  assert.match(lines(1, [local]).join(), / -a fe80::1%INTERFACE -s 4420 /);
 });
 
 test("connectLines leave room for the screen", () => {

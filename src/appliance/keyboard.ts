@@ -1,6 +1,6 @@
 /** What somebody in front of the box gets by pressing a key. */
 import type { GrantedAccess } from "../rpc/index.ts";
-import { formatDecimalSize } from "./screen.ts";
+import { bestAddress, formatDecimalSize } from "./screen.ts";
 import type { State } from "./state.ts";
 
 /** How long a key stands on the screen, and how long it opens a disk after that. */
@@ -51,8 +51,7 @@ export function keyboardHost(nqnBase: string, count: number, boot: string): stri
  * host's proof only: a line that is typed by hand is long enough.
  */
 export function connectLines(access: GrantedAccess, state: State): readonly string[] {
-  const [first] = access.addresses;
-  const address = first === undefined ? "ADDRESS" : first.address;
+  const address = bestAddress(access);
   const sizes = new Map(
     state.disks.map(({ disk }) => [disk.name, formatDecimalSize(disk.sizeBytes)]),
   );

@@ -2,6 +2,7 @@
  * What stands on the box's screen: pure text from the state. A screen with little room gets less
  * per disk, never fewer disks: everything, then a line per disk, then a grid of names.
  */
+import type { Address } from "./network.ts";
 import { readOnlyPort } from "./nvmet.ts";
 import { isBackstageReason } from "./policy.ts";
 import type { DiskRow, State } from "./state.ts";
@@ -191,7 +192,10 @@ export function connectLine(state: Pick<State, "addresses" | "servicePort">, nqn
   return `nvme connect -t tcp -a ${bestAddress(state)} -s ${state.servicePort} -n ${nqn}`;
 }
 
-function bestAddress(state: Pick<State, "addresses">): string {
+/** The address to try first; a link-local one needs the interface of whoever tries. */
+export function bestAddress(state: {
+  readonly addresses: readonly Omit<Address, "mac">[];
+}): string {
   const best = state.addresses[0];
   if (best === undefined) {
     return "ADDRESS";

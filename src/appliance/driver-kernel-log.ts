@@ -3,6 +3,7 @@ import { constants, openSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { runCompanion } from "./driver-process.ts";
 import { parseKernelRecord, parseRefusal } from "./kernel-log.ts";
+import { Rate } from "./rate.ts";
 
 const recordBytesMax = 8192;
 const keptMax = 20;
@@ -34,10 +35,6 @@ export class KernelLog {
   }
 }
 
-/** So many refusals are told in so long: who hammers at the door does not drown all else. */
-const refusalsMax = 10;
-const refusalsMs = 2000;
-
 /** Tells of each host that the kernel's target refuses from now on, until the signal aborts. */
 export function watchRefusals(
   told: (text: string) => void,
@@ -45,14 +42,10 @@ export function watchRefusals(
   signal: AbortSignal,
 ): void {
   let begun = "";
-  let sinceMs = Number.NEGATIVE_INFINITY;
-  let count = 0;
+  const rate = new Rate();
   const take = (line: string): void => {
     const text = parseRefusal(line);
-    if (text === null) return;
-    const nowMs = performance.now();
-    if (nowMs - sinceMs > refusalsMs) [sinceMs, count] = [nowMs, 0];
-    if (++count <= refusalsMax) told(text);
+    if (text !== null && rate.admits(performance.now())) told(text);
   };
   const output = (text: string): void => {
     const lines = (begun + text).split("\n");

@@ -9,6 +9,7 @@ import type { RunningTarget, TargetListener } from "../target/index.ts";
 import { ApplianceError } from "./error.ts";
 import type { SoftExport } from "./grant-exports.ts";
 import type { Log } from "./log.ts";
+import { Rate } from "./rate.ts";
 
 /** What a SoftTarget is made from. */
 export interface SoftTargetOptions {
@@ -103,9 +104,12 @@ export class SoftTarget {
     const { log } = this.#options;
     if (this.#running === null) {
       const { createTarget } = await import("../target/index.ts");
+      const rates = { "host-connected": new Rate(), "host-refused": new Rate() };
       this.#running = createTarget({
         log: (event, { hostnqn, subnqn, reason }) => {
           if (event !== "host-connected" && event !== "host-refused") return;
+          // Strangers cause both: whoever likes may connect to ask what there is.
+          if (!rates[event].admits(performance.now())) return;
           log(event, { host: words(hostnqn), subsystem: words(subnqn), reason: words(reason) });
         },
       });

@@ -53,7 +53,7 @@ class Machine implements World {
     settle: async () => new Map<string, string>(),
     served: new Set<string>(),
   };
-  async setTlsKeys(): Promise<void> {}
+  async setTlsKeys(_keys: ReadonlyMap<string, Uint8Array>): Promise<void> {}
   saveGrants(): void {
     this.saved += 1;
   }
@@ -332,6 +332,26 @@ test("Daemon that comes back opens a granted disk anew, too, when another took i
     },
     { exports, grants },
   );
+});
+
+test("Daemon gives the kernel its TLS keys again when that failed", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const machine = new Machine([nvmeFacts]);
+  const given: number[] = [];
+  machine.setTlsKeys = async (keys: ReadonlyMap<string, Uint8Array>) => {
+    given.push(keys.size);
+    if (keys.size > 0 && given.length < 4) throw new Error("no room for keys");
+  };
+  const grants = new Grants();
+  const scenario = async (daemon: Daemon): Promise<void> => {
+    await grantFirst(machine, daemon, grants);
+    assert.match(machine.states.at(-1)?.problems.join() ?? "", /no room/);
+    const before = given.length;
+    t.mock.timers.tick(5000);
+    await daemon.idle();
+    assert.ok(given.length > before, "it is tried again, and not only with the next change");
+  };
+  await withDaemon(machine, scenario, { grants, tls: true });
 });
 
 /** Grants the first disk to a host; the NQN that it is served under. */

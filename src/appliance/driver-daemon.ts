@@ -328,6 +328,7 @@ export class Daemon {
       this.setProblem("tls", null);
     } catch (error) {
       this.setProblem("tls", error instanceof Error ? error.message : String(error));
+      this.#tryAgain();
     }
   }
 
@@ -407,7 +408,7 @@ export class Daemon {
     }
   }
 
-  /** A port, link or removal that failed: one more round for all of them, later. */
+  /** A port, link, removal or key that failed: one more round for all of them, later. */
   #tryAgain(): void {
     if (this.#isTryingAgain) {
       return;

@@ -18,7 +18,7 @@ export class TlsKeyring {
 
   /**
    * Makes the keys in the keyring those of `keys`. What an earlier daemon left is cleared away
-   * first; connections that are open keep what they have.
+   * first; connections that are open keep what they have. One that fails stops no other.
    * @throws ApplianceError `tool` when the kernel or keyctl refuses
    */
   async settle(keys: ReadonlyMap<string, Uint8Array>): Promise<void> {
@@ -29,15 +29,19 @@ export class TlsKeyring {
       await runTool("systemctl", ["start", "tlshd.service"], startTimeoutMs);
       this.#isOurs = true;
     }
+    const faults: unknown[] = [];
     for (const [identity, serial] of this.#held) {
-      if (!keys.has(identity)) {
-        this.#held.delete(identity);
-        await runTool("keyctl", ["unlink", serial, keyring], timeoutMs);
-      }
+      if (keys.has(identity)) continue;
+      this.#held.delete(identity);
+      const gone = runTool("keyctl", ["unlink", serial, keyring], timeoutMs);
+      await gone.catch((error: unknown) => faults.push(error));
     }
     for (const [identity, key] of keys) {
-      if (!this.#held.has(identity)) this.#held.set(identity, await addKey(identity, key));
+      if (this.#held.has(identity)) continue;
+      const added = addKey(identity, key).then((serial) => this.#held.set(identity, serial));
+      await added.catch((error: unknown) => faults.push(error));
     }
+    if (faults.length > 0) throw faults[0];
   }
 }
 

@@ -9,7 +9,7 @@ const settleMs = 50;
 /** Calls `changed` with the addresses at once and after each change, until the signal aborts. */
 export function watchAddresses(
   changed: (addresses: readonly Address[]) => void,
-  died: (message: string) => void,
+  problem: (message: string | null) => void,
   signal: AbortSignal,
 ): void {
   let last = "";
@@ -30,7 +30,14 @@ export function watchAddresses(
   runCompanion(
     "ip",
     ["-o", "monitor", "link", "address"],
-    { started: lookSoon, output: lookSoon, died },
+    {
+      started: () => {
+        problem(null);
+        lookSoon();
+      },
+      output: lookSoon,
+      died: problem,
+    },
     signal,
   );
   look();

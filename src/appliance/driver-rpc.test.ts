@@ -125,6 +125,7 @@ test("serveRpc has a bounded number of sessions", () =>
     const ends = Array.from({ length: 16 }, () => dial(path));
     for (const { client } of ends) await client.call("log", {});
     const more = dial(path);
+    await assert.rejects(more.client.call("log", {}), { code: "limit", message: /16 sessions/ });
     await closed(more.socket);
     assert.ok(logged.some((line) => line.includes("too many sessions")));
     assert.equal((await ends[0]!.client.call("log", {})).events.length, 1);

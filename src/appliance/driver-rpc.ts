@@ -5,7 +5,7 @@
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { dirname } from "node:path";
-import { type Handlers, idleMs, RpcSession, sessionsMax } from "../rpc/index.ts";
+import { type Handlers, idleMs, RpcError, RpcSession, sessionsMax } from "../rpc/index.ts";
 import type { Log } from "./log.ts";
 
 /** What a server is made from. */
@@ -28,7 +28,7 @@ export function serveRpc(options: RpcServerOptions, signal: AbortSignal): void {
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     if (sessions.size >= sessionsMax) {
       options.log("session", { session: null, end: "too many sessions" });
-      socket.destroy();
+      refuseSession(socket, options);
       return;
     }
     count += 1;
@@ -89,6 +89,34 @@ async function serveSession(socket: Socket, id: number, options: RpcServerOption
   }
   await session.drained();
   session.close();
+}
+
+/** Says why a session too many ends, to the first that is asked: a client sees only that it does. */
+function refuseSession(socket: Socket, { handlers }: RpcServerOptions): void {
+  const refuse = async (): Promise<never> => {
+    const message =
+      `The box has ${sessionsMax} sessions, as many as it takes: each command has one. End some, ` +
+      "or try again later.";
+    throw new RpcError("limit", message, { sessions: sessionsMax });
+  };
+  const refusing: { -readonly [M in keyof Handlers]: Handlers[M] } = { ...handlers };
+  for (const name of Object.keys(refusing) as (keyof Handlers)[]) refusing[name] = refuse;
+  const session = new RpcSession({
+    handlers: refusing,
+    write: async (line) => {
+      await send(socket, line);
+      session.close();
+    },
+  });
+  const late = setTimeout(() => session.close(), lingerMs);
+  socket.on("error", () => session.close());
+  socket.on("close", () => session.close());
+  socket.on("data", (chunk: Buffer) => void session.receive(chunk));
+  void session.ended.then(() => {
+    clearTimeout(late);
+    socket.end();
+    setTimeout(() => socket.destroy(), lingerMs).unref();
+  });
 }
 
 /** How long a closed session's last answers may take. */

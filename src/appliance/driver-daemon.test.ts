@@ -8,6 +8,7 @@ import type { BlockFacts } from "./facts.ts";
 import { grantNqn } from "./grant-exports.ts";
 import { keyMaker } from "./grant-keys.ts";
 import { Grants } from "./grants.ts";
+import { takeInventory } from "./inventory.ts";
 import { boxPorts } from "./nvmet.ts";
 import type { State } from "./state.ts";
 import { rememberExports } from "./state.ts";
@@ -61,6 +62,10 @@ class Machine implements World {
     this.states.push(state);
   }
   saveBootMemory(): void {}
+  choices: readonly string[] = [];
+  saveChoices({ withdrawn }: { readonly withdrawn: readonly string[] }): void {
+    this.choices = withdrawn;
+  }
   lockDisks(disks: ReadonlyMap<string, number | null>): void {
     this.locked = [...disks.keys()];
   }
@@ -233,6 +238,19 @@ test("Daemon adopts what an earlier run left in the kernel without a single call
   const forgetful = new Machine([nvmeFacts, virtioFacts], first.model);
   await withDaemon(forgetful, async () => assert.equal(first.model.calls, calls));
   assert.equal(forgetful.logged.filter((event) => event === "adopted").length, 2);
+});
+
+test("Daemon keeps for the next one what was withdrawn", async () => {
+  const machine = new Machine([nvmeFacts]);
+  const withdrawn = new Set<string>();
+  const scenario = async (daemon: Daemon): Promise<void> => {
+    assert.deepEqual(machine.choices, []);
+    withdrawn.add(takeInventory(nvmeFacts).identity.value);
+    await daemon.settle();
+    assert.deepEqual(machine.shown, { nvme0n1: "not exported" });
+    assert.deepEqual(machine.choices, [...withdrawn]);
+  };
+  await withDaemon(machine, scenario, { choices: { withdrawn, offered: new Set() } });
 });
 
 test("Daemon tries a port again that could not listen", async (t) => {

@@ -75,7 +75,7 @@ export class Daemon {
   constructor(setup: DaemonSetup, world: World) {
     this.#setup = setup;
     this.#world = world;
-    this.#grantClock = new GrantClock(setup.grants, world, () => this.#wake());
+    this.#grantClock = new GrantClock(setup, world, () => this.#wake());
     this.#soft = new SoftServing(world.softTarget, () => this.#wake());
     this.#bootMemory = setup.bootMemory;
     this.#exports = new Map(setup.exports);

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { parseBootMemory } from "./boot-medium.ts";
 import { type ParsedConfig, parseConfig } from "./config.ts";
+import { parseChoices } from "./disk-choices.ts";
 import { Announcer } from "./driver-announce.ts";
 import { configfsCalls, nvmetDirectory, readFound, refreshFound } from "./driver-configfs.ts";
 import { Daemon } from "./driver-daemon.ts";
@@ -42,6 +43,7 @@ import type { DaemonSetup, World } from "./world.ts";
 const bootMemoryFile = "boot-medium.json";
 const stateFile = "state.json";
 const grantsFile = "grants.json";
+const choicesFile = "choices.json";
 const runDirectory = "run/diskomator";
 
 const events = new EventList();
@@ -65,7 +67,7 @@ async function readSetup(root: string): Promise<OwnerSetup> {
     configuration,
     tls,
     grants: new Grants(await readGrants(root)),
-    choices: { withdrawn: new Set(), offered: new Set() },
+    choices: parseChoices(readOptional(root, join(runDirectory, choicesFile)) ?? ""),
     ports: boxPorts({ ipv6: hasIpv6(root), tls }),
     bootClues: readBootClues(root),
     hasEfiVariables: hasEfiVariables(root),
@@ -174,6 +176,9 @@ function createWorld(
     setTlsKeys: (keys) => keyring.settle(keys),
     saveGrants: (memory) => {
       keep(files, grantsFile, memory, 0o600);
+    },
+    saveChoices: (memory) => {
+      keep(files, choicesFile, memory);
     },
     publish: createPublisher(notifier, files, announcer, terminals),
     saveBootMemory: (memory) => {

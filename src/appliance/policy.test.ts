@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Config, defaultConfig } from "./config.ts";
+import type { DiskChoices } from "./disk-choices.ts";
 import type { BlockFacts } from "./facts.ts";
 import { takeInventory } from "./inventory.ts";
 import { type BootVerdict, judge } from "./policy.ts";
 import { nvmeFacts, sampleFacts, stickFacts } from "./testing/facts-samples.ts";
-import type { DiskChoices } from "./world.ts";
 
 const noChoices: DiskChoices = { withdrawn: new Set(), offered: new Set() };
 

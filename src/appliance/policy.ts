@@ -1,8 +1,8 @@
 /** Which disks are exported; every other one gets a stated reason. */
 import type { Config } from "./config.ts";
+import type { DiskChoices } from "./disk-choices.ts";
 import type { BlockFacts } from "./facts.ts";
 import type { Disk } from "./inventory.ts";
-import type { DiskChoices } from "./world.ts";
 
 /** Why a block device is not exported. */
 export type ReasonCode =

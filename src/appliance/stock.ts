@@ -4,13 +4,13 @@
  */
 import { type BootClues, type BootMemory, isKnown, judgeBootMedium } from "./boot-medium.ts";
 import type { Config } from "./config.ts";
+import type { DiskChoices } from "./disk-choices.ts";
 import type { BlockFacts } from "./facts.ts";
 import type { Offer } from "./grant-exports.ts";
 import { assignNames, type ExportNames, type HeldNames } from "./identity.ts";
 import { type Disk, takeInventory } from "./inventory.ts";
 import { isBackstage, judge, type Reason } from "./policy.ts";
 import type { ExportMemory } from "./state.ts";
-import type { DiskChoices } from "./world.ts";
 
 /** All that a judgement depends on. */
 export interface StockInput {

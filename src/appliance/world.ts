@@ -2,6 +2,7 @@
 import type { ConfigfsCalls } from "./apply.ts";
 import type { BootClues, BootMemory } from "./boot-medium.ts";
 import type { ParsedConfig } from "./config.ts";
+import type { ChoiceMemory, DiskChoices } from "./disk-choices.ts";
 import type { BlockFacts } from "./facts.ts";
 import type { SoftExport } from "./grant-exports.ts";
 import type { GrantMemory, Grants } from "./grants.ts";
@@ -37,6 +38,7 @@ export interface World {
   /** Gives the kernel exactly these keys, by identity; rejects with an ApplianceError. */
   setTlsKeys(keys: ReadonlyMap<string, Uint8Array>): Promise<void>;
   saveGrants(memory: GrantMemory): void;
+  saveChoices(memory: ChoiceMemory): void;
   /** Shows a state that differs from the last one. */
   publish(state: State): void;
   saveBootMemory(memory: BootMemory): void;
@@ -67,10 +69,4 @@ export interface DaemonSetup {
   /** Left by an earlier run since this machine booted. */
   readonly bootMemory: BootMemory;
   readonly exports: ReadonlyMap<string, ExportMemory>;
-}
-
-/** What somebody has decided about single disks since the box booted, by identity. */
-export interface DiskChoices {
-  readonly withdrawn: ReadonlySet<string>;
-  readonly offered: ReadonlySet<string>;
 }

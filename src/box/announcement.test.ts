@@ -87,6 +87,26 @@ test("Announcements.query asks for what is lacking, and no more", () => {
   assert.deepEqual(asked(), always);
 });
 
+for (const [name, bytes] of [
+  ["that is no UTF-8", Buffer.alloc(63, 0xff)],
+  ["that grows when it is written small", Buffer.from("İ".repeat(31))],
+  ["of several dots", Buffer.from("a..b")],
+] as const) {
+  test(`Announcements.query can be read by all after a name ${name}`, () => {
+    const heard = new Announcements();
+    // The name is written in the place of one that is as long.
+    const like = "x".repeat(bytes.length);
+    const packet = Buffer.from(answer(pointer("lunch-feta"), pointer(like, discoveryService)));
+    bytes.copy(packet, packet.indexOf(like));
+    heard.receive(packet, unknown);
+    const { questions = [] } = decode(Buffer.from(heard.query()));
+    assert.deepEqual(
+      questions.map((question) => question.name),
+      [boxService, discoveryService, ...Array(2).fill(`lunch-feta.${boxService}`)],
+    );
+  });
+}
+
 test("Announcements forgets a box that says goodbye", () => {
   const heard = new Announcements();
   heard.receive(answer(...full), eth0);

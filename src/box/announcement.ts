@@ -92,7 +92,8 @@ export class Announcements {
         questions.push({ type: "A", name: service.host }, { type: "AAAA", name: service.host });
       }
     }
-    return encode({ type: "query", id: 0, flags: 0, questions: questions.slice(0, questionsMax) });
+    const askable = questions.filter(({ name }) => isAskable(name)).slice(0, questionsMax);
+    return encode({ type: "query", id: 0, flags: 0, questions: askable });
   }
 
   #takePointer({ name, ttl, data }: StringAnswer): void {
@@ -133,6 +134,20 @@ export class Announcements {
 }
 
 const questionsMax = 64;
+/** Of a label, and of a name (RFC 1035, section 2.3.4). */
+const labelBytesMax = 63;
+const nameBytesMax = 253;
+
+/**
+ * Whether a name that somebody announced is one when it is written again: bytes that are no UTF-8 have
+ * become longer, and nobody could read a packet with it, nor what else it asks.
+ */
+function isAskable(name: string): boolean {
+  const labels = name.split(".").map((label) => Buffer.byteLength(label));
+  const isWhole = labels.every((length) => length > 0 && length <= labelBytesMax);
+  return isWhole && Buffer.byteLength(name) <= nameBytesMax;
+}
+
 /** Two or three words. */
 const boxName = /^[a-z0-9]+(?:-[a-z0-9]+)*$/i;
 const kinds: ReadonlyMap<string, Sighting["kind"]> = new Map([

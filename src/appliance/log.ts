@@ -39,7 +39,8 @@ export type Log = (event: LogEvent, fields: LogFields) => void;
 /** One line: the event and its fields as `name=value`, quoted where a blank would split them. */
 export function formatLogLine(event: LogEvent, fields: LogFields): string {
   const words = Object.entries(fields).map(([name, value]) => {
-    const text = String(value ?? "-");
+    // Names of hosts are what strangers say; the journal shows no line with control characters.
+    const text = String(value ?? "-").replace(/[^\P{C}\n\t]/gu, "?");
     return `${name}=${/[\s"=]/.test(text) || text === "" ? JSON.stringify(text) : text}`;
   });
   return [event, ...words].join(" ");

@@ -113,4 +113,8 @@ test("formatLogLine quotes values that a blank would split", () => {
     formatLogLine("exported", { disk: "sda", text: `a "b"`, tookMs: null, size: 7 }),
     `exported disk=sda text="a \\"b\\"" tookMs=- size=7`,
   );
+  assert.equal(
+    formatLogLine("host-refused", { host: "nqn.\x1b[2J\x9b", reason: "two\nlines" }),
+    `host-refused host=nqn.?[2J? reason="two\\nlines"`,
+  );
 });

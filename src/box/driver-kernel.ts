@@ -56,12 +56,16 @@ export async function readControllers(folder = "/sys"): Promise<readonly KernelC
   const found = await Promise.all(
     (await list("class/nvme")).map(async (name) => {
       const subsystemNqn = await read("class/nvme", name, "subsysnqn");
+      // traddr=192.0.2.7,trsvcid=4420,src_addr=192.0.2.9
+      const where = await read("class/nvme", name, "address");
       return {
         name,
         transport: await read("class/nvme", name, "transport"),
         subsystemNqn,
         hostnqn: await read("class/nvme", name, "hostnqn"),
         state: await read("class/nvme", name, "state"),
+        address: /\btraddr=([^,]*)/.exec(where)?.[1] ?? "",
+        port: Number(/\btrsvcid=(\d+)/.exec(where)?.[1] ?? 0),
         devices: owners.filter(({ nqn }) => nqn === subsystemNqn).map((owner) => owner.name),
       };
     }),

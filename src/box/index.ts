@@ -35,6 +35,7 @@ export {
   planConnect,
   planDisconnect,
   planForget,
+  waitsElsewhere,
 } from "./kernel.ts";
 export { addKnownBox, type KnownBox } from "./known.ts";
 export { type Place, placeOfAddress, portAt } from "./place.ts";

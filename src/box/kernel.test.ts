@@ -9,6 +9,7 @@ import {
   type KernelController,
   planConnect,
   planDisconnect,
+  waitsElsewhere,
 } from "./kernel.ts";
 import { placeOfAddress, placeOfKnown } from "./place.ts";
 
@@ -51,6 +52,8 @@ const waiting: KernelController = {
   subsystemNqn: nqn,
   hostnqn,
   state: "connecting",
+  address: "fe80::1%eth0",
+  port: 4420,
   devices: ["nvme3n1"],
 };
 
@@ -117,6 +120,21 @@ test("planConnect shows no secret in any program's arguments", () => {
 test("planConnect never goes on in the clear unless it is told to", () => {
   const bare = { ...connection, access: { ...access, tlsPsk: null } };
   assert.throws(() => planConnect(bare), { code: "unsupported" });
+});
+
+test("waitsElsewhere knows a controller that the box will never answer", () => {
+  const own = { interface: "eth0", family: "IPv4" as const, linkLocal: false };
+  const more = { ...access, addresses: [{ ...own, address: "192.0.2.7" }] };
+  const now = { ...connection, access: more };
+  for (const [change, is] of [
+    [{}, false],
+    [{ address: "192.0.2.7" }, false],
+    [{ address: "", port: 0 }, false],
+    [{ address: "192.0.2.8" }, true],
+    [{ port: 4421 }, true],
+  ] as const) {
+    assert.equal(waitsElsewhere({ ...waiting, ...change }, now), is, JSON.stringify(change));
+  }
 });
 
 test("planDisconnect takes the controller away, then its key", () => {

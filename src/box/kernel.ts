@@ -28,6 +28,9 @@ export interface KernelController {
   readonly hostnqn: string;
   /** `live`, `connecting`, ... */
   readonly state: string;
+  /** Where it connects to, for ever; empty and 0 where the kernel does not say. */
+  readonly address: string;
+  readonly port: number;
   /** Block devices of its subsystem: `nvme3n1`. */
   readonly devices: readonly string[];
 }
@@ -62,6 +65,21 @@ export function planConnect(connection: KernelConnection): readonly KernelStep[]
     ...(isEncrypted ? keySteps(connection) : []),
     ...(found === undefined ? [fabricsStep(connection)] : renewalSteps(connection, found)),
   ];
+}
+
+/**
+ * Whether a controller waits in vain: its box has other addresses now, or serves the disk on another
+ * port, which depends on the kind of grant. The kernel cannot send it elsewhere.
+ */
+export function waitsElsewhere(
+  found: KernelController,
+  { access, disk, place, address }: Omit<KernelConnection, "found" | "isEncrypted">,
+): boolean {
+  const bare = (text: string) => text.replace(/%.*$/, "");
+  const own = access.addresses.map((one) => one.address);
+  const addresses = [address, ...place.addresses, ...own].map(bare);
+  const isThere = found.address === "" || addresses.includes(bare(found.address));
+  return !isThere || (found.port !== 0 && found.port !== portAt(place, disk.port));
 }
 
 /** Steps to take a controller away. */

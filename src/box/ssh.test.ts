@@ -114,6 +114,12 @@ const said: readonly [stderr: string, code: BoxErrorCode, message: RegExp][] = [
     /not booted from an image that this user has built/,
   ],
   [
+    'Load key "/home/ada/.ssh/id_ed25519": bad permissions\n' +
+      "root@10.0.0.17: Permission denied (publickey).\r",
+    "not-ours",
+    /did not try all: Load key "\/home\/ada\/.ssh\/id_ed25519": bad permissions\. .*chmod 600/,
+  ],
+  [
     "root@10.0.0.17: Permission denied (publickey).\r",
     "not-ours",
     /its image was built with others/,

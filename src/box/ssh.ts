@@ -116,7 +116,7 @@ export class SshWords {
 interface Complaint {
   readonly pattern: RegExp;
   readonly code: "host-key" | "not-ours" | "unreachable" | "timeout" | "no-channel";
-  readonly say: (target: SshTarget, found: string) => string;
+  readonly say: (target: SshTarget, found: string, lines: readonly string[]) => string;
 }
 
 /** In this order: ssh says several things at once, the first that fits is the cause. */
@@ -144,10 +144,20 @@ const complaints: readonly Complaint[] = [
   {
     pattern: /Permission denied|Too many authentication failures/i,
     code: "not-ours",
-    say: ({ name, address }) =>
-      `The box ${name} at ${address} lets none of your SSH keys in: its image was built with ` +
-      'others. Build the image with your key ("diskomator build --ssh-key FILE") and boot it. ' +
-      "A key with a passphrase has to be in the agent (ssh-add).",
+    say: ({ name, address }, _found, lines) => {
+      const unused = lines.filter((line) => line.startsWith("Load key "));
+      if (unused.length > 0) {
+        return (
+          `The box ${name} at ${address} lets none of your SSH keys in, and ssh did not try all: ` +
+          `${unused.join("; ")}. A key has to be whole, and readable by you alone (chmod 600).`
+        );
+      }
+      return (
+        `The box ${name} at ${address} lets none of your SSH keys in: its image was built with ` +
+        'others. Build the image with your key ("diskomator build --ssh-key FILE") and boot it. ' +
+        "A key with a passphrase has to be in the agent (ssh-add)."
+      );
+    },
   },
   {
     pattern: /subsystem request failed/i,
@@ -182,13 +192,13 @@ const complaints: readonly Complaint[] = [
 
 /** What it means that ssh ended before the box had answered. */
 export function sshError(target: SshTarget, stderr: string, code: number | null): BoxError {
-  const lines = stderr.split("\n").filter((line) => line.trim() !== "");
+  const lines = stderr.split(/\r?\n/).filter((line) => line.trim() !== "");
   const facts = { box: target.name, address: target.address, port: target.port, ssh: stderr };
   for (const { pattern, code: meaning, say } of complaints) {
     const line = lines.find((candidate) => pattern.test(candidate));
     if (line === undefined) continue;
     const found = line.replace(/^.*: /, "").replace(/\.?\r?$/, "");
-    return new BoxError(meaning, say(target, found), facts);
+    return new BoxError(meaning, say(target, found, lines), facts);
   }
   const last = lines.at(-1)?.trim() ?? `it ended with ${code ?? "a signal"} and said nothing`;
   return new BoxError(

@@ -15,6 +15,7 @@ import {
   planForget,
   readControllers,
   runSteps,
+  waitsElsewhere,
 } from "../box/index.ts";
 import type { GrantMode } from "../rpc/index.ts";
 import { findWriter, isInTheClear, pickDisk, purposeOf, wordsOf } from "./box-target.ts";
@@ -128,6 +129,13 @@ async function attach(request: ConnectRequest, signal: AbortSignal): Promise<Exi
       const isSecret = isEncrypted && !isInTheClear(session, place.name);
       const how = { address, isEncrypted: isSecret, found };
       const connection = { access: granted, disk: one, place, ...how };
+      if (found && waitsElsewhere(found, connection)) {
+        throw new RefusedError(
+          `Cannot attach ${disk.name} of ${place.name}: ${found.name} waits for it at ` +
+            `${found.address} port ${found.port}, where it will not be. Detach that first: ` +
+            `diskomator disconnect ${place.name}:${disk.name} --force`,
+        );
+      }
       await runSteps(planConnect(connection), { prefix, signal });
     }
     await appear(device, () => findController(one.nqn, hostnqn), signal);

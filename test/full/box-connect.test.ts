@@ -168,7 +168,7 @@ async function controllerOf(access: GrantedAccess): Promise<KernelController> {
     `grep -lF '${subsystemNqn}' /sys/class/nvme/*/subsysnqn | cut -d/ -f5`,
   );
   const state = await probe.succeed(`cat /sys/class/nvme/${name}/state`);
-  return { name, subsystemNqn, hostnqn, state, devices: [] };
+  return { name, subsystemNqn, hostnqn, state, address: "", port: 0, devices: [] };
 }
 
 async function detach(access: GrantedAccess): Promise<void> {

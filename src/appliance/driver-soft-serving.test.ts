@@ -20,11 +20,12 @@ const wish: SoftExport = {
 /** A target that fails as long as it is told to. */
 function make() {
   const asked: number[] = [];
-  const state = { fails: false, changes: 0 };
+  const state = { fails: false, breaks: false, changes: 0 };
   const target = {
     served: new Set<string>(),
     settle: async (wishes: readonly SoftExport[]) => {
       asked.push(wishes.length);
+      if (state.breaks) throw new Error("EIO: i/o error, close");
       return new Map(state.fails ? wishes.map(({ nqn }) => [nqn, "no room"]) : []);
     },
   };
@@ -69,6 +70,20 @@ test("SoftServing tries again later what failed, and not at once", async (t) => 
   serving.want([wish]);
   await serving.work;
   assert.deepEqual([asked, serving.failures.size], [[1, 1], 0]);
+});
+
+test("SoftServing survives a target that fails as a whole, and tries again", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { serving, asked, state } = make();
+  state.breaks = true;
+  serving.want([wish]);
+  await serving.work;
+  assert.deepEqual([serving.work, ...serving.failures], [null, ["nqn.a", "EIO: i/o error, close"]]);
+  state.breaks = false;
+  t.mock.timers.tick(5000);
+  serving.want([wish]);
+  await serving.work;
+  assert.deepEqual([asked.length, serving.failures.size], [2, 0]);
 });
 
 test("SoftServing.stop serves nothing any more", async () => {

@@ -42,7 +42,11 @@ export class SoftServing {
     this.#wishes = text;
     clearTimeout(this.#retry);
     const work = (this.#work ?? Promise.resolve()).then(async () => {
-      this.#failures = await this.#target.settle(wishes);
+      // Closing a disk that has gone may fail; everybody who asks for a grant waits here.
+      this.#failures = await this.#target.settle(wishes).catch((error: unknown) => {
+        const why = error instanceof Error ? error.message : String(error);
+        return new Map(wishes.map(({ nqn }) => [nqn, why]));
+      });
       if (this.#work === work) this.#work = null;
       if (this.#failures.size > 0 && this.#wishes === text) this.#tryAgain();
       this.#changed();

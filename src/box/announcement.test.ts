@@ -158,6 +158,18 @@ test("Announcements holds no more than it is bound to", () => {
   assert(heard.query().length < packetBytesMax);
 });
 
+test("Announcements finds a box on a network where many others say their addresses", () => {
+  const heard = new Announcements();
+  const others = (from: number) => {
+    const hosts = Array.from({ length: 300 }, (_, n) => a(`printer-${from + n}.local`, "10.0.0.9"));
+    heard.receive(answer(...hosts), eth0);
+  };
+  others(0);
+  heard.receive(answer(...full), eth0);
+  others(300);
+  assert.deepEqual(heard.sightings[0]?.addresses, ["10.0.0.17", "fd00::17", "fe80::1%eth0"]);
+});
+
 test("Announcements takes whatever comes without failing", () => {
   const heard = new Announcements();
   const good = answer(...full);

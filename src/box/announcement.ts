@@ -129,7 +129,15 @@ export class Announcements {
   #addAddress(host: string, address: string): void {
     const known = this.#hosts.get(host) ?? new Set();
     if (known.size < addressesMax) known.add(address);
+    if (!this.#hosts.has(host) && this.#hosts.size >= hostsMax) this.#forgetHost();
     if (this.#hosts.has(host) || this.#hosts.size < hostsMax) this.#hosts.set(host, known);
+  }
+
+  /** Of the hosts of a large network, few are boxes: the oldest that is none gives way. */
+  #forgetHost(): void {
+    const wanted = new Set([...this.#instances.values()].map(({ service }) => service?.host));
+    const other = this.#hosts.keys().find((host) => !wanted.has(host));
+    if (other !== undefined) this.#hosts.delete(other);
   }
 }
 

@@ -136,7 +136,7 @@ export class Announcements {
   /** Of the hosts of a large network, few are boxes: the oldest that is none gives way. */
   #forgetHost(): void {
     const wanted = new Set([...this.#instances.values()].map(({ service }) => service?.host));
-    const other = this.#hosts.keys().find((host) => !wanted.has(host));
+    const other = [...this.#hosts.keys()].find((host) => !wanted.has(host));
     if (other !== undefined) this.#hosts.delete(other);
   }
 }

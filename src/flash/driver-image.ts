@@ -18,7 +18,7 @@ import {
 } from "./integrity/sidecars.ts";
 import { FileChecks, WatchedSource } from "./integrity/watch.ts";
 import { type Piece, type PiecePool, pieceBytes } from "./piece.ts";
-import { ImageReader } from "./reader.ts";
+import { ImageReader, refuseCutOff } from "./reader.ts";
 import { parseSavedNote, type SavedNote, savedNoteSuffix } from "./saved-note.ts";
 import {
   type ByteSource,
@@ -338,6 +338,7 @@ async function factsOf(
     );
   }
   const inspected = await inspectHead(head, sizeBytes ?? head.byteLength * 2);
+  if (sizeBytes !== undefined) refuseCutOff(name, sizeBytes, inspected.sizeBytesMin);
   const saved: SavedNote | undefined = note && parseSavedNote(note, `${name}${savedNoteSuffix}`);
   return {
     name,

@@ -5,15 +5,7 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { BlockError, faultyDisk, MemoryDisk } from "../block/index.ts";
-import {
-  encodeGpt,
-  inspectGpt,
-  partitionTypes,
-  planGpt,
-  planGptRelocation,
-  readMark,
-  writeExtents,
-} from "../disk/index.ts";
+import { inspectGpt, planGptRelocation, readMark } from "../disk/index.ts";
 import { applyGptEdit } from "../disk/testing/apply-edit.ts";
 import { compareImage } from "./compare.ts";
 import { imageOfDisk } from "./disk-image.ts";
@@ -28,6 +20,7 @@ import { saveDisk } from "./save.ts";
 import {
   contentsOf,
   flashBytes,
+  gptImage,
   MiB,
   noise,
   openBytes,
@@ -41,28 +34,6 @@ function sparseImage(): Uint8Array {
   const image = noise(9 * MiB + 512);
   image.fill(0, 2 * MiB, 5 * MiB + 65536);
   return image;
-}
-
-/** An image with a GPT of one partition that it fills. */
-async function gptImage(sizeBytes: number, sectorSizeBytes: 512 | 4096 = 512): Promise<Uint8Array> {
-  const gpt = planGpt({
-    sizeBytes,
-    sectorSizeBytes,
-    diskGuid: "12345678-1234-4234-8234-123456789abc",
-    partitions: [
-      {
-        typeGuid: partitionTypes.linuxData,
-        guid: "22345678-1234-4234-8234-123456789abc",
-        name: "root",
-        sizeBytes: "rest",
-      },
-    ],
-  });
-  const { mbr, primary, backup } = encodeGpt(gpt);
-  const disk = new MemoryDisk({ sizeBytes, blockSizeBytes: sectorSizeBytes });
-  await writeExtents(disk, [mbr, ...primary, ...backup]);
-  await disk.write(2 * MiB, noise(3 * MiB));
-  return await contentsOf(disk);
 }
 
 function codeOf(error: unknown): FlashErrorCode | undefined {

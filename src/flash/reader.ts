@@ -153,7 +153,9 @@ export class ImageReader {
   }
 
   #refuseLength(foundBytes: number): void {
-    const { name, sizeBytes } = this.#parts.facts;
+    const { name, sizeBytes, sizeBytesMin } = this.#parts.facts;
+    // A pipe ends the same way whether its writer has finished or failed.
+    if (sizeBytes === undefined) refuseCutOff(name, foundBytes, sizeBytesMin);
     if (sizeBytes === undefined || sizeBytes === foundBytes) return;
     throw new FlashError(
       foundBytes < sizeBytes ? "truncated" : "length",
@@ -161,6 +163,21 @@ export class ImageReader {
       { name, foundBytes, wantedBytes: sizeBytes },
     );
   }
+}
+
+/**
+ * An image that ends before what its partition table speaks of is a part of one: it would be
+ * written, verified and booted without the rest.
+ * @throws FlashError `truncated`
+ */
+export function refuseCutOff(name: string, foundBytes: number, wantedBytes: number): void {
+  if (foundBytes >= wantedBytes) return;
+  throw new FlashError(
+    "truncated",
+    `Cannot use ${name}: it has ${foundBytes} bytes, and by its partition table at least ` +
+      `${wantedBytes}. It was cut off; fetch it again.`,
+    { name, foundBytes, wantedBytes },
+  );
 }
 
 /** What the promise brings, or the signal's reason where that comes first. */

@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BlockDevice, MemoryDisk } from "../../block/index.ts";
+import { encodeGpt, partitionTypes, planGpt, writeExtents } from "../../disk/index.ts";
 import { openImage } from "../driver-image.ts";
 import { type FlashReport, type FlashRequest, flashImage } from "../flash.ts";
 import type { Image } from "../image.ts";
@@ -48,6 +49,31 @@ export function noise(lengthBytes: number, seed = 1): Uint8Array {
   }
   bytes.fill(0xa5, words.length * 4);
   return bytes;
+}
+
+/** An image with a GPT of one partition that it fills. */
+export async function gptImage(
+  sizeBytes: number,
+  sectorSizeBytes: 512 | 4096 = 512,
+): Promise<Uint8Array> {
+  const gpt = planGpt({
+    sizeBytes,
+    sectorSizeBytes,
+    diskGuid: "12345678-1234-4234-8234-123456789abc",
+    partitions: [
+      {
+        typeGuid: partitionTypes.linuxData,
+        guid: "22345678-1234-4234-8234-123456789abc",
+        name: "root",
+        sizeBytes: "rest",
+      },
+    ],
+  });
+  const { mbr, primary, backup } = encodeGpt(gpt);
+  const disk = new MemoryDisk({ sizeBytes, blockSizeBytes: sectorSizeBytes });
+  await writeExtents(disk, [mbr, ...primary, ...backup]);
+  await disk.write(2 * MiB, noise(3 * MiB));
+  return await contentsOf(disk);
 }
 
 /** Everything that a disk holds. */

@@ -1,7 +1,7 @@
 /** A disk in a file, or a disk of this machine through its device node. */
 
-import { readSync, writeSync } from "node:fs";
-import { type FileHandle, open, readFile, realpath } from "node:fs/promises";
+import { constants, readSync, writeSync } from "node:fs";
+import { type FileHandle, open, readFile, realpath, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type BlockDevice, BlockError, type BlockErrorCode, type CallOptions } from "./device.ts";
 import { HolePuncher } from "./driver-punch.ts";
@@ -18,6 +18,12 @@ export interface FileDiskOptions {
   readonly blockSizeBytes?: number;
   /** Make the file, which must not exist, with this many bytes of zeros that take no space. */
   readonly createBytes?: number;
+  /**
+   * Open a device node for writing only if nobody holds it: neither a file system, swap, a pool or an
+   * array of this machine, nor a program. As long as it is open, none of them can take it. Files are
+   * opened as ever.
+   */
+  readonly isExclusive?: boolean;
 }
 
 /** A BlockDevice over one open file or device node. */
@@ -45,11 +51,12 @@ export class FileDisk implements BlockDevice {
   /**
    * Opens or makes the disk.
    * @throws BlockError `range` when the size is not in whole blocks, `gone` when nothing is there,
-   *   `read-only` when writing is not allowed, `no-space`, or `medium`, each with its cause.
+   *   `read-only` when writing is not allowed, `no-space`, or `medium`, each with its cause: EBUSY
+   *   for a device that somebody holds.
    */
   static async open(path: string, options: FileDiskOptions = {}): Promise<FileDisk> {
     const { readOnly = false, createBytes } = options;
-    const mode = createBytes === undefined ? (readOnly ? "r" : "r+") : "wx+";
+    const mode = createBytes === undefined ? await modeOf(path, options) : "wx+";
     const denied = readOnly ? "medium" : "read-only";
     const doing = readOnly ? `open ${path}` : `open ${path} for writing`;
     const file = await worldly(doing, () => open(path, mode), denied);
@@ -196,6 +203,14 @@ const punchBytesMin = 64 * 1024;
 /** From here on a process takes less time than looking which zeros are there already. */
 const punchToZeroBytesMin = 8 * 1024 * 1024;
 
+/** How an existing file or device node is opened. */
+async function modeOf(path: string, { readOnly, isExclusive }: FileDiskOptions) {
+  if (readOnly) return "r";
+  const isNode = isExclusive && (await stat(path).catch(() => null))?.isBlockDevice();
+  // Linux: open(2) with O_EXCL and without O_CREAT claims a block device.
+  return isNode ? constants.O_RDWR + constants.O_EXCL : "r+";
+}
+
 interface FileShape {
   readonly sizeBytes: number;
   readonly blockSizeBytes: number;
@@ -250,6 +265,16 @@ export function deviceNumber(rdev: number): string {
   const major = Math.floor(rdev / 256) % 4096;
   const minor = (rdev % 256) + Math.floor(rdev / 2 ** 20) * 256;
   return `${major}:${minor}`;
+}
+
+/**
+ * Where a file or device node of this machine is, the same by all of its names.
+ * @throws Error of the file system when there is none.
+ */
+export async function filePlaceOf(path: string): Promise<string> {
+  const found = await stat(path, { bigint: true });
+  if (found.isBlockDevice()) return `device ${deviceNumber(Number(found.rdev))}`;
+  return `file ${found.dev}:${found.ino}`;
 }
 
 /** Size and logical block size of a Linux block device by its number, from sysfs. */

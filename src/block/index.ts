@@ -12,7 +12,7 @@ export {
   type DigesterOptions,
   type DigestRange,
 } from "./driver-digests.ts";
-export { deviceNumber, FileDisk, type FileDiskOptions } from "./driver-file.ts";
+export { deviceNumber, FileDisk, type FileDiskOptions, filePlaceOf } from "./driver-file.ts";
 export { type Fault, type FaultyDisk, faultyDisk } from "./faulty.ts";
 export { type BlockCall, CallGate, type Shape } from "./gate.ts";
 export { MemoryDisk, type MemoryDiskOptions } from "./memory.ts";

@@ -2,7 +2,7 @@
 
 import { readFile, realpath } from "node:fs/promises";
 import { basename } from "node:path";
-import { BlockError, FileDisk, type FileDiskOptions } from "../block/index.ts";
+import { BlockError, FileDisk, type FileDiskOptions, filePlaceOf } from "../block/index.ts";
 import { findDisk, networkLookup, type SubsystemAddress } from "./discovered-target.ts";
 import { kernelNameOf, usersOf } from "./disk-use.ts";
 import { NotFoundError } from "./exit.ts";
@@ -52,20 +52,45 @@ export async function openFileDisk(path: string, options: FileDiskOptions): Prom
 }
 
 async function openFile(path: string, { readOnly }: OpenTargetOptions): Promise<OpenTarget> {
-  const disk = await openFileDisk(path, { readOnly });
-  const inUseBy = await usersOf(path);
+  // Before it is opened: what is put in its place meanwhile is noticed later.
+  const place = await filePlaceOf(path).catch(() => undefined);
+  const { disk, isHeld } = await openAlone(path, readOnly);
+  const inUseBy = (await usersOf(path)) ?? (isHeld ? heldWords : undefined);
   const serial = await serialOf(path);
   const { sizeBytes, blockSizeBytes } = disk;
-  const identity = { serial, model: "file", sizeBytes, blockSizeBytes };
+  const shape = { model: "file", sizeBytes, blockSizeBytes };
+  const identity = { ...shape, serial, ...(place === undefined ? {} : { place }) };
   return {
     name: path,
     disk,
     identity,
     isRemote: false,
     ...(inUseBy ? { inUseBy } : {}),
-    identify: async () => ({ ...identity, serial: await serialOf(path) }),
+    identify: async () => ({
+      ...shape,
+      serial: await serialOf(path),
+      place: await filePlaceOf(path),
+    }),
     [Symbol.asyncDispose]: () => disk[Symbol.asyncDispose](),
   };
+}
+
+/** ZFS, further disks of a btrfs, and mounts of other containers stand in no table. */
+const heldWords = "something of this machine holds it, such as a ZFS or btrfs pool, or a program";
+
+/** Opens it so that nobody else can take it, where that can be; else as it is, to be refused. */
+async function openAlone(
+  path: string,
+  readOnly: boolean,
+): Promise<{ readonly disk: FileDisk; readonly isHeld: boolean }> {
+  try {
+    return { disk: await openFileDisk(path, { readOnly, isExclusive: true }), isHeld: false };
+  } catch (error) {
+    const cause = error instanceof BlockError ? error.cause : undefined;
+    const isHeld = cause instanceof Error && "code" in cause && cause.code === "EBUSY";
+    if (!isHeld) throw error;
+    return { disk: await openFileDisk(path, { readOnly }), isHeld };
+  }
 }
 
 /** A disk's own serial number; for a file its name. */

@@ -148,7 +148,8 @@ async function arrange(
       throw new FlashError("length", `Cannot use ${name}: it is empty. Fetch it again.`, { name });
     }
     const found = { name, ...unpacked, sidecars, note };
-    const facts = await factsOf(head.subarray(0, length), source, found);
+    const place = stored instanceof FileSource ? { place: stored.place } : {};
+    const facts = { ...(await factsOf(head.subarray(0, length), source, found)), ...place };
     const parts = { facts, hasher, times, clock: options.clock, bmap: sidecars.bmap };
     const peeked = new PeekedSource(head.subarray(0, length), source);
     const checked = checks.isIdle ? undefined : checks;

@@ -28,6 +28,8 @@ export interface ImageFacts {
   readonly notes: readonly string[];
   /** Length of a block when it was saved, by the file beside a backup. */
   readonly savedBlockBytes: number | undefined;
+  /** Of a file of this machine, as a disk's identity has it. */
+  readonly place?: string;
 }
 
 /** Where the time goes while an image is read; totals in ms. */

@@ -226,6 +226,25 @@ const cases: readonly Case[] = [
     options: { isYes: true },
   },
   {
+    title: "the file that the image is read from",
+    wanted: ["same-disk"],
+    says: /it is the image itself/,
+    image: { place: "file 1:2" },
+    target: targetWith({ place: "file 1:2" }),
+  },
+  {
+    title: "the file to copy from, by another name",
+    wanted: ["same-disk"],
+    target: targetWith({ serial: "linked.raw", place: "file 1:2" }),
+    options: { source: { ...identity, serial: "disk.raw", place: "file 1:2" } },
+  },
+  {
+    title: "another file of the same name and size as the one to copy from",
+    wanted: [],
+    target: targetWith({ place: "file 1:2" }),
+    options: { source: { ...identity, place: "file 1:3" } },
+  },
+  {
     title: "everything at once",
     wanted: [
       "identity-changed",
@@ -264,6 +283,15 @@ test("planFlash refuses the second naming of one disk", () => {
   const plans = planFlash(image, [targetWith(), targetWith({}, { name: "again" })], options);
   assert.equal(plans[0]?.kind, "steps");
   assert.equal(plans[1]?.kind === "refused" && plans[1].refusals[0]?.code, "duplicate-target");
+});
+
+test("planFlash takes files of one name in two folders apart, and two names of one file together", () => {
+  const named = (serial: string, place: string) => targetWith({ serial, place });
+  const first = named("disk.raw", "file 1:2");
+  const second = named("disk.raw", "file 1:3");
+  const again = named("linked.raw", "file 1:2");
+  const kinds = planFlash(image, [first, second, again], options).map(({ kind }) => kind);
+  assert.deepEqual(kinds, ["steps", "steps", "refused"]);
 });
 
 test("planFlash takes two disks of the same model with different serial numbers apart", () => {

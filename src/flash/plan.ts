@@ -3,7 +3,7 @@
 import type { ImageFacts } from "./image.ts";
 import type { DiskFacts } from "./look.ts";
 import { formatSize } from "./size.ts";
-import { type DiskIdentity, identityChange } from "./target.ts";
+import { type DiskIdentity, identityChange, isSameDisk } from "./target.ts";
 
 /** Why a disk is not written. */
 export type RefusalCode =
@@ -86,9 +86,7 @@ export function planFlash(
   options: PlanOptions,
 ): Plan[] {
   return targets.map((target, index) => {
-    const isTwice = targets
-      .slice(0, index)
-      .some(({ found }) => identityChange(found, target.found) === undefined);
+    const isTwice = targets.slice(0, index).some(({ found }) => isSameDisk(found, target.found));
     return planOne(image, target, options, isTwice);
   });
 }
@@ -102,7 +100,7 @@ function planOne(
   const refusals = [
     ...(isTwice ? [refusal("duplicate-target", target, "it is named twice. Name it once.")] : []),
     ...refuseIdentity(target),
-    ...refuseItself(target, options),
+    ...refuseItself(image, target, options),
     ...refuseShape(image, target),
     ...refuseUse(target),
     ...refuseImage(image, target, options),
@@ -130,8 +128,11 @@ function refuseIdentity(target: PlanTarget): Refusal[] {
   return [refusal("identity-changed", target, way)];
 }
 
-function refuseItself(target: PlanTarget, { source }: PlanOptions): Refusal[] {
-  if (!source || identityChange(source, target.found) !== undefined) return [];
+function refuseItself(image: ImageFacts, target: PlanTarget, { source }: PlanOptions): Refusal[] {
+  if (image.place !== undefined && image.place === target.found.place) {
+    return [refusal("same-disk", target, "it is the image itself. Name another one.")];
+  }
+  if (!source || !isSameDisk(source, target.found)) return [];
   return [refusal("same-disk", target, "it is the disk to copy from. Name another one.")];
 }
 

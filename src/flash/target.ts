@@ -10,6 +10,8 @@ export interface DiskIdentity {
   readonly uuid?: string;
   readonly nguid?: string;
   readonly eui64?: string;
+  /** Of a file or device of this machine, by which it is the same whatever its name: `filePlaceOf`. */
+  readonly place?: string;
   readonly sizeBytes: number;
   readonly blockSizeBytes: number;
 }
@@ -54,7 +56,7 @@ export interface Target {
 
 /** How two identities differ, in words; undefined when they are the same disk. */
 export function identityChange(wanted: DiskIdentity, found: DiskIdentity): string | undefined {
-  for (const kind of ["serial", "uuid", "nguid", "eui64", "model"] as const) {
+  for (const kind of ["serial", "uuid", "nguid", "eui64", "model", "place"] as const) {
     if (wanted[kind] !== found[kind]) {
       return `its ${kind} is ${found[kind] ?? "not told"}, it was ${wanted[kind] ?? "not told"}`;
     }
@@ -66,6 +68,12 @@ export function identityChange(wanted: DiskIdentity, found: DiskIdentity): strin
     }
   }
   return undefined;
+}
+
+/** Whether two are one disk: of this machine by where they are, since files share names and sizes. */
+export function isSameDisk(one: DiskIdentity, other: DiskIdentity): boolean {
+  if (one.place !== undefined && other.place !== undefined) return one.place === other.place;
+  return identityChange(one, other) === undefined;
 }
 
 /**

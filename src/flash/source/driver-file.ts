@@ -19,6 +19,10 @@ export class FileSource implements RandomSource {
   readonly readsMax = 4;
   readonly #file: FileHandle;
   readonly #modifiedNs: bigint;
+  /** As `filePlaceOf` gives it. */
+  get place(): string {
+    return `file ${this.version.device}:${this.version.inode}`;
+  }
   /** What tells this state of this file from any other. */
   readonly version: FileVersion;
   readonly #isSparse: boolean;

@@ -163,6 +163,7 @@ async function arrange(
       facts,
       head: head.subarray(0, length),
       times,
+      state: stored.state,
       ...(random ? { random } : {}),
       get storedBytes() {
         return counted.readBytes;

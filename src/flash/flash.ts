@@ -6,7 +6,7 @@ import type { Image, RandomImage, ReopenImage } from "./image.ts";
 import type { Hasher } from "./integrity/hasher.ts";
 import { type Piece, PiecePool } from "./piece.ts";
 import { BottleneckFinder, type ModeEvent, type ProgressEvent } from "./progress.ts";
-import type { DiskRange, Target } from "./target.ts";
+import { type DiskRange, lossesError, type Target } from "./target.ts";
 import { Digests } from "./write/digests.ts";
 import type { Mode } from "./write/mode.ts";
 import { TargetRun } from "./write/run.ts";
@@ -184,31 +184,56 @@ async function readPieces(
   return imageBytes;
 }
 
-/** Writes again, from a second reading, what a lost connection may have taken with it. */
+/** So often what is written again may be lost again. */
+const rewritesMax = 3;
+
+/** Writes again, from another reading, what a lost connection may have taken with it. */
 async function rewriteLost(
+  request: FlashRequest,
+  runs: readonly TargetRun[],
+  found: readonly (readonly DiskRange[])[],
+  pool: PiecePool,
+): Promise<void> {
+  let lost = found;
+  for (let tries = 1; ; tries++) {
+    const isAffected = (run: TargetRun, n: number) => run.isLive && (lost[n]?.length ?? 0) > 0;
+    const affected = runs.filter(isAffected);
+    if (affected.length === 0) return;
+    if (tries > rewritesMax) {
+      for (const run of affected) run.abandon(lossesError(run.target, tries));
+      return;
+    }
+    if (!(await rewrite(request, runs, lost, pool))) {
+      for (const run of affected) run.abandon(unreadableAgain(run, request.image));
+      return;
+    }
+    lost = await Promise.all(
+      runs.map((run, n) => (isAffected(run, n) ? run.flushBody() : Promise.resolve([]))),
+    );
+  }
+}
+
+function unreadableAgain({ name }: TargetRun, { facts }: Image): FlashError {
+  return new FlashError(
+    "disk-gone",
+    `Cannot vouch for ${name}: its connection was lost and came back, what was written ` +
+      `shortly before may be lost, and ${facts.name} cannot be read a second time. ` +
+      "Run the same command again.",
+    { target: name },
+  );
+}
+
+/** False when the image cannot be read again, or is another one now. */
+async function rewrite(
   { reopen, image, signal }: FlashRequest,
   runs: readonly TargetRun[],
   lost: readonly (readonly DiskRange[])[],
   pool: PiecePool,
-): Promise<void> {
-  const affected = runs.filter((run, n) => run.isLive && (lost[n]?.length ?? 0) > 0);
-  if (affected.length === 0) return;
-  if (!reopen) {
-    for (const run of affected) {
-      run.abandon(
-        new FlashError(
-          "disk-gone",
-          `Cannot vouch for ${run.name}: its connection was lost and came back, what was written ` +
-            `shortly before may be lost, and ${image.facts.name} cannot be read a second time. ` +
-            "Run the same command again.",
-          { target: run.name },
-        ),
-      );
-    }
-    return;
-  }
+): Promise<boolean> {
+  if (!reopen) return false;
   const call: CallOptions = signal ? { signal } : {};
   await using again = await reopen(call);
+  if (again.state !== image.state) return false;
   for await (const piece of again.pieces(pool, call)) {
     const end = piece.offsetBytes + piece.lengthBytes;
     for (const [n, run] of runs.entries()) {
@@ -219,5 +244,5 @@ async function rewriteLost(
     }
     piece.release();
   }
-  await Promise.all(affected.map((run) => run.flushBody()));
+  return true;
 }

@@ -68,6 +68,8 @@ export interface Image extends AsyncDisposable {
   /** The first piece's bytes, as far as the image goes. */
   readonly head: Uint8Array;
   readonly times: ReadTimes;
+  /** Tells this state of its file from any other; undefined where nothing does. */
+  readonly state?: string | undefined;
   /** Where any part can be read. */
   readonly random?: RandomImage;
   /** Bytes of the file as it is stored, read so far. */

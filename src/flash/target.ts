@@ -169,6 +169,16 @@ export function lostRanges(error: unknown): DiskRange[] | undefined {
   return undefined;
 }
 
+/** For a disk whose connection is lost each time that something is to be made safe. */
+export function lossesError({ name }: Target, tries: number): FlashError {
+  return new FlashError(
+    "disk-gone",
+    `Cannot vouch for ${name}: its connection was lost ${tries} times, each time before what was ` +
+      "written was safe. Check its network, and run the same command again.",
+    { target: name, tries },
+  );
+}
+
 function causeCodes(error: Error): string[] {
   const found: string[] = [];
   for (let at: unknown = error; at instanceof Error; at = at.cause) {

@@ -11,6 +11,8 @@ export interface ByteSource extends AsyncDisposable {
    * one that was asked for before it, and all that it was asked for but at the end.
    */
   readonly readsMax?: number;
+  /** Tells this state of what is read from any other, where something does. */
+  readonly state?: string | undefined;
   /**
    * Puts the next bytes into `target`, which must not be empty, and says how many; 0 only at the
    * end. Fewer than asked for means nothing.

@@ -23,6 +23,10 @@ export class FileSource implements RandomSource {
   get place(): string {
     return `file ${this.version.device}:${this.version.inode}`;
   }
+  get state(): string {
+    return JSON.stringify(this.version);
+  }
+
   /** What tells this state of this file from any other. */
   readonly version: FileVersion;
   readonly #isSparse: boolean;
@@ -128,7 +132,7 @@ export class FileSource implements RandomSource {
 
   async #isReplaced(): Promise<boolean> {
     const found = await stat(this.path, { bigint: true }).catch(() => undefined);
-    return !found || JSON.stringify(versionOf(found)) !== JSON.stringify(this.version);
+    return !found || JSON.stringify(versionOf(found)) !== this.state;
   }
 
   /** Looks whether the file is what it was; at its path lies the same one where that is asked. */

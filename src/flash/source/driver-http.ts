@@ -226,6 +226,11 @@ class HttpSource implements ByteSource {
     this.#chunks = message[Symbol.asyncIterator]();
   }
 
+  get state(): string | undefined {
+    const { validator, sizeBytes } = this.file;
+    return validator === undefined ? undefined : `${validator} ${sizeBytes}`;
+  }
+
   async read(target: Uint8Array, options?: CallOptions): Promise<number> {
     while (this.#chunk.byteLength === 0) {
       options?.signal?.throwIfAborted();

@@ -12,7 +12,9 @@ import {
   confirmAlone,
   confirmIdentity,
   type DiskRange,
+  lossesError,
   lostRanges,
+  type Target,
   targetError,
 } from "../target.ts";
 import { bytesOf, Comparison } from "./comparison.ts";
@@ -72,7 +74,11 @@ export class TargetRun {
   }
 
   get name(): string {
-    return this.#flashed.target.name;
+    return this.target.name;
+  }
+
+  get target(): Target {
+    return this.#flashed.target;
   }
 
   /** Whether it goes on. */
@@ -224,14 +230,7 @@ export class TargetRun {
     await confirmIdentity(target, this.#call);
     for (let tries = 1; ; tries++) {
       if (await this.#putEnds(ends)) break;
-      if (tries === endsTriesMax) {
-        throw new FlashError(
-          "disk-gone",
-          `Cannot finish ${this.name}: its connection was lost ${tries} times while the first ` +
-            "sectors were written. Run the same command again.",
-          { target: this.name },
-        );
-      }
+      if (tries === endsTriesMax) throw lossesError(target, tries);
     }
     if (request.isVerified) await this.#verifyEnds(ends);
   }

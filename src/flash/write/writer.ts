@@ -11,6 +11,7 @@ import { formatSize } from "../size.ts";
 import {
   confirmIdentity,
   type DiskRange,
+  lossesError,
   lostRanges,
   type Target,
   targetError,
@@ -62,6 +63,8 @@ const comparedInVainMax = 32 * pieceBytes;
 const flushEveryBytes = 1024 * pieceBytes;
 /** Pieces that wait; those that are read already are bounded by their pool before. */
 const queueMax = 64;
+/** What a reconnect may have lost is flushed, and the ends cleared, again so often. */
+const triesMax = 3;
 /** Ranges that were written are merged when there are so many. */
 const notedMin = 4096;
 
@@ -145,12 +148,17 @@ export class BodyWriter {
       this.hasBegun = true;
       onBegin?.();
       const head = Math.min(pieceBytes, disk.sizeBytes);
-      await disk.writeZeroes(0, head, call);
-      await disk.writeZeroes(this.#tailStart, this.tail.byteLength, call);
       const what = { imageName, sizeBytes: imageBytes, run };
       const sector = encodeUnfinished(what, disk.blockSizeBytes);
-      await disk.write(0, sector, call);
-      await this.#flushOnce();
+      for (let tries = 1; ; tries++) {
+        await disk.writeZeroes(0, head, call);
+        await disk.writeZeroes(this.#tailStart, this.tail.byteLength, call);
+        await disk.write(0, sector, call);
+        await this.#flushAll();
+        // Nothing else was written so far, and with the old ends in place the disk would still boot.
+        if (this.#lost.splice(0).length === 0) break;
+        if (tries === triesMax) throw lossesError(this.target, tries);
+      }
       await onCleared?.(sector);
     });
   }
@@ -209,7 +217,7 @@ export class BodyWriter {
     // What is compared from here on was written before.
     this.#digests = undefined;
     if (this.#failure === undefined && this.hasBegun) {
-      await this.#attempt("flush", () => this.#flushOnce());
+      await this.#attempt("flush", () => this.#flushAll());
     }
     if (this.#failure !== undefined) throw this.#failure;
     return this.#lost.splice(0);
@@ -405,20 +413,23 @@ export class BodyWriter {
     this.#unflushedBytes += lengthBytes;
     if (this.#unflushedBytes < flushEveryBytes || this.#flushing) return;
     this.#unflushedBytes = 0;
-    this.#flushing = this.#attempt("flush", () => this.#flushOnce()).finally(() => {
+    this.#flushing = this.#attempt("flush", () => this.#flushAll()).finally(() => {
       this.#flushing = undefined;
     });
     this.#flushing.catch(() => undefined);
   }
 
-  async #flushOnce(): Promise<void> {
-    try {
-      await this.target.disk.flush(this.#call);
-    } catch (error) {
-      const lost = lostRanges(error);
-      if (!lost) throw error;
-      this.#lost.push(...lost);
-      await this.target.disk.flush(this.#call);
+  /** What it could not vouch for is in `#lost`. */
+  async #flushAll(): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.target.disk.flush(this.#call);
+      } catch (error) {
+        const lost = lostRanges(error);
+        if (!lost) throw error;
+        this.#lost.push(...lost);
+        if (tries === triesMax) throw lossesError(this.target, tries);
+      }
     }
   }
 

@@ -1,6 +1,6 @@
 /** What is on a disk before anything is written: the facts that a plan is made from. */
 
-import type { CallOptions } from "../block/index.ts";
+import { BlockError, type CallOptions } from "../block/index.ts";
 import { describeDisk, type ImageMark, readMark } from "../disk/index.ts";
 import { type Target, targetError } from "./target.ts";
 import { decodeUnfinished, type Unfinished } from "./write/unfinished.ts";
@@ -58,6 +58,12 @@ async function readUnfinished(
   options?: CallOptions,
 ): Promise<Unfinished | undefined> {
   const sector = new Uint8Array(disk.blockSizeBytes);
-  await disk.read(0, sector, options);
+  try {
+    await disk.read(0, sector, options);
+  } catch (error) {
+    // Writing it may well make it whole.
+    if (error instanceof BlockError && error.code === "medium") return undefined;
+    throw error;
+  }
   return decodeUnfinished(sector);
 }

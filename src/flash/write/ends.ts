@@ -3,7 +3,7 @@
  * partition table's changes, and are written when everything else is there.
  */
 
-import type { BlockDevice, CallOptions } from "../../block/index.ts";
+import { type BlockDevice, BlockError, type CallOptions } from "../../block/index.ts";
 import {
   DiskError,
   type Extent,
@@ -123,6 +123,8 @@ export async function holdsEnds(
       if (found.byteLength > 0) await disk.read(offsetBytes, found, options);
     } catch (error) {
       options.signal?.throwIfAborted();
+      // What cannot be read is not there, and may well be written.
+      if (error instanceof BlockError && error.code === "medium") return false;
       throw targetError(error, target, "read its first and last sectors");
     }
     if (Buffer.compare(found, bytes) !== 0) return false;

@@ -3,7 +3,13 @@
  * fast as the disk takes it, and last the ends, so that it never boots half an image.
  */
 
-import { type CallOptions, digestBytes, digestsLength, digestUnits } from "../../block/index.ts";
+import {
+  BlockError,
+  type CallOptions,
+  digestBytes,
+  digestsLength,
+  digestUnits,
+} from "../../block/index.ts";
 import { FlashError } from "../error.ts";
 import { type Hasher, unitBytes } from "../integrity/hasher.ts";
 import { type Piece, type PiecePool, pieceBytes, runsOf } from "../piece.ts";
@@ -401,11 +407,22 @@ export class BodyWriter {
 
   async #holds(offsetBytes: number, bytes: Uint8Array): Promise<boolean> {
     const found = new Uint8Array(bytes.byteLength);
-    await this.target.disk.read(offsetBytes, found, this.#call);
-    const isSame = Buffer.compare(found, bytes) === 0;
+    const isRead = await this.#readHere(offsetBytes, found);
+    const isSame = isRead && Buffer.compare(found, bytes) === 0;
     this.#differedBytes = isSame ? 0 : this.#differedBytes + bytes.byteLength;
     if (this.#differedBytes >= comparedInVainMax) this.#isComparing = false;
     return isSame;
+  }
+
+  /** What cannot be read may well be written: a cut while a sector was written leaves it so. */
+  async #readHere(offsetBytes: number, target: Uint8Array): Promise<boolean> {
+    try {
+      await this.target.disk.read(offsetBytes, target, this.#call);
+      return true;
+    } catch (error) {
+      if (error instanceof BlockError && error.code === "medium") return false;
+      throw error;
+    }
   }
 
   #flushSometimes(lengthBytes: number): void {

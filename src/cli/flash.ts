@@ -2,7 +2,6 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline/promises";
 import { formatSize } from "../bytes/index.ts";
 import type { SharedIdentifier } from "../disk/index.ts";
 import {
@@ -31,6 +30,7 @@ import { openTarget } from "./disk-target.ts";
 import { type ExitCode, exitCodes, UsageError } from "./exit.ts";
 import type { OpenTarget } from "./namespace-target.ts";
 import { exitCodeOfError, messageOf, withOutcome } from "./outcome.ts";
+import { ask } from "./question.ts";
 import { findShared, formatShared } from "./shared-identifiers.ts";
 import { targetHelp } from "./target-address.ts";
 import { cacheDirectory } from "./user-folders.ts";
@@ -233,7 +233,8 @@ export async function flashTo(
   const { isJson, isDryRun, options, signal, from } = request;
   const found = await Promise.all(targets.map((target) => planTarget(target, signal)));
   if (!isJson) describeWork(image, found);
-  const plans = await planOrAsk(image, found, options, request.mayAsk && !isJson && !isDryRun);
+  const mayAsk = request.mayAsk && !isJson && !isDryRun;
+  const plans = await planOrAsk(image, found, options, { mayAsk, signal });
   const refusals = plans.flatMap((plan) => (plan.kind === "refused" ? plan.refusals : []));
   if (refusals.length > 0) {
     const messages = refusals.map(({ message }) => message);
@@ -318,7 +319,7 @@ async function planOrAsk(
   image: Image,
   targets: readonly PlanTarget[],
   options: PlanOptions,
-  mayAsk: boolean,
+  { mayAsk, signal }: { readonly mayAsk: boolean; readonly signal: AbortSignal },
 ): Promise<Plan[]> {
   const plans = planFlash(image.facts, targets, options);
   const refusals = plans.flatMap((plan) => (plan.kind === "refused" ? plan.refusals : []));
@@ -326,18 +327,15 @@ async function planOrAsk(
   if (refusals.length === 0 || !isOnlyUnconfirmed || !mayAsk) return plans;
   if (!process.stdin.isTTY || !process.stderr.isTTY) return plans;
   const confirmed = [...options.confirmed];
-  const prompt = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    for (const [n, { name, found }] of targets.entries()) {
-      if (plans[n]?.kind !== "refused") continue;
-      const hint = confirmationHint(found.serial);
-      const question = `This destroys everything on ${name}. Type ${hint} to go on: `;
-      const answer = await prompt.question(question);
-      if (!confirms(found.serial, answer)) return plans;
-      confirmed.push(found.serial);
-    }
-  } finally {
-    prompt.close();
+  const { stdin: input, stderr: output } = process;
+  const interrupt = () => process.kill(process.pid, "SIGINT");
+  for (const [n, { name, found }] of targets.entries()) {
+    if (plans[n]?.kind !== "refused") continue;
+    const hint = confirmationHint(found.serial);
+    const question = `This destroys everything on ${name}. Type ${hint} to go on: `;
+    const answer = await ask(question, { input, output, signal, interrupt });
+    if (answer === undefined || !confirms(found.serial, answer)) return plans;
+    confirmed.push(found.serial);
   }
   return planFlash(image.facts, targets, { ...options, confirmed });
 }

@@ -286,3 +286,13 @@ test("openImage checks detached OpenPGP signatures by the key that is given", as
     assert.equal(await codeOf("os.raw", { ...files, ...changes }, "key.asc"), code);
   }
 });
+
+test("openImage says of an address that makes no sense that it does not", async () => {
+  await using hasher = openHasher();
+  for (const location of ["http:///", "https://[::1", "http://host:port/os.raw"]) {
+    await assert.rejects(
+      openImage(location, { hasher, clock: () => 0 }),
+      (error) => error instanceof FlashError && /it is no address of a file/.test(error.message),
+    );
+  }
+});

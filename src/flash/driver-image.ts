@@ -94,11 +94,11 @@ async function openLocation(location: string, options: OpenImageOptions): Promis
   const { signal, retryDelaysMs } = options;
   if (/^https?:\/\//i.test(location)) {
     const http = { ...(signal ? { signal } : {}), ...(retryDelaysMs ? { retryDelaysMs } : {}) };
-    const { pathname } = new URL(location);
+    const name = nameInUrl(location);
     const { fetchSmallFile, openHttpSource } = await import("./source/driver-http.ts");
     return {
       source: await openHttpSource(location, http),
-      name: decodeURIComponent(basename(pathname)) || "image",
+      name,
       fetchBeside: (beside, bytesMax) =>
         fetchSmallFile(new URL(encodeURIComponent(beside), location).href, bytesMax, http),
     };
@@ -109,6 +109,25 @@ async function openLocation(location: string, options: OpenImageOptions): Promis
     name: basename(location),
     fetchBeside: (beside, bytesMax) => readSmallFile(join(folder, beside), bytesMax),
   };
+}
+
+/** The last part of an address, as people write it. */
+function nameInUrl(location: string): string {
+  const url = URL.parse(location);
+  if (!url) {
+    throw new FlashError(
+      "source-missing",
+      `Cannot read ${location}: it is no address of a file. Check it.`,
+      { url: location },
+    );
+  }
+  const last = basename(url.pathname);
+  try {
+    return decodeURIComponent(last) || "image";
+  } catch {
+    // A per cent sign that stands for itself.
+    return last;
+  }
 }
 
 async function readSmallFile(path: string, bytesMax: number): Promise<Uint8Array | undefined> {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { FlashError, type FlashErrorCode } from "../error.ts";
 import { noise } from "../testing/fixtures.ts";
 import { isRandom, readFully } from "./byte-source.ts";
@@ -93,6 +94,30 @@ test("openHttpSource gives up a server that keeps failing, and names a file that
   }
 });
 
+test("openHttpSource waits for a reader that pauses, and not for a server that does", async () => {
+  const large = Buffer.alloc(32 * 1024 * 1024, "large");
+  // Without a validator: what is cut cannot be continued.
+  await using server = await serve((_, response) => {
+    response.writeHead(200, { "content-length": large.length }).end(large);
+  });
+  const patience = { ...quick, stallTimeoutMs: 100 };
+  await using source = await openHttpSource(server.url, patience);
+  const target = Buffer.alloc(large.length);
+  let length = 0;
+  for (const pausedMs of [0, 350, 350]) {
+    await sleep(pausedMs);
+    length += await source.read(target.subarray(length, length + 1));
+  }
+  length += await readFully(source, target.subarray(length));
+  assert.ok(length === large.length && target.equals(large));
+  await using stalling = await serve((_, response) => {
+    response.writeHead(200, { "content-length": file.length }).write(file.subarray(0, 1000));
+  });
+  await using stalled = await openHttpSource(stalling.url, patience);
+  await sleep(250);
+  await assert.rejects(readFully(stalled, target), isCode("source-changed"));
+});
+
 test("openHttpSource refuses what the server packs on the way", async () => {
   await using server = await serve((_, response) => {
     response.writeHead(200, { "content-encoding": "gzip" }).end("x");
@@ -132,4 +157,17 @@ test("fetchSmallFile brings a file, tells of one that is not there, and bounds i
   assert.equal(Buffer.from((await fetchSmallFile(at("/sum"), 100, quick)) ?? []).toString(), "sum");
   assert.equal(await fetchSmallFile(at("/none"), 100, quick), undefined);
   await assert.rejects(fetchSmallFile(at("/sum"), 2, quick), isCode("sidecar"));
+});
+
+test("fetchSmallFile asks again for a file that was cut, and gives it up as the image is", async () => {
+  await using server = await serve(({ url }, response) => {
+    response.writeHead(200, { "content-length": 6 });
+    const isCut = url === "/always" || server.ranges.length === 1;
+    if (isCut) response.write("sum", () => response.destroy());
+    else response.end("sums!!");
+  });
+  const at = (path: string) => new URL(path, server.url).href;
+  const found = await fetchSmallFile(at("/once"), 100, quick);
+  assert.equal(Buffer.from(found ?? []).toString(), "sums!!");
+  await assert.rejects(fetchSmallFile(at("/always"), 100, quick), isCode("network"));
 });

@@ -55,19 +55,29 @@ export async function fetchSmallFile(
   options: HttpOptions = {},
 ): Promise<Uint8Array | undefined> {
   const client = new Client(options);
-  const response = await client.persist(url, () =>
-    client.get(new URL(url), {}, options.signal).catch((error: unknown) => {
+  return await client.persist(url, async () => {
+    const response = await client.get(new URL(url), {}, options.signal).catch((error: unknown) => {
       if (error instanceof FlashError && error.code === "source-missing") return undefined;
       throw error;
-    }),
-  );
-  if (response === undefined) return undefined;
+    });
+    return response && (await readWhole(response.message, url, bytesMax));
+  });
+}
+
+async function readWhole(
+  message: IncomingMessage,
+  url: string,
+  bytesMax: number,
+): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of response.message as AsyncIterable<Uint8Array>) {
+  for await (const chunk of message as AsyncIterable<Uint8Array>) {
     length += chunk.byteLength;
     if (length > bytesMax) {
-      throw new FlashError("sidecar", `Cannot use ${url}: it is longer than ${bytesMax} bytes.`);
+      throw new FlashError(
+        "sidecar",
+        `Cannot use ${shown(url)}: it is longer than ${bytesMax} bytes.`,
+      );
     }
     chunks.push(chunk);
   }
@@ -157,10 +167,16 @@ class Client {
         ...(signal ? { signal } : {}),
       });
       let message: IncomingMessage | undefined;
-      pending.on("timeout", () => {
+      const onTimeout = () => {
+        if (message && message.readableLength > 0) {
+          // It came, and nobody has fetched it: a disk is slow, or a person thinks about an answer.
+          message.socket.once("timeout", onTimeout).setTimeout(this.#stallTimeoutMs);
+          return;
+        }
         const error = new Error(`nothing came for ${this.#stallTimeoutMs / 1000} s`);
         (message ?? pending).destroy(error);
-      });
+      };
+      pending.on("timeout", onTimeout);
       pending.on("error", (error) => reject(signal?.aborted ? signal.reason : error));
       pending.on("response", (response) => {
         message = response;

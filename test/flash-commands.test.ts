@@ -188,6 +188,16 @@ test("flash refuses for each reason that there is, before the first byte", async
     assert.match(ended.stderr, says, what);
   }
   assert.ok((await shop.startOf("used", 8 * mebibyte)).equals(before));
+  // Whoever reads takes nothing from the other host, and has to know of it.
+  const copy = await shop.disk("copy", 16 * mebibyte);
+  for (const args of [
+    ["backup", taken.url, shop.at("taken.raw")],
+    ["clone", taken.url, copy],
+  ]) {
+    const ended = await run(args);
+    assert.equal(ended.exitCode, 0, ended.stderr);
+    assert.match(ended.stderr, /Warning: .* is in use: reserved by host/, args[0]);
+  }
 });
 
 /** Another host that reserves a disk for itself, as a cluster does. */

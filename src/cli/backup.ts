@@ -5,7 +5,7 @@ import { formatSeconds, openHasher, openSaveFile, saveDisk } from "../flash/inde
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine } from "./console.ts";
 import { openProgressView } from "./disk-progress.ts";
-import { openTarget } from "./disk-target.ts";
+import { openTarget, warnOfUse } from "./disk-target.ts";
 import { exitCodes, UsageError } from "./exit.ts";
 import { runWithView } from "./flash.ts";
 import { withOutcome } from "./outcome.ts";
@@ -55,6 +55,7 @@ export const backup: Command = {
           isEncrypted: !values["no-tls"],
           signal,
         });
+        warnOfUse(target);
         const { sizeBytes } = target.disk;
         const format = path.endsWith(".zst") ? "zstd" : "raw";
         await using output = await openSaveFile(path, { format, sizeBytes, hasher });

@@ -2,7 +2,7 @@
 
 import { imageOfDisk, openHasher } from "../flash/index.ts";
 import { type Command, readOptions } from "./command.ts";
-import { openTarget } from "./disk-target.ts";
+import { openTarget, warnOfUse } from "./disk-target.ts";
 import { UsageError } from "./exit.ts";
 import { flashTo, stateOf } from "./flash.ts";
 import { withOutcome } from "./outcome.ts";
@@ -45,6 +45,7 @@ export const clone: Command = {
         await using hasher = openHasher();
         const opening = { isEncrypted: !values["no-tls"], signal };
         await using source = await openTarget(from, { ...opening, readOnly: true });
+        warnOfUse(source);
         await using target = await openTarget(to, { ...opening, readOnly: false });
         const open = () => imageOfDisk(source, () => performance.now(), { signal });
         await using image = await open();

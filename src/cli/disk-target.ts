@@ -3,6 +3,7 @@
 import { readFile, realpath } from "node:fs/promises";
 import { basename } from "node:path";
 import { BlockError, FileDisk, type FileDiskOptions, filePlaceOf } from "../block/index.ts";
+import { tell } from "./console.ts";
 import { findDisk, networkLookup, type SubsystemAddress } from "./discovered-target.ts";
 import { kernelNameOf, usersOf } from "./disk-use.ts";
 import { NotFoundError } from "./exit.ts";
@@ -34,6 +35,15 @@ export async function openTarget(text: string, options: OpenTargetOptions): Prom
   if (address.kind === "nqn") return await openRemote(text, address, options);
   const found = await findDisk(address, networkLookup(options.signal));
   return await openRemote(text, found, options);
+}
+
+/** Warns that a disk may change while it is copied: what is read then is of no one moment. */
+export function warnOfUse({ name, inUseBy }: OpenTarget): void {
+  if (inUseBy === undefined) return;
+  tell(
+    `Warning: ${name} is in use: ${inUseBy}. If anything is written to it meanwhile, what is ` +
+      "copied may be neither what it was before nor what it is after.",
+  );
 }
 
 /**

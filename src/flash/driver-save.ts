@@ -102,6 +102,7 @@ abstract class SaveFile implements SaveOutput {
   protected readonly path: string;
   protected readonly sink: StoredFile;
   readonly #partPath: string;
+  readonly #beside: string[] = [];
   #isCommitted = false;
 
   constructor(path: string, partPath: string, sink: StoredFile) {
@@ -116,8 +117,14 @@ abstract class SaveFile implements SaveOutput {
 
   async commit({ checksum, note }: { checksum: string; note: string }): Promise<void> {
     await worldly(this.path, async () => {
-      await writeFile(`${this.path}.sha256`, checksum);
-      await writeFile(`${this.path}${savedNoteSuffix}`, note);
+      for (const [suffix, text] of [
+        [".sha256", checksum],
+        [savedNoteSuffix, note],
+      ] as const) {
+        // On a disk that is full, this may be what has no room.
+        this.#beside.push(`${this.path}${suffix}`);
+        await writeFile(`${this.path}${suffix}`, text, { flush: true });
+      }
       await rename(this.#partPath, this.path);
     });
     this.#isCommitted = true;
@@ -125,7 +132,11 @@ abstract class SaveFile implements SaveOutput {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.sink.close();
-    if (!this.#isCommitted) await rm(this.#partPath, { force: true });
+    if (this.#isCommitted) return;
+    // By name they would be taken for those of whatever has that name next.
+    for (const path of [...this.#beside, this.#partPath]) {
+      await rm(path, { force: true }).catch(() => undefined);
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -429,6 +429,10 @@ test("openSaveFile keeps nothing of a backup that fails, and overwrites nothing"
   await assert.rejects(save, (error) => codeOf(error) === "disk-failed");
   await assert.rejects(openImage(path, { hasher, clock: () => 0 }));
   disk.heal();
+  await mkdir(`${path}.disk.json`);
+  await assert.rejects(save, (error) => codeOf(error) === "output");
+  assert.deepEqual(await readdir(folder.path), ["saved.disk.json"], "whatever step it is");
+  await rm(`${path}.disk.json`, { recursive: true });
   await save();
   await assert.rejects(save, (error) => codeOf(error) === "output");
 });

@@ -296,3 +296,22 @@ test("openImage says of an address that makes no sense that it does not", async 
     );
   }
 });
+
+test("openImage says which file beside an image was of no use, and why", async () => {
+  const sum = `${sha256(image)}  os-1.2.raw\n`;
+  for (const [beside, text, note] of [
+    ["os.raw.sha256", sum, /^os\.raw\.sha256 was not used: it speaks of other files than os\.raw$/],
+    ["os.raw.asc", "anything", /^os\.raw\.asc was not checked: give its public key with --key$/],
+    ["SHA256SUMS", sum, undefined],
+  ] as const) {
+    await using folder = await scratchFolder();
+    await using hasher = openHasher();
+    await writeFile(join(folder.path, beside), text);
+    await writeFile(join(folder.path, "os.raw"), image);
+    await using opened = await openImage(join(folder.path, "os.raw"), { hasher, clock: () => 0 });
+    const { checkedBy, notes } = opened.facts;
+    assert.deepEqual(checkedBy, []);
+    assert.equal(notes.length, note ? 1 : 0, beside);
+    if (note) assert.match(notes[0] ?? "", note);
+  }
+});

@@ -114,7 +114,8 @@ function planOne(
   if (options.isVerified) steps.push("verify-ends");
   const notes = [...image.notes];
   if (!options.isVerified) notes.push("what is written is not verified (--no-verify)");
-  if (image.checkedBy.length === 0) notes.push("no checksum or signature lies beside the image");
+  if (image.checkedBy.length === 0)
+    notes.push("no checksum or signature beside the image was checked");
   if (image.diskGuid !== undefined && image.diskGuid === target.facts.diskGuid && kind !== "ours") {
     notes.push("the disk carries the image's disk GUID already");
   }

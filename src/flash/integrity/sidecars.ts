@@ -83,7 +83,7 @@ export async function findSidecars(
   const bmap = await findBmap(name, fetchBeside);
   const signature = key ? await findSignature(name, fetchBeside, key) : undefined;
   if (!key) await noteUnchecked(name, fetchBeside, notes);
-  const sums = await findSums(name, fetchBeside);
+  const sums = await findSums(name, fetchBeside, notes);
   const sha256 = sums?.hex ? { hex: sums.hex, sidecar: sums.sidecar } : undefined;
   const isSumSigned =
     key && sums?.hex && !signature
@@ -126,7 +126,7 @@ async function findBmap(name: string, fetchBeside: FetchBeside) {
   return undefined;
 }
 
-async function findSums(name: string, fetchBeside: FetchBeside) {
+async function findSums(name: string, fetchBeside: FetchBeside, notes: string[]) {
   const { forOne, forAll } = sumsOf(name);
   for (const sidecar of [...forOne, ...forAll]) {
     const file = await fetchBeside(sidecar, smallBytesMax);
@@ -135,6 +135,8 @@ async function findSums(name: string, fetchBeside: FetchBeside) {
     const text = Buffer.from(file).toString("utf8");
     const hex = findChecksum(text, name, { sidecar, isForOne });
     if (hex !== undefined) return { hex, sidecar, file };
+    // Of a file that was renamed, or of what was packed: which of them, nobody can know.
+    if (isForOne) notes.push(`${sidecar} was not used: it speaks of other files than ${name}`);
   }
   return undefined;
 }
@@ -183,7 +185,7 @@ async function checkSums(
 async function noteUnchecked(name: string, fetchBeside: FetchBeside, notes: string[]) {
   for (const suffix of [...openpgpSuffixes, ".minisig"]) {
     if (!(await fetchBeside(`${name}${suffix}`, smallBytesMax))) continue;
-    notes.push(`${name}${suffix} was not checked: give its public key with --key.`);
+    notes.push(`${name}${suffix} was not checked: give its public key with --key`);
     return;
   }
 }

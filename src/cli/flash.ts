@@ -92,9 +92,12 @@ export async function flashAs(read: FlashArguments, signal: AbortSignal): Promis
       runFlash(read, signal, () => {
         hasBegun = true;
       }),
-    (end) => stateOf("The disk", hasBegun, end),
+    (end) => stateOf(read.names.length > 1 ? notFinished : "The disk", hasBegun, end),
   );
 }
+
+/** Of several disks, some may be done. */
+const notFinished = "A disk that was not finished";
 
 /** What a flash that did not end leaves; a refusal speaks for itself. */
 export function stateOf(

@@ -349,6 +349,20 @@ test("flashImage ends with the signal's reason and leaves a disk that does not b
   assert.equal((await lookAtDisk(targetOf(disk))).ownership.kind, "unfinished");
 });
 
+test("flashImage is not interrupted by what comes when the disk is done", async () => {
+  const aborting = new AbortController();
+  let finishes = 0;
+  const { results } = await flashBytes(sparseImage(), [targetOf(usedDisk(16 * MiB))], {
+    signal: aborting.signal,
+    // When the phase begins, and when it has ended.
+    onEvent: ({ phase }: ProgressEvent) => {
+      if (phase === "finish" && ++finishes === 2) aborting.abort(new Error("too late"));
+    },
+  });
+  assert.ok(aborting.signal.aborted);
+  assert.equal(results[0]?.outcome, "ok");
+});
+
 test("flashImage reports each phase in its order", async () => {
   const phases: string[] = [];
   await flashBytes(sparseImage(), [targetOf(usedDisk(16 * MiB))], {

@@ -20,7 +20,8 @@ export interface VerifyRequest extends CallOptions {
 }
 
 /**
- * Reads a range back from the medium.
+ * Reads a range back: what the disk's device gives, which for one of this machine may come from the
+ * kernel's page cache.
  * @returns the ranges that differ; in units of `unitBytes`.
  * @throws FlashError as `targetError`.
  */

@@ -1,7 +1,10 @@
 /**
  * What ends a command from outside: a signal, of which the first one asks it to and a later one ends
- * it at once, and the end of whoever reads its output.
+ * it at once, and output that nobody reads, or that cannot be written.
  */
+
+import { tell } from "./console.ts";
+import { exitCodes } from "./exit.ts";
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -11,9 +14,15 @@ const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
  */
 const echoMs = 500;
 
+/** The pipe has no reader, or the terminal was closed. */
+function isUnread({ isTTY }: NodeJS.WriteStream, { code }: NodeJS.ErrnoException): boolean {
+  return code === "EPIPE" || (code === "EIO" && isTTY);
+}
+
 /**
- * The signal that is aborted by Ctrl-C, by SIGTERM, when the terminal is closed, and when nobody
- * reads the output any more (`diskomator ls --watch | head -1`).
+ * The signal that is aborted by Ctrl-C, by SIGTERM, when the terminal is closed, when nobody reads
+ * the output any more (`diskomator ls --watch | head -1`), and when it cannot be written (a full disk):
+ * then the exit code is 1, whatever the command ends with.
  */
 export function interruptBySignals(): AbortSignal {
   const interrupt = new AbortController();
@@ -30,8 +39,14 @@ export function interruptBySignals(): AbortSignal {
   for (const name of signals) process.on(name, onSignal);
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error;
+      if (interrupt.signal.aborted) return;
       interrupt.abort(new Error("interrupted: nobody reads the output"));
+      if (isUnread(stream, error) || stream === process.stderr) return;
+      // What the command makes of its end, it would only be told to a program that reads nothing.
+      process.once("exit", () => {
+        process.exitCode = exitCodes.failure;
+      });
+      tell(`diskomator: Cannot write the output: ${error.message}.`);
     });
   }
   return interrupt.signal;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -138,6 +138,38 @@ test("a command whose output nobody reads ends in order, without a stack trace",
   await once(child, "close");
   assert.equal(child.exitCode, 0, stderr);
   assert.doesNotMatch(stderr, /EPIPE| at /);
+});
+
+test("a terminal that was closed ends a command in order, as a signal does", () => {
+  const program = `
+    import { interruptBySignals } from "./src/cli/interrupt.ts";
+    const signal = interruptBySignals();
+    process.stderr.isTTY = true;
+    for (const again of [1, 2]) process.stderr.emit("error", Object.assign(new Error("write"), { code: "EIO" }));
+    console.log(signal.aborted);`;
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ["--input-type=module", "--eval", program],
+    { cwd: join(import.meta.dirname, "../.."), env, encoding: "utf8" },
+  );
+  assert.deepEqual([status, stdout, stderr], [0, "true\n", ""]);
+});
+
+test("output that cannot be written ends a command in order, with 1 and the reason", (t) => {
+  if (!existsSync("/dev/full")) return t.skip("only Linux has a file that is always full");
+  for (const args of [["--help"], ["doctor", "--json"], ["serve", "--memory", "1M", ...nowhere]]) {
+    const full = openSync("/dev/full", "w");
+    const stdio = ["ignore", full, "pipe"] as const;
+    const { status, stderr } = spawnSync(process.execPath, [entry, ...args], {
+      env,
+      encoding: "utf8",
+      stdio: [...stdio],
+    });
+    closeSync(full);
+    assert.equal(status, 1, args[0]);
+    assert.match(stderr, /^diskomator: Cannot write the output: ENOSPC: no space left/m, args[0]);
+    assert.doesNotMatch(stderr, /^ +at /m, args[0]);
+  }
 });
 
 test("a signal for all processes of a command lets it end in order, launcher and all", async () => {

@@ -1,6 +1,7 @@
 /** `diskomator vm`: boots a built image in QEMU with scratch disks and says how to reach it. */
 
 import { existsSync } from "node:fs";
+import { connect } from "node:net";
 import { join, resolve } from "node:path";
 import { addKnownBox, type KnownBox, readHome, writeKnownBoxes } from "../box/index.ts";
 import { makeScratchDisk, startVm, type Vm } from "../vm/index.ts";
@@ -41,6 +42,11 @@ export const vm: Command = {
       },
       1,
     );
+    if (!namePattern.test(values.name)) {
+      throw new UsageError(
+        `--name takes letters, digits, ".", "_" and "-", not "${values.name}": boxes are named BOX:DISK.`,
+      );
+    }
     const appliance = positionals[0] ?? "diskomator";
     const imagePath = join(resolve(values.out), `${appliance}.raw`);
     if (!existsSync(imagePath)) {
@@ -78,6 +84,9 @@ export const vm: Command = {
   },
 };
 
+/** What the file of known boxes and `BOX:DISK` can hold. */
+const namePattern = /^[a-z0-9][a-z0-9._-]{0,62}$/i;
+
 /** Makes a machine a known box, behind forwarded ports, until it is disposed of. */
 export async function makeKnown(
   name: string,
@@ -85,6 +94,9 @@ export async function makeKnown(
 ): Promise<AsyncDisposable> {
   const paths = homePaths();
   const before = (await readHome(paths)).knownBoxes;
+  const namesakes = before.filter((one) => one.name === name);
+  const isLeft = await Promise.all(namesakes.map((one) => isLeftover(one, ports)));
+  const replaced = namesakes.filter((_, n) => !isLeft[n]);
   const box = { name, address: "127.0.0.1", ports: new Map(ports) };
   await writeKnownBoxes(paths, addKnownBox(before, box));
   return {
@@ -92,13 +104,30 @@ export async function makeKnown(
       const now = (await readHome(paths)).knownBoxes;
       const isOurs = (one: KnownBox) =>
         one.name === name && one.ports.get(sshPort) === box.ports.get(sshPort);
-      const replaced = before.filter((one) => one.name === name);
       await writeKnownBoxes(paths, [...now.filter((one) => !isOurs(one)), ...replaced]);
     },
   };
 }
 
 const sshPort = 22;
+
+/** Whether a machine of this kind was killed and left its entry: nobody has its forwarded ports. */
+async function isLeftover(
+  { address, ports }: KnownBox,
+  own: readonly (readonly [port: number, forwarded: number])[],
+): Promise<boolean> {
+  const isOfThisKind = ports.size === own.length && own.every(([port]) => ports.has(port));
+  if (address !== "127.0.0.1" || !isOfThisKind) return false;
+  const socket = connect({ host: address, port: ports.get(sshPort) ?? sshPort });
+  try {
+    return await new Promise<boolean>((resolve) => {
+      socket.once("connect", () => resolve(false));
+      socket.once("error", () => resolve(true));
+    });
+  } finally {
+    socket.destroy();
+  }
+}
 
 /** A box in a virtual machine: the stick that it boots from, and two disks to export. */
 export interface BoxMachine {

@@ -19,7 +19,7 @@ import { printLine, progressLine, tell } from "./console.ts";
 import { exitCodes } from "./exit.ts";
 import type { OpenTarget } from "./namespace-target.ts";
 import { ownHostKey, readUsableSshKeys } from "./own-keys.ts";
-import { aborted, bootBox, makeKnown } from "./vm.ts";
+import { bootBox, makeKnown, stayUp } from "./vm.ts";
 
 const help = `Usage: diskomator start [--out DIR]
 
@@ -168,7 +168,7 @@ async function stay(box: Vm, signal: AbortSignal): Promise<void> {
   const program =
     process.env.npm_lifecycle_event === "start" ? "npm run -s diskomator --" : "diskomator";
   for (const command of ["ls", `ssh ${boxName}`]) printLine(`  ${program} ${command}`);
-  await Promise.race([box.exited, aborted(signal)]);
+  await stayUp(box, signal);
 }
 
 /** What happened when, for the summary. */

@@ -8,7 +8,7 @@ import { after, test } from "node:test";
 import { addKnownBox, type KnownBox, readHome, writeKnownBoxes } from "../box/index.ts";
 import { UsageError } from "./exit.ts";
 import { homePaths } from "./user-home.ts";
-import { makeKnown, vm } from "./vm.ts";
+import { makeKnown, stayUp, vm } from "./vm.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "diskomator-vm-test-"));
 after(() => rm(folder, { recursive: true }));
@@ -57,4 +57,16 @@ test("vm --name takes no name that the file of known boxes could not be read wit
       return error instanceof UsageError && /^--name takes /.test(error.message);
     });
   }
+});
+
+test("stayUp: a machine that is switched off is no failure, and a QEMU that died is", async () => {
+  const { signal } = new AbortController();
+  const stay = (code: number | undefined, by: string | undefined) => {
+    const exited = Promise.resolve({ code, signal: by, stderr: "out of memory" });
+    const machine = { name: "box", commandLine: "qemu", exited, serialLastLines: () => "login:" };
+    return stayUp(machine, signal);
+  };
+  await stay(0, undefined);
+  await assert.rejects(stay(undefined, "SIGKILL"), /ended by SIGKILL. It said: out of memory/);
+  await assert.rejects(stay(1, undefined), { code: "exited", message: /login:/ });
 });

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { connect } from "node:net";
 import { join, resolve } from "node:path";
 import { addKnownBox, type KnownBox, readHome, writeKnownBoxes } from "../box/index.ts";
-import { makeScratchDisk, startVm, type Vm } from "../vm/index.ts";
+import { exitError, makeScratchDisk, startVm, type Vm } from "../vm/index.ts";
 import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine, tell } from "./console.ts";
 import { exitCodes, UsageError } from "./exit.ts";
@@ -78,7 +78,7 @@ export const vm: Command = {
     await machine.waitForSerial(/SCRATCH-NVME +exported/, { timeoutMs: 300_000, signal });
     if (values.json) printJson({ event: "exported" });
     else tell(`The box exports its disks: diskomator ls, or ${values.name}:DISK. Ctrl-C ends it.`);
-    await Promise.race([machine.exited, aborted(signal)]);
+    await stayUp(machine, signal);
     if (values.json) printJson({ event: "result", outcome: "ok", exitCode: exitCodes.ok });
     return exitCodes.ok;
   },
@@ -166,8 +166,22 @@ function reachLines(name: string, port: number): string[] {
   ];
 }
 
+/**
+ * Until the machine is switched off, or the signal aborts.
+ * @throws VmError `exited` when QEMU itself has failed
+ */
+export async function stayUp(
+  machine: Pick<Vm, "name" | "commandLine" | "exited" | "serialLastLines">,
+  signal: AbortSignal,
+): Promise<void> {
+  const exit = await Promise.race([machine.exited, aborted(signal)]);
+  if (exit === undefined || exit.code === 0) return;
+  const { name, commandLine } = machine;
+  throw exitError("exited", exit, { name, commandLine, lastLines: machine.serialLastLines() });
+}
+
 /** Resolves when the signal is aborted. */
-export async function aborted(signal: AbortSignal): Promise<void> {
+async function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   await new Promise((done) => signal.addEventListener("abort", done, { once: true }));
 }

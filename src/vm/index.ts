@@ -7,7 +7,7 @@ export {
   type ScratchFolder,
 } from "./driver-files.ts";
 export { findFirmware } from "./driver-host.ts";
-export type { VmExit } from "./driver-process.ts";
+export { exitError, type VmExit } from "./driver-process.ts";
 export { startVm } from "./driver-qemu.ts";
 export type { Qmp } from "./driver-qmp.ts";
 export type { Vm } from "./driver-vm.ts";

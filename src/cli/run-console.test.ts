@@ -129,6 +129,22 @@ test("RunConsole reads a pipe, whose writers come and go, and ends though nobody
   }
 });
 
+test("RunConsole fails when its line is taken away, and does not wait for it in silence", async () => {
+  if (process.platform === "win32") return;
+  const folder = await mkdtemp(join(tmpdir(), "console-"));
+  try {
+    const path = join(folder, "line");
+    execFileSync("mkfifo", [path]);
+    await using found = await RunConsole.open({ kind: "file", path });
+    const late = sleep(20_000, "in silence", { ref: false });
+    const line = Promise.race([found.find(/login:/), late]);
+    await rm(path);
+    await assert.rejects(line, /line cannot be listened to any more: it is not there any more/);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
 test("RunConsole says why it can listen no more, to who waits and to who asks", async () => {
   if (process.platform !== "linux") return;
   // Nothing can be read at its beginning.

@@ -7,7 +7,7 @@
 import { createSocket } from "node:dgram";
 import { type EventEmitter, once } from "node:events";
 import { constants } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ConsoleLines } from "./console-lines.ts";
@@ -26,6 +26,8 @@ export type ConsoleSource =
 const fileEveryMs = 200;
 /** A serial line's buffer in the kernel is small. */
 const lineEveryMs = 20;
+/** So long empty, it is looked whether it is there at all. */
+const pulledEveryMs = 1000;
 const fileBytesMax = 256 * 1024;
 const reconnectMs = 1000;
 const connectTimeoutMs = 5000;
@@ -115,7 +117,7 @@ export class RunConsole implements AsyncDisposable {
       const found = await file.stat();
       if (found.isDirectory() || found.isBlockDevice()) throw new Error("it is no console");
       if (found.isFile()) return { ended: followFile(file, found.size, take, signal) };
-      return { ended: followLine(file, take, signal) };
+      return { ended: followLine(file, source.path, take, signal) };
     } catch (error) {
       await file.close();
       throw error;
@@ -151,15 +153,37 @@ async function followFile(
   }
 }
 
-/** What has no places in it that could be read from: a terminal, a serial line, a pipe. */
-async function followLine(file: FileHandle, take: Take, signal: AbortSignal): Promise<void> {
+/**
+ * What has no places in it that could be read from: a terminal, a serial line, a pipe.
+ * @param path where it was found. An adapter that is pulled out reads as empty from then on; plugged in
+ *   again it would be a line whose speed nobody has set.
+ */
+async function followLine(
+  file: FileHandle,
+  path: string,
+  take: Take,
+  signal: AbortSignal,
+): Promise<void> {
   await using _ = file;
   const buffer = new Uint8Array(fileBytesMax);
-  while (!signal.aborted) {
+  for (let emptyMs = 0; !signal.aborted; ) {
     const bytesRead = await readNow(file, buffer);
-    if (bytesRead > 0) take(buffer.subarray(0, bytesRead));
-    else await sleep(lineEveryMs, undefined, { signal }).catch(() => {});
+    if (bytesRead > 0) {
+      emptyMs = 0;
+      take(buffer.subarray(0, bytesRead));
+      continue;
+    }
+    await sleep(lineEveryMs, undefined, { signal }).catch(() => {});
+    emptyMs += lineEveryMs;
+    if (emptyMs % pulledEveryMs === 0 && !(await isStillAt(file, path))) {
+      throw new Error("it is not there any more; plug it in and set it up again");
+    }
   }
+}
+
+async function isStillAt(file: FileHandle, path: string): Promise<boolean> {
+  const [own, found] = await Promise.all([file.stat(), stat(path).catch(() => null)]);
+  return found !== null && own.dev === found.dev && own.ino === found.ino;
 }
 
 /** Bytes that are there now. A pipe to which nobody writes has an end, and none when somebody does. */

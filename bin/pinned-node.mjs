@@ -8,7 +8,7 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants, homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 
 /** The oldest Node that will do where there is no package: major and minor number. */
 const least = [24, 12];
@@ -46,8 +46,19 @@ export function findPinnedNode() {
  * directory, which halves the time until a command starts.
  */
 export function environmentOf(env = process.env) {
-  const cache = env.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const cache = cacheFolder(env.XDG_CACHE_HOME ?? "");
+  if (cache === undefined) return { ...env };
   return { NODE_COMPILE_CACHE: join(cache, "diskomator", "compiled"), ...env };
+}
+
+/** None for a user whom the system does not know, such as a number in a container. */
+function cacheFolder(named) {
+  if (isAbsolute(named)) return named;
+  try {
+    return join(homedir(), ".cache");
+  } catch {
+    return undefined;
+  }
 }
 
 /**

@@ -1,13 +1,12 @@
 /** The user's files about boxes, as this process finds them. */
 
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { findBox, type Home, type HomeOptions, type Place, readHome } from "../box/index.ts";
-import { configDirectory } from "./user-folders.ts";
+import { configDirectory, homeDirectory } from "./user-folders.ts";
 
 /** Where they are. */
 export function homePaths(): HomeOptions {
-  return { configuration: configDirectory(), ssh: join(homedir(), ".ssh") };
+  return { configuration: configDirectory(), ssh: join(homeDirectory(), ".ssh") };
 }
 
 /** The box that the user calls so, with what is needed to reach it. */

@@ -3,7 +3,7 @@
 
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { environmentOf, exitWith, findPinnedNode, run } from "./pinned-node.mjs";
+import { exitWith, runPinned } from "./pinned-node.mjs";
 
 // The package does without this source: below node_modules Node strips no types.
 const source = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
@@ -14,6 +14,4 @@ const entry = existsSync(source) ? source : installed;
 // with 64 connections at depth 128: 185 MiB instead of 135), and no load is faster with it.
 const heap = "--max-semi-space-size=4";
 
-await exitWith(() =>
-  run(findPinnedNode(), [heap, entry, ...process.argv.slice(2)], environmentOf()),
-);
+await exitWith(() => runPinned([heap, entry, ...process.argv.slice(2)]));

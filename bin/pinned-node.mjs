@@ -12,6 +12,8 @@ import { dirname, isAbsolute, join } from "node:path";
 
 /** The oldest Node that will do where there is no package: major and minor number. */
 const least = [24, 12];
+const wanted = `Node ${least.join(".")} or later`;
+const own = process.versions.node;
 /** Platforms for which package.json has a package of a Node of that line. */
 const pinnedPlatforms = ["linux-x64", "linux-arm64", "darwin-x64"];
 
@@ -29,16 +31,37 @@ export function findPinnedNode() {
   } catch {
     // Not installed: told below.
   }
-  const found = process.versions.node;
-  const [major, minor] = found.split(".").map(Number);
-  if (major > least[0] || (major === least[0] && minor >= least[1])) return process.execPath;
-  const wanted = `Node ${least.join(".")} or later`;
+  if (isNewEnough()) return process.execPath;
   throw new Error(
     pinnedPlatforms.includes(platform)
-      ? `Cannot start: the package ${name} is not installed, and this is Node ${found} where ` +
+      ? `Cannot start: the package ${name} is not installed, and this is Node ${own} where ` +
           `${wanted} is needed. Run "npm install" (optional dependencies included), or use ${wanted}.`
-      : `Cannot start: this is Node ${found}, and no Node comes along for ${platform}. Use ${wanted}.`,
+      : `Cannot start: this is Node ${own}, and no Node comes along for ${platform}. Use ${wanted}.`,
   );
+}
+
+function isNewEnough() {
+  const [major, minor] = own.split(".").map(Number);
+  return major > least[0] || (major === least[0] && minor >= least[1]);
+}
+
+/**
+ * Runs a program of ours with the pinned Node. That is built for glibc: where the system cannot start
+ * it (Alpine), this very Node takes its place if it is new enough.
+ */
+export async function runPinned(args, node = findPinnedNode()) {
+  const env = environmentOf();
+  try {
+    return await run(node, args, env);
+  } catch (error) {
+    // The file is there, and what the system misses is its loader.
+    if (error.code !== "ENOENT" || !existsSync(node)) throw error;
+    if (isNewEnough()) return await run(process.execPath, args, env);
+    throw new Error(
+      `Cannot start: ${node} does not run on this system, which has no glibc, and this is Node ${own}. ` +
+        `Use ${wanted}.`,
+    );
+  }
 }
 
 /**

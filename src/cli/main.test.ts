@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, linkSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -138,6 +138,14 @@ test("a command whose output nobody reads ends in order, without a stack trace",
   await once(child, "close");
   assert.equal(child.exitCode, 0, stderr);
   assert.doesNotMatch(stderr, /EPIPE| at /);
+});
+
+test("serve takes a file that has two names for one disk, and refuses to serve it twice", () => {
+  writeFileSync(join(home, "one"), Buffer.alloc(4096));
+  linkSync(join(home, "one"), join(home, "other"));
+  const { status, stderr } = run("serve", "one", "other", ...nowhere);
+  assert.equal(status, 4);
+  assert.match(stderr, /Cannot serve other: it is the same file as one, /);
 });
 
 test("a terminal that was closed ends a command in order, as a signal does", () => {

@@ -1,7 +1,7 @@
 /** `diskomator serve`: files, disks and memory of this machine as NVMe/TCP namespaces. */
 
 import { createHash, randomUUID } from "node:crypto";
-import { realpath } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { hostname, networkInterfaces } from "node:os";
 import { setTimeout as wait } from "node:timers/promises";
 import { type BlockDevice, type FileDisk, MemoryDisk, OverlayDisk } from "../block/index.ts";
@@ -54,6 +54,8 @@ interface Served {
   readonly device: BlockDevice;
   readonly file: FileDisk | undefined;
   readonly uuid: string;
+  /** By which a file is known that has several names. */
+  readonly inode: string | undefined;
 }
 
 /** The command. */
@@ -108,18 +110,20 @@ async function openAll(options: ServeOptions, stack: AsyncDisposableStack): Prom
       );
     }
     const uuid = await uuidOf(path);
-    const same = served.find((other) => other.uuid === uuid);
+    const inode = await inodeOf(path);
+    const same = served.find((other) => other.uuid === uuid || other.inode === inode);
     if (same) {
       throw new RefusedError(
         `Cannot serve ${path}: it is the same file as ${same.name}, and hosts would take them for ` +
           "two disks. Name it once.",
       );
     }
-    served.push({ name: path, device, file, uuid });
+    served.push({ name: path, device, file, uuid, inode });
   }
   for (const sizeBytes of options.memoryBytes) {
     const device = stack.use(new MemoryDisk({ sizeBytes, ...block }));
-    served.push({ name: "memory", device, file: undefined, uuid: randomUUID() });
+    const nothing = { file: undefined, inode: undefined };
+    served.push({ name: "memory", device, ...nothing, uuid: randomUUID() });
   }
   return served;
 }
@@ -128,6 +132,12 @@ async function openAll(options: ServeOptions, stack: AsyncDisposableStack): Prom
 async function uuidOf(path: string): Promise<string> {
   const place = `${hostname()}:${await realpath(path)}`;
   return uuidOfHash(createHash("sha256").update(`diskomator serve ${place}`).digest());
+}
+
+/** Of a device its number: several nodes may lead to it. */
+async function inodeOf(path: string): Promise<string> {
+  const found = await stat(path, { bigint: true });
+  return found.isBlockDevice() ? `device ${found.rdev}` : `${found.dev} ${found.ino}`;
 }
 
 function namespaceOf({ device, uuid }: Served): NamespaceOptions {

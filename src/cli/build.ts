@@ -1,7 +1,6 @@
 /** `diskomator build`: makes the EFI file and what goes with it. */
 
 import { readdir, stat } from "node:fs/promises";
-import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import {
   type BuildEvent,
@@ -15,6 +14,7 @@ import { type Command, readOptions } from "./command.ts";
 import { printJson, printLine, progressLine, tell } from "./console.ts";
 import { exitCodes, UsageError } from "./exit.ts";
 import { ownHostKey, readSshKeys } from "./own-keys.ts";
+import { cacheDirectory } from "./user-folders.ts";
 
 const help = `Usage: diskomator build [APPLIANCE] [OPTIONS]
 
@@ -136,7 +136,7 @@ export async function runBuild(request: BuildRequest): Promise<BuildReport> {
   return await buildAppliance({
     definitionPath: definitionPathOf(request.appliance),
     outDirectory: resolve(request.out),
-    cacheDirectory: request.cache ?? defaultCacheDirectory(),
+    cacheDirectory: request.cache ?? cacheDirectory(),
     update: request.update,
     compression: request.compression,
     mirrors: { ...(mirror ? { mirror } : {}), ...(securityMirror ? { securityMirror } : {}) },
@@ -196,12 +196,6 @@ async function knownAppliance(appliance: string): Promise<string> {
 }
 
 const lockSuffix = ".lock.json";
-
-/** Where downloads and segments are kept unless told. */
-function defaultCacheDirectory(): string {
-  const base = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  return join(base, "diskomator");
-}
 
 function oneOf<const T extends string>(option: string, value: string, all: readonly T[]): T {
   const found = all.find((candidate) => candidate === value);

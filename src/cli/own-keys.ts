@@ -6,13 +6,13 @@
 import { execFile } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { link, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { homedir, userInfo } from "node:os";
+import { userInfo } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { makeSshKey, readPublicKey } from "../image/index.ts";
 import { tell } from "./console.ts";
 import { UsageError } from "./exit.ts";
-import { configDirectory } from "./user-folders.ts";
+import { configDirectory, homeDirectory } from "./user-folders.ts";
 
 /** Files of the folder; each has its public key beside it, with `.pub`. */
 const hostKeyFile = "host_ed25519";
@@ -28,8 +28,8 @@ export async function ownHostKey(): Promise<string> {
  * made for this purpose.
  */
 export async function readSshKeys(files: readonly string[] | undefined): Promise<string[]> {
-  const folder = join(homedir(), ".ssh");
   const found = async () => {
+    const folder = sshDirectory();
     const names = await readdir(folder).catch((cause: NodeJS.ErrnoException) => {
       if (cause.code === "ENOENT") return [];
       throw new UsageError(
@@ -68,7 +68,7 @@ export async function readUsableSshKeys(): Promise<string[]> {
     () => "",
   );
   const usable = [own, await output("ssh-add", ["-L"])];
-  const folder = join(homedir(), ".ssh");
+  const folder = sshDirectory();
   for (const name of await readdir(folder).catch(() => [])) {
     if (!name.endsWith(".pub")) continue;
     const path = join(folder, name.slice(0, -".pub".length));
@@ -151,4 +151,8 @@ async function readIfThere(path: string): Promise<string | undefined> {
     if (cause.code === "ENOENT") return undefined;
     throw new UsageError(`Cannot read the SSH key ${path}: ${cause.message}.`, { cause });
   });
+}
+
+function sshDirectory(): string {
+  return join(homeDirectory(), ".ssh");
 }

@@ -43,9 +43,12 @@ export class RunBox implements AsyncDisposable {
     const built = await owner.run("build", "--access", "paired", "--out", join(folder, "out"));
     if (built.code !== 0) throw new Error(built.stderr);
     const box = new RunBox(folder, owner, diskBytes, stack.move());
+    await using failed = new AsyncDisposableStack();
+    failed.use(box);
     await using file = await open(box.disk, "wx");
     await file.truncate(diskBytes);
     await box.powerOn();
+    failed.move();
     return box;
   }
 

@@ -21,6 +21,7 @@ import { openFileDisk } from "./disk-target.ts";
 import { usersOf } from "./disk-use.ts";
 import { exitCodes, RefusedError } from "./exit.ts";
 import { readServeOptions, type ServeOptions } from "./serve-options.ts";
+import { flushAll, ServedSizes } from "./served-files.ts";
 
 const help = `Usage: diskomator serve PATH... [OPTIONS]
 
@@ -83,7 +84,7 @@ export const serve: Command = {
     announce(options, nqn, port, served);
     await run(target, nqn, served, options, signal);
     await target.close();
-    for (const { device } of served) if (!device.readOnly) await device.flush();
+    await flushAll(served.map(({ device }) => device));
     report(target, options);
     return exitCodes.ok;
   },
@@ -214,14 +215,13 @@ async function run(
   options: ServeOptions,
   signal: AbortSignal,
 ): Promise<void> {
+  const sizes = new ServedSizes(options.overlay ? [] : served.map(({ file }) => file));
   let before = totals(target);
   while (!signal.aborted) {
     // Ends early with the signal, which is how this command is meant to end.
     await wait(statusMs, undefined, { signal }).catch(() => {});
-    for (const [index, { file }] of served.entries()) {
-      if (!options.overlay && (await file?.refreshSize())) {
-        target.target.subsystems.get(nqn)?.namespaceChanged(index + 1);
-      }
+    for (const index of await sizes.changed()) {
+      target.target.subsystems.get(nqn)?.namespaceChanged(index + 1);
     }
     const now = totals(target);
     if (!options.json) progressLine.show(statusLine(target, before, now));

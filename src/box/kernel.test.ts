@@ -1,4 +1,8 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { ConfiguredPsk } from "../nvme/index.ts";
 import type { GrantedAccess } from "../rpc/index.ts";
@@ -65,11 +69,11 @@ test("planConnect puts the derived key into the keyring before it connects", () 
   const steps = planConnect(connection);
   assert.deepEqual(
     steps.map(({ program }) => program),
-    ["modprobe", "sh", "keyctl", "sh"],
+    ["modprobe", "keyctl", "sh", "sh"],
   );
   const { identity, key } = psk.retain(hostnqn).tlsPsk({ hostnqn, subnqn: nqn });
-  assert.deepEqual(steps[2]?.args, ["padd", "psk", identity, "%:.nvme"]);
-  assert.deepEqual(steps[2]?.input, key);
+  assert.deepEqual(steps[1]?.args, ["padd", "psk", identity, "%:.nvme"]);
+  assert.deepEqual(steps[1]?.input, key);
   assert.equal(
     text(steps[3]?.input),
     `transport=tcp,traddr=fe80::1%eth0,trsvcid=4420,nqn=${nqn},hostnqn=${hostnqn},` +
@@ -97,7 +101,15 @@ test("planConnect without encryption gives both secrets, and goes through forwar
 test("planConnect gives a controller that waits for the box its new keys, and no more", () => {
   const encrypted = words(planConnect({ ...connection, found: waiting }));
   assert.equal(encrypted.length, 5);
-  assert.match(encrypted[2] ?? "", /^keyctl padd/);
+  // In this order: whatever it lacks when it tries in between, the controller is not removed for that.
+  const order = [
+    /modprobe/,
+    /dhchap_secret/,
+    /dhchap_ctrl_secret/,
+    /^keyctl padd/,
+    /keyctl unlink/,
+  ];
+  for (const [n, step] of order.entries()) assert.match(encrypted[n] ?? "", step);
   const plain = planConnect({ ...connection, found: waiting, isEncrypted: false });
   assert.deepEqual(
     plain.slice(1).map(({ args, input }) => [args.at(-1), text(input)]),
@@ -159,3 +171,31 @@ test("isFor knows the controllers of a disk by the beginning of their names", ()
 test("devicePath is the link that udev makes of the namespace's UUID", () => {
   assert.equal(devicePath(disk), "/dev/disk/by-id/nvme-uuid.6c0f57bd-7e5c-8b0c-9a5f-3d2f4e1b8a90");
 });
+
+test("keys of a host for a disk are forgotten, but for the one that was given last", async () => {
+  const [, give, forgetOthers] = planConnect(connection);
+  const [, forgetAll] = planDisconnect(waiting);
+  const identity = give?.args[2] ?? "";
+  const old = `NVMe1R01 ${hostnqn} ${nqn} ${"A".repeat(43)}=`;
+  const keys = [old, `NVMe1R01 ${hostnqn} ${diskNqn}:h-x ${"A".repeat(43)}=`, identity];
+  assert.deepEqual(await unlinked(forgetOthers?.args ?? [], keys), ["1 %:.nvme"]);
+  assert.deepEqual(await unlinked(forgetAll?.args ?? [], keys), ["1 %:.nvme", "3 %:.nvme"]);
+});
+
+/** What a shell takes from a keyring with these keys, which have the numbers from 1 on. */
+async function unlinked(args: readonly string[], keys: readonly string[]): Promise<string[]> {
+  const folder = await mkdtemp(join(tmpdir(), "diskomator-keys-"));
+  try {
+    const lines = keys.map((key, n) => `${n + 1}: --als-rv     0     0 psk: ${key}`);
+    await writeFile(join(folder, "list"), `${keys.length} keys in keyring:\n${lines.join("\n")}\n`);
+    const keyctl = `case $1 in list) cat ${folder}/list;; *) shift; echo "$*" >>${folder}/gone;; esac`;
+    await writeFile(join(folder, "keyctl"), `#!/bin/sh\n${keyctl}\n`);
+    await chmod(join(folder, "keyctl"), 0o755);
+    const env = { ...process.env, PATH: `${folder}:${process.env.PATH}` };
+    const { status, stderr } = spawnSync("sh", args, { env, encoding: "utf8" });
+    assert.equal(status, 0, stderr);
+    return (await readFile(join(folder, "gone"), "utf8")).trim().split("\n");
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}

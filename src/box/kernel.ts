@@ -62,8 +62,11 @@ export function planConnect(connection: KernelConnection): readonly KernelStep[]
   const modules = isEncrypted ? ["nvme-tcp", "nvme-keyring", "tls"] : ["nvme-tcp"];
   return [
     { program: "modprobe", args: ["-a", ...modules], purpose: "load the kernel's modules" },
+    // What a controller that tries to come back proves itself with is there before it can encrypt: one
+    // that is refused is removed for good, with whatever is mounted from it.
+    ...(found === undefined ? [] : renewalSteps(connection, found)),
     ...(isEncrypted ? keySteps(connection) : []),
-    ...(found === undefined ? [fabricsStep(connection)] : renewalSteps(connection, found)),
+    ...(found === undefined ? [fabricsStep(connection)] : []),
   ];
 }
 
@@ -111,10 +114,14 @@ export function planForget({
   ];
 }
 
-/** Removes the keys of a host for a subsystem: the kernel takes any that has both names. */
+/**
+ * Removes the keys of a host for a subsystem, but for the one with the identity `$3`: the kernel takes
+ * any that has both names.
+ */
 const forget =
-  `keyctl list ${keyring} | grep -F " $1 $2 " | cut -d: -f1 | ` +
-  `while read -r id; do keyctl unlink "$id" ${keyring}; done`;
+  `keyctl list ${keyring} | grep -F " $1 $2 " | ` +
+  `while read -r id rest; do case "$rest" in *" $3") [ -n "$3" ] && continue;; esac; ` +
+  `keyctl unlink "\${id%:}" ${keyring}; done`;
 
 function keySteps({ access, disk, place }: KernelConnection): KernelStep[] {
   const parsed = access.tlsPsk === null ? null : ConfiguredPsk.parse(access.tlsPsk);
@@ -130,15 +137,16 @@ function keySteps({ access, disk, place }: KernelConnection): KernelStep[] {
   const { identity, key } = parsed.psk.retain(hostnqn).tlsPsk({ hostnqn, subnqn: disk.nqn });
   return [
     {
-      program: "sh",
-      args: ["-c", forget, "sh", hostnqn, disk.nqn],
-      purpose: "forget keys of an earlier boot of the box",
-    },
-    {
       program: "keyctl",
       args: ["padd", "psk", identity, keyring],
       input: key,
       purpose: "put the key into the kernel's keyring",
+    },
+    {
+      // Only now: without any key (ENOKEY), that controller is removed for good, too.
+      program: "sh",
+      args: ["-c", forget, "sh", hostnqn, disk.nqn, identity],
+      purpose: "forget keys of an earlier boot of the box",
     },
   ];
 }

@@ -17,6 +17,8 @@ import { Control } from "../driver-control.ts";
 import { makeSshKey, Ssh, type SshKey } from "../driver-ssh.ts";
 
 const mebibyte = 1024 * 1024;
+/** One a second; the code itself stands for a minute. */
+const codeLooksMax = 50;
 const owned = new AsyncDisposableStack();
 let folder = "";
 let box: Vm;
@@ -84,10 +86,16 @@ test("C shows a connect line to whoever stands there, as a code that phones read
   assert.deepEqual(await exports.nqns(), []);
   const granted = /Granted: nvme0n1 \(rw\) to whoever stood in front of the screen/;
   await press("c", async () => granted.test(box.serial));
-  const line = (await readCode()) ?? "";
+  // The grant is told of before its code is painted.
+  let line = await readCode();
+  for (let looks = 0; line === null && looks < codeLooksMax; looks++) {
+    await sleep(1000);
+    line = await readCode();
+  }
+  assert(line !== null, "there is no code on the screen");
   const words = /^nvme connect -t tcp -a 10\.0\.2\.15 -s 4420 -n (\S+) -q (\S+) -S (DHHC-1:\S+)$/;
   const [, subsystemNqn = "", hostNqn = "", secret = ""] = words.exec(line) ?? [];
-  assert.match(subsystemNqn, /LOCAL-NVME/, line || "there is no code on the screen");
+  assert.match(subsystemNqn, /LOCAL-NVME/, line);
 
   const port = await box.forward(4420);
   const where = { host: "127.0.0.1", port, subsystemNqn, ioQueues: 1, ...patience };

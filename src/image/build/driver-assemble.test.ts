@@ -3,27 +3,14 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { viewOf } from "../../bytes/index.ts";
 import { sampleProgram } from "../../disk/testing/program-sample.ts";
-import { defineAppliance } from "../definition.ts";
 import type { Entry } from "../entry.ts";
 import type { Lock } from "../lock.ts";
 import { makeSegment } from "../segment/index.ts";
 import type { SegmentResult } from "../workers/index.ts";
 import { assembleImage } from "./driver-assemble.ts";
+import { smallDefinition } from "./testing/definition.ts";
 
-const definition = defineAppliance({
-  name: "box",
-  title: "Box",
-  version: "1",
-  release: "trixie",
-  architecture: "amd64",
-  components: ["main"],
-  packages: [],
-  excludeDependencies: {},
-  kernel: { package: "linux-image-amd64", classes: [] },
-  enable: [],
-  defaultTarget: "box.target",
-  kernelCommandLine: ["quiet"],
-});
+const definition = { ...smallDefinition, kernelCommandLine: ["quiet"] };
 const epochSeconds = 1_795_000_000;
 const lock: Lock = {
   format: 1,

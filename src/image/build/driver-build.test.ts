@@ -10,22 +10,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { stringifyLock } from "../apt/index.ts";
 import type { Lock } from "../lock.ts";
 import { buildAppliance } from "./driver-build.ts";
+import { smallDefinition } from "./testing/definition.ts";
 
-const definition = {
-  name: "box",
-  title: "Box",
-  version: "1",
-  release: "trixie",
-  architecture: "amd64",
-  components: ["main"],
-  packages: [],
-  excludeDependencies: {},
-  kernel: { package: "linux-image-amd64", classes: [] },
-  node: true,
-  enable: [],
-  defaultTarget: "box.target",
-  kernelCommandLine: [],
-};
+const definition = { ...smallDefinition, node: true };
 const sha256 = "0".repeat(64);
 const lock: Lock = {
   format: 1,

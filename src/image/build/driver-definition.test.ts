@@ -4,24 +4,10 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { defineAppliance } from "../definition.ts";
 import { readDefinitionFiles } from "./driver-definition.ts";
+import { smallDefinition } from "./testing/definition.ts";
 
-const definition = defineAppliance({
-  name: "box",
-  title: "Box",
-  version: "1",
-  release: "trixie",
-  architecture: "amd64",
-  components: ["main"],
-  packages: [],
-  excludeDependencies: {},
-  kernel: { package: "linux-image-amd64", classes: [] },
-  filesFrom: "tree",
-  enable: [],
-  defaultTarget: "box.target",
-  kernelCommandLine: [],
-});
+const definition = { ...smallDefinition, filesFrom: "tree" };
 
 /** A folder for a definition, with an empty `tree/etc`. */
 async function folderFor(t: TestContext): Promise<string> {

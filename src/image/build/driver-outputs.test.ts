@@ -4,26 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { Extent } from "../../disk/index.ts";
-import { defineAppliance } from "../definition.ts";
 import type { Lock, LockedPackage } from "../lock.ts";
 import type { SegmentResult } from "../workers/index.ts";
 import { makeOutDirectory, writeOutputs } from "./driver-outputs.ts";
 import type { BuildOptions } from "./options.ts";
+import { smallDefinition } from "./testing/definition.ts";
 
-const definition = defineAppliance({
-  name: "box",
-  title: "Box",
-  version: "1",
-  release: "trixie",
-  architecture: "amd64",
-  components: ["main"],
-  packages: [],
-  excludeDependencies: {},
-  kernel: { package: "linux-image-amd64", classes: [] },
-  enable: [],
-  defaultTarget: "box.target",
-  kernelCommandLine: [],
-});
 const stub: LockedPackage = {
   name: "systemd-boot-efi",
   version: "1",
@@ -78,7 +64,7 @@ async function requestFor(t: TestContext, extents: readonly Extent[]) {
   };
   const share = { modules: segment, firmware: segment, vmlinuz: segment, microcode: segment };
   return {
-    definition,
+    definition: smallDefinition,
     lock,
     local: new Set<string>(),
     roles: { userland: [], kernel: [], firmware: [], microcode: [], stub },

@@ -2,23 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defineAppliance } from "../definition.ts";
 import { checkSetuid } from "./setuid.ts";
+import { smallDefinition } from "./testing/definition.ts";
 
 const definitionWith = (keepSetuid: readonly string[]) =>
-  defineAppliance({
-    name: "box",
-    title: "Box",
-    version: "1",
-    release: "trixie",
-    architecture: "amd64",
-    components: ["main"],
-    packages: [],
-    excludeDependencies: {},
-    kernel: { package: "linux-image-amd64", classes: [] },
-    keepSetuid,
-    enable: [],
-    defaultTarget: "multi-user.target",
-    kernelCommandLine: [],
-  });
+  defineAppliance({ ...smallDefinition, keepSetuid });
 const found = new Map([
   ["usr/bin/su", 0o4755],
   ["usr/bin/plain", 0o1755],

